@@ -16,7 +16,7 @@ from bedplate.problems import DeclarationError
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, Scope
+    from starlette.types import ASGIApp
 
 __all__ = [
     "SLO",

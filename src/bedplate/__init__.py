@@ -1,0 +1,1 @@
+"""Bedplate: the production layer for Python back-end services that handle money."""

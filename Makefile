@@ -1,0 +1,81 @@
+# Bedplate. `make` alone lists the targets. Needs Python 3.11+, make and the package index that pip is set up for.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
+PORT ?= 8000
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
+MANIFESTS := pyproject.toml $(SERVICES:%=%/pyproject.toml) constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## Run the services with live traffic on PORT (8000); Ctrl-C ends it
+	@exec $(BIN)/python -m demo --port $(PORT)
+
+.PHONY: test
+test: lint servers ## Lint, then run every test
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style, types and the project's own rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m tools
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure Bedplate beside its peers; writes docs/benchmarks.md and benchmarks/results.json
+	tools/servers.sh wrk
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.dev ## Run every example in README.md and docs/, and check their links
+	$(BIN)/python -m pytest tests/unit/project -k docs $(ARGS)
+
+.PHONY: api
+api: $(VENV)/.dev ## Accept the public names as they are now: rewrites tests/unit/project/public_api.txt
+	$(BIN)/python -m tools.public_api --write
+
+.PHONY: constraints
+constraints: ## Resolve the newest versions in a fresh environment; rewrites constraints.txt
+	PYTHON="$(PYTHON)" tools/constraints.sh
+
+.PHONY: servers
+servers: ## Install the servers and tools that tests start, where they are missing
+	tools/servers.sh promtool
+
+.PHONY: clean
+clean: ## Remove the environment, caches and build output
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No python3 found: install Python 3.11 or later." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: install a later one, or say make PYTHON=/path/to/python." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(BIN)/python $(MANIFESTS)
+	@echo "Setting up $(VENV) …"
+	$(INSTALL) -e '.[all]' $(SERVICES:%=-e %)
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python $(MANIFESTS)
+	@echo "Setting up $(VENV) for development …"
+	$(INSTALL) -e '.[dev]' $(SERVICES:%=-e %)
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,1 @@
+"""The project's own checks: what the linters on the market do not know about Bedplate."""

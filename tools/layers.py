@@ -100,28 +100,29 @@ def _imports_of(path: Path, source: Path) -> Iterator[tuple[int, str]]:
 
 def _library_file(path: Path, root: Path, layers: Layers, services: Mapping[str, Path]) -> Iterator[Finding]:
     name = path.relative_to(root).as_posix()
-    inside = path.relative_to(root / "src" / PACKAGE)
-    module = inside.parts[0].removesuffix(".py")
+    module = path.relative_to(root / "src" / PACKAGE).parts[0].removesuffix(".py")
     if module != "__init__" and layers.level(module) is None:
         yield Finding(name, 1, f"{PACKAGE}.{module} stands in no layer: add it to [tool.bedplate.layers].")
         return
-    message: str | None
-    reported: set[tuple[int, str]] = set()
+    reported: set[tuple[int, str]] = set()  # `from a import b, c` is one import of a
     for line, imported in _imports_of(path, root / "src"):
-        top, *rest = imported.split(".")
-        if top in services:
-            message: str | None = (
-                f"Bedplate may not import the service {top}: services stand on Bedplate, not under it."
-            )
-        elif top != PACKAGE:
-            continue
-        elif module == "__init__":
-            above = rest and layers.level(rest[0]) == len(layers.order) - 1
-            message = f"the package root may not import {PACKAGE}.{rest[0]}, which stands above it." if above else None
-        elif not rest or layers.level(rest[0]) is None:
-            message = f"import from the module that defines it, not from the package root ({imported})."
-        else:
-            message = layers.fault(module, rest[0])
+        message = _library_fault(module, imported, layers, services)
         if message and (line, message) not in reported:
             reported.add((line, message))
             yield Finding(name, line, message)
+
+
+def _library_fault(module: str, imported: str, layers: Layers, services: Mapping[str, Path]) -> str | None:
+    top, *rest = imported.split(".")
+    if top in services:
+        return f"{PACKAGE} may not import the service {top}: services stand on it, not under it."
+    if top != PACKAGE:
+        return None
+    target = rest[0] if rest else ""
+    if module == "__init__":
+        if target in layers.order[-1]:
+            return f"the package root may not import {PACKAGE}.{target}, which stands above it."
+        return None
+    if layers.level(target) is None:
+        return f"import from the module that defines it, not from the package root ({imported})."
+    return layers.fault(module, target)

@@ -46,7 +46,7 @@ class Label:
     limit: int = DEFAULT_LIMIT
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Metric:
     """A metric family without cells; use :class:`Counter`, :class:`Gauge`, :class:`Histogram` or :class:`Summary`.
 
@@ -149,6 +149,13 @@ class Metric:
     def __str__(self) -> str:
         return self.selector()
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        # Bound children are looked up by their metric: the name and the narrowing tell families apart well enough.
+        return hash((self.name, self.fixed))
+
 
 class Counter(Metric):
     """A value that only grows; its name ends with ``_total``."""
@@ -168,7 +175,7 @@ class Counter(Metric):
         return self.name.removesuffix("_total")
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Gauge(Metric):
     """A value that goes up and down.
 
@@ -195,7 +202,7 @@ class Gauge(Metric):
         super()._validate()
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class Histogram(Metric):
     """Observations counted in buckets.
 

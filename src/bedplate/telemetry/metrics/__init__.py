@@ -1,0 +1,1 @@
+"""Metrics: cells in shared memory, bound children, merging over processes, exposition."""

@@ -1,0 +1,136 @@
+"""Exposition: Prometheus text 0.0.4, OpenMetrics 1.0 and JSON from the same samples.
+
+Everything but the numbers is rendered once a layout; a scrape formats an array of floats in one call and joins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+
+from bedplate.telemetry.metrics.layout import Layout, Sample, lay_out
+from bedplate.telemetry.metrics.merge import SLICE, Family, Snapshot, Words
+
+__all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "Exposition"]
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+#: Samples formatted and joined before the event loop gets its turn.
+CHUNK = 10_000
+
+_LABEL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+class Exposition:
+    """Renders snapshots; keeps the text around the numbers for as long as the layout stays the same."""
+
+    def __init__(self) -> None:
+        self._layout: Layout | None = None
+        self._text: list[bytes] = []
+        self._openmetrics: list[bytes] = []
+
+    async def layout(self, snapshot: Snapshot) -> Layout:
+        """Return the layout of the snapshot's version."""
+        if self._layout is None or self._layout.version != snapshot.version:
+            self._layout = await lay_out(snapshot)
+            self._text, self._openmetrics = [], []
+        return self._layout
+
+    async def render(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
+        """Return the whole exposition as bytes."""
+        layout = await self.layout(snapshot)
+        prefixes = self._openmetrics if openmetrics else self._text
+        if len(prefixes) != len(layout.samples):
+            prefixes = await _prefixes(layout, openmetrics)
+            if openmetrics:
+                self._openmetrics = prefixes
+            else:
+                self._text = prefixes
+        values = layout.values(snapshot.words)
+        chunks: list[bytes] = []
+        for start in range(0, len(prefixes), CHUNK):
+            numbers = _numbers(values[start : start + CHUNK])
+            if openmetrics and snapshot.exemplars:
+                _append_exemplars(numbers, layout.samples[start : start + CHUNK], snapshot.exemplars)
+            parts: list[bytes] = [b""] * (2 * len(numbers))
+            parts[::2] = prefixes[start : start + CHUNK]
+            parts[1::2] = numbers
+            chunks.append(b"".join(parts))
+            if start + CHUNK < len(prefixes):
+                await asyncio.sleep(0)
+        if chunks:
+            chunks[0] = chunks[0].removeprefix(b"\n")
+            chunks.append(b"\n")
+        if openmetrics:
+            chunks.append(b"# EOF\n")
+        return b"".join(chunks)
+
+    async def document(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Return the families as plain data; what is not a number in JSON is None."""
+        layout = await self.layout(snapshot)
+        values = layout.values(snapshot.words).tolist()
+        families: dict[str, dict[str, Any]] = {}
+        for number, (sample, value) in enumerate(zip(layout.samples, values, strict=True), 1):
+            family = families.get(sample.family.name)
+            if family is None:
+                f = sample.family
+                family = {"name": f.name, "type": f.type, "help": f.help, "unit": f.unit, "samples": []}
+                families[f.name] = family
+            shown = value if math.isfinite(value) else None
+            family["samples"].append({"name": sample.name, "labels": dict(sample.labels), "value": shown})
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return {"families": list(families.values())}
+
+
+def _numbers(values: Words) -> list[bytes]:
+    numbers = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    if len(values) == 0:
+        return []
+    for position in np.flatnonzero(~np.isfinite(values)).tolist():
+        value = values[position]
+        numbers[position] = b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
+    return numbers
+
+
+def _append_exemplars(
+    numbers: list[bytes], samples: list[Sample], exemplars: dict[int, tuple[str, str, float, float]]
+) -> None:
+    for position, sample in enumerate(samples):
+        if sample.exemplar >= 0 and sample.exemplar in exemplars:
+            trace, span, value, when = exemplars[sample.exemplar]
+            labels = f'trace_id="{trace}",span_id="{span}"'
+            numbers[position] += f" # {{{labels}}} {value!r} {when:.3f}".encode()
+
+
+async def _prefixes(layout: Layout, openmetrics: bool) -> list[bytes]:
+    prefixes: list[bytes] = []
+    family: Family | None = None
+    for number, sample in enumerate(layout.samples, 1):
+        head = ""
+        if sample.family is not family:
+            family = sample.family
+            head = _header(family, openmetrics)
+        labels = ",".join(f'{name}="{str(value).translate(_LABEL)}"' for name, value in sample.labels)
+        line = f"{sample.name}{{{labels}}} " if labels else f"{sample.name} "
+        prefixes.append(f"\n{head}{line}".encode())
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+    return prefixes
+
+
+def _header(family: Family, openmetrics: bool) -> str:
+    name, kind = family.name, family.type
+    if openmetrics:
+        name = name.removesuffix("_total") if kind == "counter" else name
+        help_text = family.help.translate(_LABEL)
+        unit = f"# UNIT {name} {family.unit}\n" if family.unit and name.endswith(f"_{family.unit}") else ""
+        return f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{unit}"
+    kind = "untyped" if kind == "unknown" else kind
+    return f"# HELP {name} {family.help.translate(_HELP)}\n# TYPE {name} {kind}\n"

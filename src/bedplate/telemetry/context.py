@@ -21,9 +21,23 @@ class WorkContext:
     :ivar sampled: whether the trace is recorded in full and exported.
     :ivar fields: what log records add (``user_id``, ``command`` …); None until something is bound.
     :ivar notes: spans noted so far, as tuples that only the trace recorder reads; None until one is noted.
+    :ivar tracestate: the caller's ``tracestate``, passed on as it came.
+    :ivar recorder: the trace recorder of the service that does this work; None means the process's only one.
+    :ivar keep: set when the trace is worth keeping whatever the outcome, because an operation in it was slow.
     """
 
-    __slots__ = ("fields", "notes", "parent_id", "request_id", "sampled", "span_id", "trace_id")
+    __slots__ = (
+        "fields",
+        "keep",
+        "notes",
+        "parent_id",
+        "recorder",
+        "request_id",
+        "sampled",
+        "span_id",
+        "trace_id",
+        "tracestate",
+    )
 
     def __init__(
         self, request_id: str, trace_id: str, span_id: str, parent_id: str = "", sampled: bool = False
@@ -35,6 +49,9 @@ class WorkContext:
         self.sampled = sampled
         self.fields: dict[str, Any] | None = None
         self.notes: list[tuple[Any, ...]] | None = None
+        self.tracestate = ""
+        self.recorder: Any = None
+        self.keep = False
 
 
 #: The work at hand, None outside any request or job.

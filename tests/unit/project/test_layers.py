@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,12 @@ def test_one_import_of_several_names_is_one_fault(project: Path) -> None:
 
 def test_this_project_keeps_its_layers() -> None:
     assert [str(finding) for finding in check(ROOT)] == []
+
+
+def test_the_handbook_shows_the_table_as_it_is() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Layers\n")[2].partition("\n## ")[0]
+    shown = [re.findall(r"`(\w+)`", line) for line in section.splitlines() if re.match(r"\d+\. ", line)]
+    assert shown == Layers.read(ROOT / "pyproject.toml").order
 
 
 def test_the_table_lists_each_module_once_and_siblings_share_a_layer_without_a_cycle() -> None:

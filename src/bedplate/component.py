@@ -26,6 +26,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload, runtime_checkable
 
 from bedplate.clock import Clock
@@ -266,6 +267,11 @@ class Host(Protocol):
     @property
     def clock(self) -> Clock:
         """The service's time; tests drive it."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """A private directory that the processes of this service share on this host, and that ends with them."""
         ...
 
     @property

@@ -1,0 +1,122 @@
+"""Which components a service has, in which order they start, and every reason why it may not start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bedplate.component import Component, Environment, HasRefusals, Key, Spec
+from bedplate.declarations import metric_names
+from bedplate.metric import Metric
+from bedplate.problems import BedplateError, Refusal
+
+__all__ = ["collect", "refusals", "start_order"]
+
+
+def collect(components: Iterable[Component]) -> list[Component]:
+    """Return the components with all that they need, transitively, each once, in the order of first mention.
+
+    :raises BedplateError: when something is not a component.
+    """
+    found: dict[int, Component] = {}
+    pending = list(components)[::-1]
+    while pending:
+        component = pending.pop()
+        if id(component) in found:
+            continue
+        if not isinstance(component, Component):
+            raise BedplateError(
+                f"{component!r} is not a component.", "Give it a `spec` property and a `lifespan(host)` method."
+            )
+        found[id(component)] = component
+        pending.extend(reversed(component.spec.needs))
+    return list(found.values())
+
+
+def start_order(components: Sequence[Component]) -> list[Component]:
+    """Return the components sorted so that each comes after all that it needs; stable otherwise.
+
+    :raises BedplateError: when needs form a circle; it names the circle.
+    """
+    order: list[Component] = []
+    done: set[int] = set()
+    path: list[Component] = []
+
+    def visit(component: Component) -> None:
+        if id(component) in done:
+            return
+        if any(component is open_ for open_ in path):
+            circle = " → ".join(c.spec.label for c in [*path[path.index(component) :], component])
+            raise BedplateError(f"Components need each other in a circle: {circle}.", "Remove one of the needs.")
+        path.append(component)
+        for need in component.spec.needs:
+            visit(need)
+        path.pop()
+        done.add(id(component))
+        order.append(component)
+
+    for component in components:
+        visit(component)
+    return order
+
+
+def refusals(
+    components: Sequence[Component], environment: Environment, settings: Mapping[str, Any]
+) -> Iterator[Refusal]:
+    """Yield every reason why these components may not start together; pure, without I/O."""
+    owners: dict[Key, Component] = {}
+    families: dict[str, tuple[Metric, str]] = {}
+    samples: dict[str, str] = {}
+    for component in components:
+        spec = component.spec
+        if spec != component.spec:
+            yield Refusal(
+                spec.label,
+                "its spec changes from one read to the next.",
+                "Make it a function of the constructor's arguments.",
+            )
+        if spec.key in owners:
+            yield Refusal(
+                spec.label,
+                f"there are two components of kind {spec.kind!r} named {spec.name!r}.",
+                "Give one of them another name.",
+            )
+        owners[spec.key] = component
+        for metric in spec.metrics:
+            known, owner = families.setdefault(metric.name, (metric.family, spec.label))
+            if known != metric.family:
+                yield Refusal(
+                    spec.label,
+                    f"metric {metric.name} is declared differently by {owner}.",
+                    "Share one declaration, or rename one of them.",
+                )
+            for sample in metric.sample_names:
+                first = samples.setdefault(sample, metric.name)
+                if first != metric.name:
+                    yield Refusal(spec.label, f"metric {metric.name} exposes {sample}, as {first} does.", "Rename one.")
+        yield from _expressions(spec, components)
+        if isinstance(component, HasRefusals):
+            yield from component.refusals(environment, settings)
+
+
+def _expressions(spec: Spec, components: Sequence[Component]) -> Iterator[Refusal]:
+    from bedplate.promql.lexer import PromqlSyntaxError
+    from bedplate.promql.selectors import metric_references
+
+    known = metric_names([metric for component in components for metric in component.spec.metrics])
+    named = [(f"alert {alert.name}", alert.expr) for alert in spec.alerts]
+    named += [(f"panel {panel.title!r}", expr) for panel in spec.panels for expr in panel.exprs]
+    named += [(f"SLO {slo.name}", expr) for slo in spec.slos for expr in (slo.good, slo.total)]
+    for where, expr in named:
+        try:
+            references = metric_references(expr)
+        except PromqlSyntaxError as error:
+            yield Refusal(spec.label, f"{where} is not PromQL: {error.what}", error.mend)
+            continue
+        for name, position in references:
+            if name not in known and name not in ("up", "ALERTS", "ALERTS_FOR_STATE"):
+                yield Refusal(
+                    spec.label,
+                    f"{where} uses the metric {name} (at {position}), which no component declares.",
+                    "Declare it, or interpolate the metric object so that it cannot be misspelt.",
+                )

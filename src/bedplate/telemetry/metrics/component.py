@@ -1,0 +1,68 @@
+"""The registry as a component: it is opened before all others, and serves what they all bind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from bedplate.component import Host, Spec
+from bedplate.metric import Metric
+from bedplate.telemetry.metrics.foreign import PERIOD, mirror
+from bedplate.telemetry.metrics.registry import OVERFLOW, Registry
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """Metrics of the service: cells, exposition, and what other libraries keep in prometheus-client."""
+
+    def __init__(self) -> None:
+        self._registry: Registry | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """What it is."""
+        return Spec(kind="metrics", summary="Keeps and exposes every metric of the service.", metrics=(OVERFLOW,))
+
+    @property
+    def registry(self) -> Registry:
+        """The open registry; a closed one reads as empty."""
+        return self._registry or Registry()
+
+    def open(self, service: str, directory: Path | None, metrics: Iterable[Metric]) -> Registry:
+        """Open the registry with all families of the service; called once a start, before any component."""
+        self._registry = Registry(service, directory)
+        self._registry.declare(metrics)
+        return self._registry
+
+    def close(self) -> None:
+        """Close the registry; its counters stay for the other processes of the host."""
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
+
+    async def render(self, openmetrics: bool = False) -> bytes:
+        """Return the exposition as bytes."""
+        registry = self.registry
+        mirror(registry)
+        return await registry.render(openmetrics)
+
+    async def to_json(self) -> dict[str, Any]:
+        """Return the families with their samples as plain data."""
+        registry = self.registry
+        mirror(registry)
+        return await registry.to_json()
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        """Mirror prometheus-client now and then, so that another process' scrape sees it too."""
+
+        async def mirroring() -> None:
+            while True:
+                mirror(self.registry)
+                await host.clock.sleep(PERIOD)
+
+        host.spawn("mirror", mirroring)
+        yield

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tools.finding import ROOT
 
@@ -32,6 +36,21 @@ def test_constraints_pin_versions_and_nothing_else() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!]*", line)] == []
+
+
+def test_constraints_cover_everything_that_the_manifests_name() -> None:
+    manifests = [
+        tomllib.loads(path.read_text())["project"]
+        for path in (ROOT / "pyproject.toml", *sorted(ROOT.glob("services/*/pyproject.toml")))
+    ]
+    own = {manifest["name"] for manifest in manifests}
+    lines = [manifest.get("dependencies", []) for manifest in manifests]
+    lines += [extra for manifest in manifests for extra in manifest.get("optional-dependencies", {}).values()]
+    needed = {canonicalize_name(Requirement(line).name) for line in itertools.chain.from_iterable(lines)} - own
+    pinned = {
+        canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    assert needed - pinned == set(), "Run `make constraints`."
 
 
 @pytest.fixture

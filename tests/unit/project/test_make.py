@@ -32,10 +32,14 @@ def test_ci_runs_what_people_run() -> None:
     assert script.read_text().splitlines()[-1] == "make test"
 
 
+def constraints() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def test_constraints_pin_versions_and_nothing_else() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    assert lines
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!]*", line)] == []
+    assert constraints()
+    assert [line for line in constraints() if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!]*", line)] == []
 
 
 def test_constraints_cover_everything_that_the_manifests_name() -> None:
@@ -47,9 +51,7 @@ def test_constraints_cover_everything_that_the_manifests_name() -> None:
     lines = [manifest.get("dependencies", []) for manifest in manifests]
     lines += [extra for manifest in manifests for extra in manifest.get("optional-dependencies", {}).values()]
     needed = {canonicalize_name(Requirement(line).name) for line in itertools.chain.from_iterable(lines)} - own
-    pinned = {
-        canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()
-    }
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in constraints()}
     assert needed - pinned == set(), "Run `make constraints`."
 
 

@@ -75,6 +75,9 @@ class Segment:
 
         The memory itself stays mapped for as long as children refer to it, so that a late update is harmless.
         """
+        if self._values >= 0:
+            # Closing alone does not unlock: the mapping keeps a duplicate of the descriptor.
+            fcntl.flock(self._values, fcntl.LOCK_UN)
         for descriptor in (self._index, self._values):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What watches a running service: who may ask, how it is, and the API that tells."""

@@ -1,0 +1,204 @@
+"""Routes with a gate, and a router whose every answer is a problem or what a route says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from starlette.datastructures import URLPath
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bedplate.declarations import Routes
+from bedplate.monitor.auth.authenticator import Authenticator
+from bedplate.monitor.auth.origin import is_safe
+from bedplate.monitor.auth.tokens import Grant, allows
+from bedplate.monitor.replies import reply_problem
+from bedplate.problems import Problem
+
+__all__ = ["GuardedRoute", "ProblemRouter", "secure"]
+
+
+def secure(routes: Routes, auth: Authenticator) -> list[BaseRoute]:
+    """Return the routes under their prefix and behind the access that they declare.
+
+    Reading needs ``routes.access``, anything else ``operator`` at least; ``access`` None leaves all of them open.
+    The result can stand in any Starlette router: what does not match is left to the routes after it.
+    """
+    return [GuardedRoute(route, auth, access=routes.access, prefix=routes.prefix) for route in routes.routes]
+
+
+class GuardedRoute(BaseRoute):
+    """A route behind a gate.
+
+    :param route: a Starlette or FastAPI route of any kind.
+    :param access: the grant that reading needs; None for everybody.
+    :param prefix: a path before the route's own, ``/cache``.
+    """
+
+    def __init__(
+        self, route: BaseRoute, auth: Authenticator, *, access: Grant | None = "viewer", prefix: str = ""
+    ) -> None:
+        self.route = route
+        self.access: Grant | None = access
+        self.prefix = prefix.rstrip("/")
+        self._auth = auth
+
+    @property
+    def path(self) -> str:
+        """The path template, prefix included."""
+        return self.prefix + str(getattr(self.route, "path", ""))
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The methods that the route takes; empty when it takes any."""
+        return frozenset(getattr(self.route, "methods", None) or ())
+
+    def needs(self, scope: Scope) -> Grant | None:
+        """Return the grant that this request needs."""
+        if self.access is None or is_safe(scope) or scope["type"] == "websocket":
+            return self.access
+        return self.access if allows(self.access, "operator") else "operator"
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match below the prefix; the prefix itself counts as ``/``."""
+        root = str(scope.get("root_path", ""))
+        path = str(scope["path"])
+        below = path.removeprefix(root) if path.startswith(root) else path
+        if not below.startswith(self.prefix) or below[len(self.prefix) :][:1] not in ("", "/"):
+            return Match.NONE, {}
+        child: dict[str, Any] = {"root_path": root + self.prefix, "app_root_path": scope.get("app_root_path", root)}
+        if below == self.prefix:
+            child["path"] = f"{root}{self.prefix}/"
+        match, matched = self.route.matches({**scope, **child})
+        return match, {**child, **matched}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the gate, then let the route answer; its HTTP exceptions become problems."""
+        needed = self.needs(scope)
+        if needed is not None:
+            outcome = self._auth.authorize(scope, needed)
+            if isinstance(outcome, Problem):
+                await reply_problem(scope, receive, send, outcome)
+                return
+        scope.setdefault("route", self.route)
+        if scope["route"] is self:
+            scope["route"] = self.route
+        await problems_of(self.route.handle, scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """Return the path of the named route."""
+        below = self.route.url_path_for(name, **path_params)
+        return URLPath(path=self.prefix + str(below), protocol=below.protocol)
+
+
+class ProblemRouter:
+    """Routes in order; whatever none of them answers is a problem: 405 with ``Allow``, or the default's answer.
+
+    :param default: what answers unknown paths; 404 by default.
+    :param gate: the grant that is needed to learn that a path is unknown; None to tell everybody.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[BaseRoute],
+        *,
+        auth: Authenticator | None = None,
+        gate: Grant | None = None,
+        default: ASGIApp | None = None,
+    ) -> None:
+        self.routes: Sequence[BaseRoute] = tuple(routes)
+        fallback = default or _not_found
+        self._default = auth.guard(fallback, gate) if auth is not None and gate is not None else fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or WebSocket."""
+        partial: list[tuple[BaseRoute, Scope]] = []
+        for route in self.routes:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                scope["route"] = route
+                scope.update(child)
+                await route.handle(scope, receive, send)
+                return
+            if match is Match.PARTIAL:
+                partial.append((route, child))
+        if partial:
+            await self._other_method(partial, scope, receive, send)
+        else:
+            await self._default(scope, receive, send)
+
+    async def _other_method(
+        self, partial: list[tuple[BaseRoute, Scope]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        route, child = partial[0]
+        scope["route"] = getattr(route, "route", route)
+        scope.update(child)
+        allowed = {method for route, _ in partial for method in getattr(route, "methods", None) or ()} | {"OPTIONS"}
+        app = _options_or_405(", ".join(sorted(allowed)))
+        if isinstance(route, GuardedRoute) and route.access is not None:
+            app = route._auth.guard(app, route.access)
+        await app(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """Return the path of the named route; :raises NoMatchFound: when there is none."""
+        for route in self.routes:
+            try:
+                return route.url_path_for(name, **path_params)
+            except NoMatchFound:
+                continue
+        raise NoMatchFound(name, path_params)
+
+
+def _options_or_405(allow: str) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", allow.encode())]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        detail = f"{scope['method']} is not possible here; use {allow}."
+        await reply_problem(scope, receive, send, Problem(status=405, detail=detail, headers={"Allow": allow}))
+
+    return app
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await reply_problem(scope, receive, send, Problem(status=404, detail=f"Nothing is at {scope['path']}."))
+
+
+async def problems_of(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run ``app``; HTTP exceptions and FastAPI's validation errors that it raises are answered as problems.
+
+    Other exceptions pass through, for the middleware that records them.
+    """
+    started = False
+
+    async def noting(message: Message) -> None:
+        nonlocal started
+        started = started or message["type"] in ("http.response.start", "websocket.accept", "websocket.close")
+        await send(message)
+
+    try:
+        await app(scope, receive, noting)
+    except Exception as error:
+        problem = _as_problem(error)
+        if problem is None or started:
+            raise
+        await reply_problem(scope, receive, send, problem)
+
+
+def _as_problem(error: Exception) -> Problem | None:
+    if isinstance(error, HTTPException):
+        return Problem(status=error.status_code, detail=str(error.detail), headers=dict(error.headers or {}))
+    errors = getattr(error, "errors", None)
+    if type(error).__name__ == "RequestValidationError" and callable(errors):
+        return invalid(errors())
+    return None
+
+
+def invalid(errors: Iterable[dict[str, Any]], status: int = 422) -> Problem:
+    """Return the problem of pydantic's errors: where and what, never the input, which may be a secret."""
+    found = [{"at": ".".join(map(str, error["loc"])), "message": error["msg"]} for error in errors]
+    detail = "; ".join(f"{one['at']}: {one['message']}" if one["at"] else one["message"] for one in found)
+    return Problem(status=status, detail=detail, extra={"errors": found})

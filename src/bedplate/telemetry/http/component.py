@@ -1,0 +1,127 @@
+"""HTTP as a component: its metrics and panels, and the middleware around the application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.types import ASGIApp
+
+from bedplate.component import Host, Spec
+from bedplate.declarations import Panel
+from bedplate.telemetry.http.access import AccessLog, Sink
+from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, METRICS, RESPONSE_SIZE, WEBSOCKETS, Meter
+from bedplate.telemetry.http.middleware import Guard, HttpMiddleware
+from bedplate.telemetry.http.problems import install_problem_handlers
+from bedplate.telemetry.http.report import ErrorSink, TraceSink
+from bedplate.telemetry.http.settings import HttpSettings
+from bedplate.telemetry.redaction import Redactor
+
+__all__ = ["Http"]
+
+_FAILED = DURATION.count + '{http_response_status_code=~"5.."}'
+
+_PANELS = (
+    Panel(
+        title="Requests by route",
+        expr=(("{{http_route}}", f"sum by (http_route) (rate({DURATION.count}[5m]))"),),
+        unit="reqps",
+    ),
+    Panel(
+        title="Failed requests",
+        expr=f"sum(rate({_FAILED}[5m])) / sum(rate({DURATION.count}[5m]))",
+        unit="percentunit",
+        summary="Share of requests that were answered with a 5xx.",
+    ),
+    Panel(
+        title="Request duration",
+        expr=tuple(
+            (f"p{quantile * 100:g}", f"histogram_quantile({quantile}, sum by (le) (rate({DURATION.bucket}[5m])))")
+            for quantile in (0.5, 0.95, 0.99)
+        ),
+        unit="s",
+    ),
+    Panel(title="Active requests", expr=(("requests", f"{ACTIVE}"), ("websockets", f"sum({WEBSOCKETS})"))),
+    Panel(
+        title="Errors by type",
+        expr=(("{{error_type}}", f"sum by (error_type) (rate({ERRORS}[5m]))"),),
+        unit="reqps",
+    ),
+    Panel(title="Bytes sent", expr=f"sum(rate({RESPONSE_SIZE.sum}[5m]))", unit="Bps"),
+)
+
+
+class Http:
+    """Identifies, measures, logs and protects every request of a service.
+
+    :param settings: see :class:`~bedplate.telemetry.http.HttpSettings`.
+    :param traces: where the traces of sampled, failed and slow requests go.
+    :param errors: where unhandled exceptions go.
+    :param redactor: what keeps secrets out of the access log; one with default rules if None.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings | None = None,
+        *,
+        traces: TraceSink | None = None,
+        errors: ErrorSink | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.settings = settings or HttpSettings()
+        self._traces = traces
+        self._errors = errors
+        self._redactor = redactor
+        self._meter = Meter()
+        self._wrapped: list[tuple[HttpMiddleware, AccessLog | None]] = []
+
+    @property
+    def spec(self) -> Spec:
+        """Metrics in OpenTelemetry's stable names, and the panels everybody looks at first."""
+        return Spec(
+            kind="http",
+            summary="Identifies, measures, logs and protects every request.",
+            settings=self.settings,
+            metrics=METRICS,
+            panels=_PANELS,
+        )
+
+    def wrap(
+        self, app: ASGIApp, *, guards: Sequence[Guard] = (), sink: Sink | None = None, service: str = ""
+    ) -> HttpMiddleware:
+        """Return ``app`` inside the fused middleware; FastAPI and Starlette applications answer errors as problems.
+
+        It can serve at once; metrics begin with :meth:`lifespan`.
+
+        :param guards: asked in order before the application is.
+        :param sink: takes the lines of the access log; None for no access log.
+        :param service: the service's name for records written before the start.
+        """
+        install_problem_handlers(app)
+        access = None
+        if sink is not None and self.settings.access_log:
+            access = AccessLog(sink, service, self._redactor, self.settings.secret_parameters)
+        middleware = HttpMiddleware(
+            app,
+            settings=self.settings,
+            meter=self._meter,
+            guards=guards,
+            access=access,
+            traces=self._traces,
+            errors=self._errors,
+        )
+        self._wrapped.append((middleware, access))
+        return middleware
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        """Measure while inside."""
+        for middleware, access in self._wrapped:
+            middleware.configure(host.environment)
+            if access is not None:
+                access.service = host.service
+        self._meter.start(host)
+        try:
+            yield
+        finally:
+            self._meter.stop()

@@ -1,0 +1,240 @@
+"""One request and its answer, as they go by."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from bedplate.declarations import Verdict
+from bedplate.problems import Problem
+from bedplate.telemetry.context import WorkContext
+from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
+from bedplate.telemetry.http.metrics import REFUSED
+from bedplate.telemetry.http.report import CLIENT_CLOSED, Reporter, type_name
+
+__all__ = ["INCOMPLETE", "Exchange"]
+
+#: The error type of an application that returned without finishing its answer.
+INCOMPLETE = "incomplete_response"
+
+_logger = logging.getLogger("bedplate.http")
+
+
+class Exchange:
+    """The state of one request. Its :meth:`receive` and :meth:`send` stand between the server and the application.
+
+    :ivar guarded: what guards add to the answer's headers.
+    :ivar finished: whether the request has been reported.
+    """
+
+    __slots__ = (
+        "_active",
+        "_context",
+        "_disconnected",
+        "_duration",
+        "_ended",
+        "_headers",
+        "_own",
+        "_receive",
+        "_report",
+        "_request_size",
+        "_response_size",
+        "_route",
+        "_scope",
+        "_send",
+        "_status",
+        "_trailers",
+        "finished",
+        "guarded",
+        "started",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        context: WorkContext,
+        headers: ResponseHeaders,
+        report: Reporter,
+    ) -> None:
+        self.started = perf_counter()
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._context = context
+        self._headers = headers
+        self._report = report
+        self._status = self._request_size = self._response_size = 0
+        self._duration = 0.0
+        self._route = ""
+        self._own: list[tuple[bytes, bytes]] | None = None
+        self._trailers = self._ended = self._disconnected = self.finished = False
+        self.guarded: RawHeaders = ()
+        self._active = active = report.meter.active
+        if active is not None:
+            active.inc()
+
+    async def receive(self) -> Message:
+        """Pass on what the client sends; count it, and notice when the client leaves."""
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "http.request":
+            self._request_size += len(message.get("body", b""))
+        elif kind == "http.disconnect" and not self._ended:
+            self._disconnected = True
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass on what the application answers.
+
+        It is not a coroutine function but returns the server's own awaitable: one coroutine less a message.
+        """
+        kind = message["type"]
+        if kind == "http.response.body":
+            body = message.get("body")
+            if body:
+                self._response_size += len(body)
+            if message.get("more_body") or self._trailers or self._ended:
+                return self._send(message)
+            return self._last(message)
+        if kind == "http.response.start" and not self._status:
+            self._status = message["status"]
+            self._trailers = message.get("trailers", False)
+            self._own = own = list(message.get("headers") or ())
+            # A new message: an application may send one and the same object for every request.
+            message = {
+                **message,
+                "headers": self._headers.merge(own, self._context.request_id, self._scope, self.guarded),
+            }
+        elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
+            return self._file(message)
+        elif kind == "http.response.trailers" and not message.get("more_trailers"):
+            return self._last(message)
+        return self._send(message)
+
+    async def _last(self, message: Message) -> None:
+        """Send the end of the response, then take stock."""
+        try:
+            await self._send(message)
+        except OSError:
+            self._disconnected = True
+            raise
+        if not self._ended:
+            self._ended = True
+            self._duration = perf_counter() - self.started
+            # Of a failure, the exception is still on its way to us.
+            if self._status < 500:
+                self._finish()
+
+    def _file(self, message: Message) -> Awaitable[None]:
+        """Pass on a file that the server reads by itself: how long it is, the headers say."""
+        count = message.get("count")
+        if count is None:
+            length = next((value for name, value in self._own or () if name.lower() == b"content-length"), b"")
+            count = int(length) if length.isdigit() else 0
+        self._response_size += count
+        return self._send(message) if message.get("more_body") or self._trailers else self._last(message)
+
+    def _finish(self, error: BaseException | None = None, error_type: str = "") -> None:
+        """Report the request."""
+        self.finished = True
+        if self._active is not None:
+            self._active.dec()
+        scope = self._scope
+        status = self._status
+        if status >= 500 and not error_type:
+            error_type = str(status)
+        try:
+            self._route = route = self._route or self._report.templates.of(scope)
+            self._report.request(
+                scope,
+                self._context,
+                route,
+                status,
+                self._duration or perf_counter() - self.started,
+                self._request_size,
+                self._response_size if scope["method"] != "HEAD" else 0,
+                error_type,
+                error,
+            )
+        except Exception:
+            # What is said of a request must not change its answer.
+            _logger.exception("Could not report a request")
+
+    async def refuse(self, verdict: Verdict) -> None:
+        """Answer in the application's place."""
+        self._route = REFUSED
+        extra = {"request_id": self._context.request_id}
+        problem = Problem(status=verdict.status, title=verdict.title, detail=verdict.detail, extra=extra)
+        await self._answer(problem)
+
+    async def _answer(self, problem: Problem) -> None:
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": problem.raw_headers()})
+        await self.send({"type": "http.response.body", "body": problem.body()})
+
+    async def returned(self) -> None:
+        """Deal with an application that came back before the request was reported."""
+        if self._ended:
+            self._finish()
+        elif self._disconnected:
+            self._left()
+        elif self._status:
+            # The server sees an unfinished response and closes the connection.
+            self._finish(error_type=INCOMPLETE)
+        else:
+            await self._fail(None, INCOMPLETE)
+
+    async def raised(self, error: BaseException) -> None:
+        """Deal with an exception that came out of the application.
+
+        It goes on to the server where the server has to act: when the request is being cancelled, and when the
+        connection can only be closed.
+        """
+        if self.finished:
+            if not isinstance(error, Exception):
+                raise error
+            self._report.late(self._context, self._route, error)
+            if self._report.reraise:
+                raise error
+            return
+        if not isinstance(error, Exception):
+            if self._ended:
+                self._finish()
+            else:
+                self._left()
+            raise error
+        if isinstance(error, ClientDisconnect) or (self._disconnected and isinstance(error, OSError)):
+            self._left()
+            return
+        if self._ended:
+            self._finish(error, type_name(error))
+        elif self._status:
+            self._finish(error, type_name(error))
+            raise error
+        else:
+            await self._fail(error, type_name(error))
+        if self._report.reraise:
+            raise error
+
+    async def _fail(self, error: BaseException | None, error_type: str) -> None:
+        extra = {"request_id": self._context.request_id}
+        detail = "The request failed on our side. Quote its request_id when you report it."
+        try:
+            await self._answer(Problem(status=500, detail=detail, extra=extra))
+        finally:
+            if not self.finished:
+                self._status = self._status or 500
+                self._finish(error, error_type)
+
+    def _left(self) -> None:
+        """Report a request whose client did not wait for its end."""
+        streamed = any(name == b"content-type" and b"event-stream" in value for name, value in self._own or ())
+        # To leave is the only way for a client to end a stream of events.
+        if not streamed:
+            self._status = CLIENT_CLOSED
+        self._finish()

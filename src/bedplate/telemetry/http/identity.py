@@ -1,0 +1,86 @@
+"""Who a request is: its id, its trace, and whether the trace is sampled (W3C Trace Context, level 1).
+
+https://www.w3.org/TR/trace-context-1/
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterable, Mapping
+
+from bedplate.telemetry.context import WorkContext
+
+__all__ = ["Identifier"]
+
+# Not the module's own generator: a service that seeds that one would repeat its ids in every worker.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+#: Short, and without a character that would have to be escaped in JSON, a header or a shell.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}\Z")
+_TRACEPARENT = re.compile(
+    rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(-.*)?\Z"
+)
+_TRACESTATE = re.compile(r"[\x20-\x7e\t]{1,512}\Z")
+
+
+class Identifier:
+    """Gives every request its :class:`~bedplate.telemetry.context.WorkContext`.
+
+    :param ratio: the share of traces to sample, 0 to 1. Like OpenTelemetry's ``TraceIdRatioBased`` it compares the
+        lower 64 bits of the trace id with a bound, so that services with one ratio sample the same traces.
+    :param trust_parent: whether the caller's sampled flag overrules the ratio.
+    :param trust_request_id: whether a well-formed id of the caller is kept.
+    """
+
+    __slots__ = ("_bound", "_trust_parent", "_trust_request_id")
+
+    def __init__(self, ratio: float, *, trust_parent: bool = True, trust_request_id: bool = True) -> None:
+        # Hexadecimal digits of one length sort like the numbers they write; "g" is above all of them.
+        self._bound = "g" if ratio >= 1.0 else f"{int(ratio * 2**64):016x}"
+        self._trust_parent = trust_parent
+        self._trust_request_id = trust_request_id
+
+    def identify(self, headers: Mapping[bytes, bytes], raw: Iterable[tuple[bytes, bytes]]) -> WorkContext:
+        """Return the context of a request.
+
+        :param headers: the request's headers; of several with one name the last.
+        :param raw: the same as the server gave them, to see what came twice.
+        """
+        digits = _random.randbytes(40).hex()
+        request_id = digits[48:]
+        given = headers.get(b"x-request-id")
+        if given is not None and self._trust_request_id and _REQUEST_ID.match(given):
+            request_id = given.decode("ascii")
+        parent = headers.get(b"traceparent")
+        if parent is not None:
+            context = self._continue(request_id, digits[32:48], parent, raw)
+            if context is not None:
+                return context
+        return WorkContext(request_id, digits[:32], digits[32:48], "", digits[16:32] < self._bound)
+
+    def _continue(
+        self, request_id: str, span_id: str, parent: bytes, raw: Iterable[tuple[bytes, bytes]]
+    ) -> WorkContext | None:
+        match = _TRACEPARENT.match(parent)
+        states: list[str] = []
+        parents = 0
+        for name, value in raw:
+            if name == b"traceparent":
+                parents += 1
+            elif name == b"tracestate":
+                states.append(value.decode("latin-1"))
+        if match is None or parents != 1:
+            return None
+        version, trace_id, parent_id, flags, more = match.groups()
+        if version == b"00" and more is not None:
+            return None
+        trace = trace_id.decode("ascii")
+        sampled = bool(int(flags, 16) & 1) if self._trust_parent else trace[16:] < self._bound
+        context = WorkContext(request_id, trace, span_id, parent_id.decode("ascii"), sampled)
+        state = ",".join(states)
+        if state and _TRACESTATE.match(state):
+            context.tracestate = state
+        return context

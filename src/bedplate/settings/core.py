@@ -1,0 +1,411 @@
+"""The settings of a service: what it reads, in which order, and what it refuses. See :class:`Settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bedplate.component import Environment
+from bedplate.problems import DeclarationError, Refusal
+from bedplate.settings.faults import SettingsError, Unknown
+from bedplate.settings.fields import PREFIX, SettingPath, key_values
+from bedplate.settings.layers import Sources
+from bedplate.settings.markers import Env, Issued, RefuseIf, Reloadable, Seconds
+from bedplate.settings.reading import Reading
+from bedplate.settings.rules import RULES, Rule, Setting, apply, secrets_in
+from bedplate.settings.secret import Dsn, Secret, schemes
+
+__all__ = ["Settings", "masked"]
+
+M = TypeVar("M", bound=BaseModel)
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Sampler = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _decoded(values: dict[str, str]) -> dict[str, str]:
+    return {key: unquote(value) for key, value in values.items()}
+
+
+class ReadingSource(PydanticBaseSettingsSource):
+    """All of Bedplate's sources as one source of pydantic-settings."""
+
+    def __init__(self, settings_cls: type[BaseSettings], raw: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._raw = raw
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one field's value; the third part says that it needs no more decoding."""
+        return self._raw.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return all values found."""
+        return self._raw
+
+
+class Settings(BaseSettings):
+    """The settings of a service, frozen: a snapshot of all sources at one moment.
+
+    A service adds fields of its own in a subclass, with a prefix of its own if it likes::
+
+        class LedgerSettings(Settings, env_prefix="LEDGER_"):
+            page_size: Annotated[int, Field(ge=1, le=1000), Reloadable()] = 100
+            \"\"\"Rows on a page of a report.\"\"\"
+
+    A value is looked for in this order: the constructor; the environment; secret files (``NAME_FILE=/path``, then a
+    file of the variable's name in ``/run/secrets``); ``.env``, in development only; ``bedplate.toml``, where a table
+    of the environment's name wins; the default. A field is read from its prefix and its name in capitals, and from
+    standard names given by :class:`Env`; ``a.b`` in a section is ``BEDPLATE_A__B``. An empty variable is not set.
+
+    ``BEDPLATE_ENV`` (or ``ENVIRONMENT``) says where it runs. ``ENV`` is left alone: shells use it.
+
+    :raises SettingsError: with every fault of every source.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    #: What production refuses and staging warns of.
+    rules: ClassVar[Sequence[Rule]] = RULES
+
+    environment: Annotated[Environment, Env("BEDPLATE_ENV", "ENVIRONMENT")] = "development"
+    """Where the service runs; production refuses what is not safe, staging warns of it."""
+
+    config: Annotated[Path | None, Env("BEDPLATE_CONFIG")] = None
+    """The configuration file, when it is not ``bedplate.toml`` in the working directory."""
+
+    secrets_dir: Path = Path("/run/secrets")
+    """The directory that holds one secret a file, named as the variable, in capitals or not."""
+
+    allow: frozenset[str] = frozenset()
+    """Names of rules that production would refuse and this service means to break."""
+
+    debug: Annotated[bool, RefuseIf(True, "shows code and data to strangers", rule="debug")] = False
+    """Show tracebacks in answers and reload on change."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 in a container."""
+
+    port: Annotated[int, Field(ge=0, le=65535), Env("PORT")] = 8000
+    """The port to listen on; 0 takes a free one."""
+
+    workers: Annotated[int, Field(ge=1, le=256), Env("WEB_CONCURRENCY")] = 1
+    """Web processes; with more than one, another process watches them."""
+
+    run_dir: Path | None = None
+    """Where processes share metrics and sockets; a private temporary directory by default."""
+
+    redis_url: Annotated[Dsn | None, schemes("redis", "rediss", "unix"), Env("REDIS_URL")] = None
+    """The Redis server that instances share."""
+
+    redis_private_url: Annotated[Dsn | None, schemes("redis", "rediss", "unix"), Env("REDIS_PRIVATE_URL")] = None
+    """The same server by a private network, preferred when it is set."""
+
+    redis_max_connections: Annotated[int, Field(ge=1), Env("REDIS_MAX_CONNECTIONS")] = 50
+    """The most connections of one process."""
+
+    redis_timeout: Annotated[Seconds, Field(gt=0), Env("REDIS_TIMEOUT")] = 5.0
+    """Seconds until a Redis command or connection attempt fails."""
+
+    database_url: Annotated[Dsn | None, schemes("postgresql", "postgres", "sqlite"), Env("DATABASE_URL")] = None
+    """The database: ``postgresql://user:password@host/name``, with a driver if need be, or ``sqlite:///path``."""
+
+    prometheus_url: Annotated[Dsn | None, schemes("http", "https"), Env("PROMETHEUS_URL")] = None
+    """The Prometheus that evaluates in the place of the built-in engine."""
+
+    sentry_dsn: Annotated[Secret | None, Issued(), Env("SENTRY_DSN")] = None
+    """Where errors are reported to, besides the built-in error store."""
+
+    log_level: Annotated[LogLevel, BeforeValidator(_upper), Env("LOG_LEVEL"), Reloadable()] = "INFO"
+    """The least severe records that are logged."""
+
+    log_file: Annotated[Path | None, Env("LOG_FILE")] = None
+    """The rotating log file; standard output alone by default."""
+
+    log_dir: Annotated[Path | None, Env("LOG_DIR")] = None
+    """The directory of ``app.log`` and ``errors.log``."""
+
+    otel_sdk_disabled: Annotated[bool, Env("OTEL_SDK_DISABLED")] = False
+    """Export no traces."""
+
+    otel_service_name: Annotated[str, Env("OTEL_SERVICE_NAME")] = ""
+    """The ``service.name`` of exported traces; the service's own name by default."""
+
+    otel_resource_attributes: Annotated[dict[str, str], AfterValidator(_decoded), Env("OTEL_RESOURCE_ATTRIBUTES")] = (
+        Field(default={})
+    )
+    """Further attributes of exported traces, ``key=value,key=value``, percent-encoded."""
+
+    otel_exporter_otlp_endpoint: Annotated[Dsn | None, schemes("http", "https"), Env("OTEL_EXPORTER_OTLP_ENDPOINT")] = (
+        None
+    )
+    """The collector's address; traces go to ``/v1/traces`` below it."""
+
+    otel_exporter_otlp_traces_endpoint: Annotated[
+        Dsn | None, schemes("http", "https"), Env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    ] = None
+    """The full address that traces go to."""
+
+    otel_exporter_otlp_headers: Annotated[Secret | None, Issued(), Env("OTEL_EXPORTER_OTLP_HEADERS")] = None
+    """Headers for the collector, ``key=value,key=value``, percent-encoded; they often carry its token."""
+
+    otel_traces_sampler: Annotated[Sampler | None, Env("OTEL_TRACES_SAMPLER")] = None
+    """Which requests are traced in full; errors and slow ones are kept in any case."""
+
+    otel_traces_sampler_arg: Annotated[
+        float | None, Field(ge=0, le=1), Env("OTEL_TRACES_SAMPLER_ARG"), Reloadable()
+    ] = None
+    """The share of requests that a ratio sampler takes."""
+
+    _reading: Reading = PrivateAttr()
+
+    def __init__(self, /, _sources: Sources | None = None, **values: Any) -> None:
+        reading = Reading(_sources or Sources(), values)
+        reading.read(type(self), (), lambda raw: self._initialised(raw))
+        self._adopt(reading)
+
+    def _initialised(self, raw: dict[str, Any]) -> Self:
+        source = ReadingSource(type(self), raw)
+        sources = self.settings_customise_sources(type(self), source, source, source, source)
+        super().__init__(_build_sources=(sources, {}))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the strongest first; a subclass may add any of pydantic-settings around ours.
+
+        All four arguments are one source that reads everything the class describes. What is added here serves the
+        fields of the class, not sections.
+        """
+        return (env_settings,)
+
+    @classmethod
+    def _read(cls, reading: Reading) -> Self:
+        """Return the settings of a reading that may be lenient."""
+        settings = reading.read(cls, (), lambda raw: cls.__new__(cls)._initialised(raw))
+        settings._adopt(reading)
+        return settings
+
+    def _adopt(self, reading: Reading) -> None:
+        self._reading = reading
+        _hide(reading, self.values())
+
+    @classmethod
+    @contextmanager
+    def collecting(cls, _sources: Sources | None = None, **values: Any) -> Iterator[Self]:
+        """Build a service with settings whose faults are all reported together, at the end of the block::
+
+            with LedgerSettings.collecting() as settings:
+                service = build(settings)
+
+        Inside, a wrong value stands at its default (a missing one at None), so that every section is asked for.
+
+        :raises SettingsError: with every fault and refusal, also when the block itself failed because of one.
+        """
+        reading = Reading(_sources or Sources(), values, lenient=True)
+        settings = cls._read(reading)
+        try:
+            yield settings
+        except Exception:
+            if reading.faults:
+                raise SettingsError(reading.faults) from None  # what failed, failed on a stand-in
+            raise
+        reading.lenient = False
+        settings.verify()
+
+    def section(self, model: type[M], name: str) -> M:
+        """Return the settings of a component, read from ``BEDPLATE_<NAME>__<FIELD>`` and the table ``[name]``.
+
+        :param model: a frozen pydantic model; :class:`Section` is made for it.
+        :param name: one or more words with dots between, ``cache.reports``.
+        :raises SettingsError: with every fault of the section, except inside :meth:`collecting`.
+        :raises DeclarationError: when the name is taken by another model or by a field.
+        """
+        path = tuple(name.split("."))
+        if not all(part.isidentifier() and part == part.lower() for part in path):
+            raise DeclarationError(f"Section name {name!r} is no name.", "Use lower-case words with dots between.")
+        if path[0] in type(self).model_fields:
+            return self._own_section(model, path)
+        known = self._reading.sections.get(path)
+        if known is not None and known[0] is not model:
+            raise DeclarationError(
+                f"Section {name} is {known[0].__name__} and cannot be {model.__name__}.",
+                "Give one of them another name.",
+            )
+        value = known[1] if known is not None else self._reading.read(model, path, model.model_validate)
+        self._reading.sections[path] = (model, value)
+        _hide(self._reading, self.values())
+        assert isinstance(value, model)
+        return value
+
+    def _own_section(self, model: type[M], path: SettingPath) -> M:
+        value: Any = self
+        for key in path:
+            value = getattr(value, key, None)
+        if not isinstance(value, model):
+            raise DeclarationError(
+                f"Section {'.'.join(path)} is a field of {type(self).__name__}, and no {model.__name__}.",
+                "Give the section another name.",
+            )
+        return value
+
+    def values(self) -> list[Setting]:
+        """Return every setting, those of sections asked for included, with its value and where that comes from."""
+        sections = {path: value for path, (_, value) in self._reading.sections.items()}
+        result = []
+        for path, setting in self._reading.known.items():
+            base = max((p for p in sections if path[: len(p)] == p), key=len, default=())
+            value: Any = sections[base] if base else self
+            for key in path[len(base) :]:
+                value = getattr(value, key, None)
+            result.append(Setting(setting, value, self._reading.found.get(path)))
+        return result
+
+    def origin(self, name: str) -> str:
+        """Return where a setting comes from, such as ``environment LOG_LEVEL``, or ``default``."""
+        found = self._reading.found.get(tuple(name.split(".")))
+        return "default" if found is None else found.origin
+
+    def refusals(self, environment: Environment | None = None) -> list[Refusal]:
+        """Return why the service may not start in an environment, its own by default; only production refuses.
+
+        Ask for ``"production"`` to see on a laptop what would be refused there.
+        """
+        if (environment or self.environment) != "production":
+            return []
+        return [
+            replace(refusal, mend=f"{refusal.mend} To accept it, add {rule} to BEDPLATE_ALLOW.")
+            for rule, refusal in apply(self.rules, self.values())
+            if rule not in self.allow
+        ]
+
+    def warnings(self) -> list[Refusal]:
+        """Return what staging would be refused for in production, and what was allowed by name."""
+        if self.environment not in ("staging", "production"):
+            return []
+        found = apply(self.rules, self.values())
+        return [refusal for rule, refusal in found if self.environment == "staging" or rule in self.allow]
+
+    def unknown(self) -> list[Unknown]:
+        """Return names that look like settings and are none; complete once every section was asked for."""
+        return list(self._reading.unknown())
+
+    def verify(self) -> None:
+        """Raise when anything is at fault or refused here.
+
+        :raises SettingsError: with all of it.
+        """
+        reasons = [*self._reading.faults, *self.refusals()]
+        if reasons:
+            raise SettingsError(reasons)
+
+    def on_secret(self, hook: Callable[[str], None]) -> None:
+        """Call ``hook`` with every secret text, known and to come; a log redactor wants them."""
+        self._reading.hooks.append(hook)
+        for text in sorted(self._reading.hidden):
+            hook(text)
+
+    def files(self) -> set[Path]:
+        """Return every file and directory that these settings depend on, whether it exists or not."""
+        return self._reading.files()
+
+    def reread(self) -> Self:
+        """Return new settings with the same sections, from the same sources as they are now.
+
+        :raises SettingsError: with every fault, and every refusal that these settings do not have.
+        """
+        return self._again(self._reading.again())
+
+    def pinned(self, values: Mapping[str, Any]) -> Self:
+        """Return these settings with other values, nested as sections are, validated; nothing is read again.
+
+        :raises SettingsError: with every fault.
+        """
+        return self._again(self._reading.pinned(values))
+
+    def _again(self, reading: Reading) -> Self:
+        settings = self._read(reading)
+        for path, (model, _) in self._reading.sections.items():
+            settings.section(model, ".".join(path))
+        reading.lenient = False
+        accepted = self.refusals()
+        reasons = [*reading.faults, *(refusal for refusal in settings.refusals() if refusal not in accepted)]
+        if reasons:
+            raise SettingsError(reasons)
+        return settings
+
+    @property
+    def redis_address(self) -> Dsn | None:
+        """The Redis server to connect to: the private address when there is one."""
+        return self.redis_private_url or self.redis_url
+
+    @property
+    def otlp_traces_url(self) -> str:
+        """The URL to export traces to, empty for none; it may hold credentials."""
+        if self.otel_sdk_disabled:
+            return ""
+        if self.otel_exporter_otlp_traces_endpoint is not None:
+            return self.otel_exporter_otlp_traces_endpoint.reveal()
+        base = self.otel_exporter_otlp_endpoint
+        return "" if base is None else f"{base.reveal().rstrip('/')}/v1/traces"
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """The headers for the collector, decoded; they are secret."""
+        secret = self.otel_exporter_otlp_headers
+        return {} if secret is None else _decoded(key_values(secret.reveal()))
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # sections make it more than its fields
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return all settings nested as the sections are, as text that people may see: secrets and passwords masked."""
+    result: dict[str, Any] = {}
+    for setting in settings.values():
+        node = result
+        for key in setting.declared.path[:-1]:
+            node = node.setdefault(key, {})
+        node[setting.declared.path[-1]] = setting.shown
+    return result
+
+
+def _hide(reading: Reading, settings: Sequence[Setting]) -> None:
+    for setting in settings:
+        for secret in secrets_in(setting.value):
+            for text in secret.hidden():
+                reading.hide(text)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from bedplate.problems import Problem
 
-__all__ = ["header", "plain", "reply", "reply_json", "reply_problem"]
+__all__ = ["ProblemError", "header", "invalid", "plain", "reply", "reply_problem"]
 
 NO_STORE = (b"cache-control", b"no-store")
 JSON = b"application/json"
@@ -62,11 +63,19 @@ async def _deny(
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-async def reply_json(scope: Scope, send: Send, document: Any, *, status: int = 200, **headers: str) -> None:
-    """Send a document as JSON."""
-    extra = tuple((name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items())
-    body = orjson.dumps(document, default=plain, option=orjson.OPT_NON_STR_KEYS)
-    await reply(scope, send, body, status=status, headers=extra)
+class ProblemError(HTTPException):
+    """A problem to be raised from wherever it is found; elsewhere than in our routers it is an HTTP exception."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.status, problem.detail or problem.title, dict(problem.headers))
+        self.problem = problem
+
+
+def invalid(errors: Iterable[Mapping[str, Any]], status: int = 422) -> Problem:
+    """Return the problem of pydantic's errors: where and what, never the input, which may be a secret."""
+    found = [{"at": ".".join(map(str, error["loc"])), "message": str(error["msg"])} for error in errors]
+    detail = "; ".join(f"{one['at']}: {one['message']}" if one["at"] else one["message"] for one in found)
+    return Problem(status=status, detail=detail, extra={"errors": found})
 
 
 async def reply_problem(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, NoMatchFound
@@ -14,19 +15,26 @@ from bedplate.declarations import Routes
 from bedplate.monitor.auth.authenticator import Authenticator
 from bedplate.monitor.auth.origin import is_safe
 from bedplate.monitor.auth.tokens import Grant, allows
-from bedplate.monitor.replies import reply_problem
+from bedplate.monitor.replies import ProblemError, invalid, reply_problem
 from bedplate.problems import Problem
 
 __all__ = ["GuardedRoute", "ProblemRouter", "secure"]
 
 
-def secure(routes: Routes, auth: Authenticator) -> list[BaseRoute]:
-    """Return the routes under their prefix and behind the access that they declare.
+def secure(routes: Routes, auth: Authenticator, prefix: str = "") -> list[BaseRoute]:
+    """Return the routes under ``prefix`` and their own, behind the access that they declare.
 
     Reading needs ``routes.access``, anything else ``operator`` at least; ``access`` None leaves all of them open.
     The result can stand in any Starlette router: what does not match is left to the routes after it.
     """
-    return [GuardedRoute(route, auth, access=routes.access, prefix=routes.prefix) for route in routes.routes]
+    whole = prefix.rstrip("/") + routes.prefix
+    return [
+        # A route that brings a gate of its own keeps it.
+        route.under(whole)
+        if isinstance(route, GuardedRoute)
+        else GuardedRoute(route, auth, access=routes.access, prefix=whole)
+        for route in routes.routes
+    ]
 
 
 class GuardedRoute(BaseRoute):
@@ -34,21 +42,41 @@ class GuardedRoute(BaseRoute):
 
     :param route: a Starlette or FastAPI route of any kind.
     :param access: the grant that reading needs; None for everybody.
+    :param unsafe: the grant that anything else needs; by default ``operator`` at least, unless everybody may read.
     :param prefix: a path before the route's own, ``/cache``.
     """
 
     def __init__(
-        self, route: BaseRoute, auth: Authenticator, *, access: Grant | None = "viewer", prefix: str = ""
+        self,
+        route: BaseRoute,
+        auth: Authenticator,
+        *,
+        access: Grant | None = "viewer",
+        unsafe: Grant | None = None,
+        prefix: str = "",
     ) -> None:
         self.route = route
         self.access: Grant | None = access
+        self.unsafe: Grant | None = unsafe
+        if unsafe is None and access is not None:
+            self.unsafe = access if allows(access, "operator") else "operator"
         self.prefix = prefix.rstrip("/")
         self._auth = auth
+
+    def under(self, prefix: str) -> GuardedRoute:
+        """Return the same route with another path before its prefix."""
+        whole = prefix.rstrip("/") + self.prefix
+        return GuardedRoute(self.route, self._auth, access=self.access, unsafe=self.unsafe, prefix=whole)
 
     @property
     def path(self) -> str:
         """The path template, prefix included."""
         return self.prefix + str(getattr(self.route, "path", ""))
+
+    @property
+    def path_format(self) -> str:
+        """The path template without convertors; what metrics and logs call this route."""
+        return self.prefix + str(getattr(self.route, "path_format", "") or getattr(self.route, "path", ""))
 
     @property
     def methods(self) -> frozenset[str]:
@@ -57,18 +85,16 @@ class GuardedRoute(BaseRoute):
 
     def needs(self, scope: Scope) -> Grant | None:
         """Return the grant that this request needs."""
-        if self.access is None or is_safe(scope) or scope["type"] == "websocket":
-            return self.access
-        return self.access if allows(self.access, "operator") else "operator"
+        return self.access if is_safe(scope) or scope["type"] == "websocket" else self.unsafe
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match below the prefix; the prefix itself counts as ``/``."""
         root = str(scope.get("root_path", ""))
         path = str(scope["path"])
-        below = path.removeprefix(root) if path.startswith(root) else path
+        below = path[len(root) :] if path.startswith(root) and path[len(root) :][:1] in ("", "/") else path
         if not below.startswith(self.prefix) or below[len(self.prefix) :][:1] not in ("", "/"):
             return Match.NONE, {}
-        child: dict[str, Any] = {"root_path": root + self.prefix, "app_root_path": scope.get("app_root_path", root)}
+        child: dict[str, Any] = {"root_path": root + self.prefix}
         if below == self.prefix:
             child["path"] = f"{root}{self.prefix}/"
         match, matched = self.route.matches({**scope, **child})
@@ -82,10 +108,14 @@ class GuardedRoute(BaseRoute):
             if isinstance(outcome, Problem):
                 await reply_problem(scope, receive, send, outcome)
                 return
-        scope.setdefault("route", self.route)
-        if scope["route"] is self:
-            scope["route"] = self.route
-        await problems_of(self.route.handle, scope, receive, send)
+        try:
+            await problems_of(self.route.handle, scope, receive, send)
+        finally:
+            scope["route"] = self  # FastAPI leaves its own route, whose template lacks the prefix
+
+    def guarded(self, app: ASGIApp) -> ASGIApp:
+        """Return another application behind this route's access."""
+        return app if self.access is None else self._auth.guard(app, self.access)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """Return the path of the named route."""
@@ -118,8 +148,8 @@ class ProblemRouter:
         for route in self.routes:
             match, child = route.matches(scope)
             if match is Match.FULL:
-                scope["route"] = route
                 scope.update(child)
+                scope["route"] = route
                 await route.handle(scope, receive, send)
                 return
             if match is Match.PARTIAL:
@@ -133,12 +163,12 @@ class ProblemRouter:
         self, partial: list[tuple[BaseRoute, Scope]], scope: Scope, receive: Receive, send: Send
     ) -> None:
         route, child = partial[0]
-        scope["route"] = getattr(route, "route", route)
         scope.update(child)
+        scope["route"] = route
         allowed = {method for route, _ in partial for method in getattr(route, "methods", None) or ()} | {"OPTIONS"}
         app = _options_or_405(", ".join(sorted(allowed)))
-        if isinstance(route, GuardedRoute) and route.access is not None:
-            app = route._auth.guard(app, route.access)
+        if isinstance(route, GuardedRoute):
+            app = route.guarded(app)
         await app(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -170,13 +200,16 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 async def problems_of(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run ``app``; HTTP exceptions and FastAPI's validation errors that it raises are answered as problems.
 
-    Other exceptions pass through, for the middleware that records them.
+    Other exceptions pass through, for the middleware that records them. The answer to ``HEAD`` has no body.
     """
     started = False
+    bodiless = scope.get("method") == "HEAD"
 
     async def noting(message: Message) -> None:
         nonlocal started
         started = started or message["type"] in ("http.response.start", "websocket.accept", "websocket.close")
+        if bodiless and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
         await send(message)
 
     try:
@@ -189,16 +222,10 @@ async def problems_of(app: ASGIApp, scope: Scope, receive: Receive, send: Send) 
 
 
 def _as_problem(error: Exception) -> Problem | None:
+    if isinstance(error, ProblemError):
+        return error.problem
     if isinstance(error, HTTPException):
         return Problem(status=error.status_code, detail=str(error.detail), headers=dict(error.headers or {}))
-    errors = getattr(error, "errors", None)
-    if type(error).__name__ == "RequestValidationError" and callable(errors):
-        return invalid(errors())
+    if isinstance(error, RequestValidationError):
+        return invalid(error.errors())
     return None
-
-
-def invalid(errors: Iterable[dict[str, Any]], status: int = 422) -> Problem:
-    """Return the problem of pydantic's errors: where and what, never the input, which may be a secret."""
-    found = [{"at": ".".join(map(str, error["loc"])), "message": error["msg"]} for error in errors]
-    detail = "; ".join(f"{one['at']}: {one['message']}" if one["at"] else one["message"] for one in found)
-    return Problem(status=status, detail=detail, extra={"errors": found})

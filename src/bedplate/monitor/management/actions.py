@@ -1,0 +1,122 @@
+"""Pressing a button: who may, with what, whether it is possible now, and the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bedplate.declarations import Action, Actor
+from bedplate.metric import Counter
+from bedplate.monitor.management.views import refusal_of
+from bedplate.monitor.replies import ProblemError, invalid
+from bedplate.problems import BedplateError, Problem
+from bedplate.telemetry.redaction import Redactor
+
+__all__ = ["ACTIONS", "Buttons"]
+
+ACTIONS = Counter(
+    "bedplate_management_actions_total",
+    "Actions that somebody asked for, by what became of them.",
+    {
+        "component": 200,
+        "action": 200,
+        "outcome": (
+            "done",
+            "denied",  # the role is too low
+            "invalid",  # the parameters are wrong
+            "refused",  # not possible now
+            "failed",  # it raised
+            "unfinished",  # it takes longer than one may wait
+        ),
+    },
+)
+
+_audit = logging.getLogger("bedplate.audit")
+
+
+class Buttons:
+    """Presses buttons and keeps the audit record: the logger ``bedplate.audit`` has an entry for every attempt.
+
+    :param count: receives component, action and outcome.
+    """
+
+    def __init__(self, redactor: Redactor, timeout: float, count: Callable[[str, str, str], None]) -> None:
+        self._redactor = redactor
+        self._timeout = timeout
+        self._count = count
+
+    async def press(self, component: str, action: Action, actor: Actor, body: dict[str, object]) -> Any:
+        """Validate the parameters, do it, and return its result.
+
+        :raises ProblemError: 422 for wrong parameters, 409 when it is refused now, 504 when it takes too long.
+            Whatever else the action raises passes through, to be recorded like any fault of a request.
+        """
+        try:
+            parameters = _parameters(action, body)
+        except ProblemError:
+            # What did not pass may hold a secret in any field, so only the names are kept.
+            self.record(component, action.name, actor, "invalid", {"given": sorted(body)})
+            raise
+        shown = parameters.model_dump(mode="json") if parameters is not None else {}
+        refusal = refusal_of(action)
+        if refusal is not None:
+            self.record(component, action.name, actor, "refused", shown, refusal)
+            raise ProblemError(Problem(status=409, detail=refusal))
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                result = await action.run(parameters, actor)
+        except TimeoutError as error:
+            if not limit.expired():
+                self.record(component, action.name, actor, "failed", shown, f"TimeoutError: {error}", error)
+                raise
+            self.record(component, action.name, actor, "unfinished", shown)
+            detail = f"It was not done within {self._timeout:g} s and was cancelled; look at the component's state."
+            raise ProblemError(Problem(status=504, detail=detail)) from None
+        except BedplateError as error:
+            self.record(component, action.name, actor, "refused", shown, str(error))
+            raise ProblemError(Problem(status=409, detail=self._redactor.text(str(error)))) from error
+        except Exception as error:
+            self.record(component, action.name, actor, "failed", shown, f"{type(error).__name__}: {error}", error)
+            raise
+        self.record(component, action.name, actor, "done", shown)
+        return result
+
+    def record(
+        self,
+        component: str,
+        action: str,
+        actor: Actor,
+        outcome: str,
+        parameters: dict[str, Any],
+        reason: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Write the audit record of one attempt; secrets in parameters and reason are masked."""
+        self._count(component, action, outcome)
+        fields: dict[str, Any] = {
+            "actor": actor.name,
+            "role": actor.role,
+            "component": component,
+            "action": action,
+            "outcome": outcome,
+            "parameters": self._redactor.mapping(parameters),
+        }
+        if reason:
+            fields["reason"] = self._redactor.text(reason)
+        level = logging.INFO if outcome == "done" else logging.WARNING
+        _audit.log(level, "action_%s", outcome, extra=fields, exc_info=error)
+
+
+def _parameters(action: Action, body: dict[str, object]) -> BaseModel | None:
+    if action.parameters is None:
+        if body:
+            raise ProblemError(invalid([{"loc": (name,), "msg": "This action takes no parameters"} for name in body]))
+        return None
+    try:
+        return action.parameters.model_validate(body)
+    except ValidationError as error:
+        raise ProblemError(invalid(error.errors(include_input=False, include_url=False))) from None

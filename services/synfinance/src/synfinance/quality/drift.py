@@ -26,6 +26,7 @@ from synfinance.quality.outliers import Floats, scale_of
 from synfinance.quality.report import Drift, DriftKind
 
 Ints = NDArray[np.int64]
+Counts = NDArray[np.int64] | Floats
 
 ALARM: Final = 0.005
 """Probability that a table in which nothing changed raises any alarm, when its bounds are larger than the effects."""
@@ -74,14 +75,15 @@ class Comparison:
             return
         splits = self._splits(first, second, field)
         groups = _coarse(first + second, min(first.sum(), second.sum()), ordered=field.positions is not None)
-        yield self._judged(field.column, "psi", _psi(_grouped(first, groups), _grouped(second, groups)), [
-            _psi(_grouped(a, groups), _grouped(b, groups)) for a, b in splits
-        ], PSI_EFFECT)  # fmt: skip
+        chance = [_psi(_grouped(one, groups), _grouped(other, groups)) for one, other in splits]
+        yield self._judged(
+            field.column, "psi", float(_psi(_grouped(first, groups), _grouped(second, groups))), chance, PSI_EFFECT
+        )
         if field.positions is not None:
             gaps = np.diff(field.positions)
-            yield self._judged(field.column, "wasserstein", _wasserstein(first, second, gaps), [
-                _wasserstein(a, b, gaps) for a, b in splits
-            ], WASSERSTEIN_EFFECT)  # fmt: skip
+            chance = [_wasserstein(one, other, gaps) for one, other in splits]
+            distance = float(_wasserstein(first, second, gaps))
+            yield self._judged(field.column, "wasserstein", distance, chance, WASSERSTEIN_EFFECT)
 
     def _missing(self, field: Binned) -> Drift:
         lost = (field.first < 0), (field.second < 0)
@@ -94,37 +96,30 @@ class Comparison:
         bound = chance * math.sqrt(2 * depth) + depth * (1 / sizes[0] + 1 / sizes[1]) / 3
         return Drift(field.column, "missing", abs(rates[0] - rates[1]), max(bound, MISSING_EFFECT))
 
-    def _splits(self, first: Ints, second: Ints, field: Binned) -> list[tuple[Floats, Floats]]:
-        """Bin counts of random splits of both samples together: of rows and, for halves, of blocks of rows."""
+    def _splits(self, first: Ints, second: Ints, field: Binned) -> list[tuple[Counts, Counts]]:
+        """Bin counts (draws × bins) of random splits of both samples: of rows and, for halves, of blocks of rows."""
         pooled = first + second
         drawn = self._rng.multivariate_hypergeometric(pooled, int(first.sum()), size=_DRAWS, method="marginals")
-        splits = [(draw.astype(np.float64), (pooled - draw).astype(np.float64)) for draw in drawn]
+        splits: list[tuple[Counts, Counts]] = [(drawn, pooled - drawn)]
         if self._blocks:
-            splits += self._block_splits(np.concatenate((field.first, field.second)), field.bins)
+            counts = _by_block(np.concatenate((field.first, field.second)), field.bins)
+            chosen = np.zeros((_DRAWS, _BLOCKS))
+            chosen[:, : _BLOCKS // 2] = 1.0
+            drawn_blocks = self._rng.permuted(chosen, axis=1) @ counts
+            splits.append((drawn_blocks, pooled - drawn_blocks))
         return splits
 
-    def _block_splits(self, rows: Ints, bins: int) -> list[tuple[Floats, Floats]]:
-        block = np.arange(len(rows)) * _BLOCKS // len(rows)
-        known = rows >= 0
-        counts = np.bincount(block[known] * bins + rows[known], minlength=_BLOCKS * bins).reshape(_BLOCKS, bins)
-        chosen = np.zeros((_DRAWS, _BLOCKS))
-        chosen[:, : _BLOCKS // 2] = 1.0
-        first = self._rng.permuted(chosen, axis=1) @ counts
-        return [(one, counts.sum(axis=0) - one) for one in first]
-
-    def _judged(self, column: str, kind: DriftKind, value: float, chance: list[float], effect: float) -> Drift:
+    def _judged(self, column: str, kind: DriftKind, value: float, chance: list[Floats], effect: float) -> Drift:
         """The value with its bound: the largest of the effect, every random split, and the tail of a gamma fit.
 
         PSI is close to a scaled χ² when nothing changed, a gamma; the fit reaches levels that few draws cannot show.
         """
         bound = effect
-        for draws in (chance[:_DRAWS], chance[_DRAWS:]):
-            if draws:
-                sample = np.asarray(draws)
-                mean, variance = float(sample.mean()), float(sample.var())
-                bound = max(bound, float(sample.max()))
-                if mean > 0 and variance > 0:
-                    bound = max(bound, float(gammaincinv(mean**2 / variance, 1 - self._level)) * variance / mean)
+        for sample in chance:
+            mean, variance = float(sample.mean()), float(sample.var())
+            bound = max(bound, float(sample.max()))
+            if mean > 0 and variance > 0:
+                bound = max(bound, float(gammaincinv(mean**2 / variance, 1 - self._level)) * variance / mean)
         return Drift(column, kind, value, bound)
 
 
@@ -181,18 +176,29 @@ def _coarse(pooled: Ints, smaller: int, *, ordered: bool) -> Ints:
     return np.asarray(compact, dtype=np.int64)
 
 
-def _grouped(counts: NDArray[np.generic], groups: Ints) -> Floats:
-    return np.bincount(groups, counts.astype(np.float64)).astype(np.float64)
+def _by_block(rows: Ints, bins: int) -> Counts:
+    """Bin counts of each of :data:`_BLOCKS` stretches of rows (blocks × bins)."""
+    block = np.arange(len(rows)) * _BLOCKS // len(rows)
+    known = rows >= 0
+    counts = np.bincount(block[known] * bins + rows[known], minlength=_BLOCKS * bins)
+    return np.asarray(counts.reshape(_BLOCKS, bins), dtype=np.int64)
 
 
-def _psi(first: Floats, second: Floats) -> float:
-    """Population stability index, with half a row added to each bin so that an empty one stays finite."""
-    p = (first + 0.5) / (first.sum() + 0.5 * len(first))
-    q = (second + 0.5) / (second.sum() + 0.5 * len(second))
-    return float(np.sum((p - q) * np.log(p / q)))
+def _grouped(counts: Counts, groups: Ints) -> Counts:
+    """Counts of the last axis added up by group."""
+    return counts @ (groups[:, None] == np.arange(groups.max() + 1))
 
 
-def _wasserstein(first: NDArray[np.generic], second: NDArray[np.generic], gaps: Floats) -> float:
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    difference = np.cumsum(one)[:-1] / one.sum() - np.cumsum(other)[:-1] / other.sum()
-    return float(np.sum(np.abs(difference) * gaps))
+def _psi(first: Counts, second: Counts) -> Floats:
+    """Population stability index over the last axis, with half a row added to each bin so that none is empty."""
+    p = (first + 0.5) / (first.sum(axis=-1, keepdims=True) + 0.5 * first.shape[-1])
+    q = (second + 0.5) / (second.sum(axis=-1, keepdims=True) + 0.5 * second.shape[-1])
+    return np.asarray(np.sum((p - q) * np.log(p / q), axis=-1), dtype=np.float64)
+
+
+def _wasserstein(first: Counts, second: Counts, gaps: Floats) -> Floats:
+    """Wasserstein distance over the last axis, of bins with these gaps between their positions."""
+    p = first / first.sum(axis=-1, keepdims=True)
+    q = second / second.sum(axis=-1, keepdims=True)
+    difference = np.cumsum(p - q, axis=-1)[..., :-1]
+    return np.asarray(np.sum(np.abs(difference) * gaps, axis=-1), dtype=np.float64)

@@ -109,9 +109,9 @@ _C, _V, _S, _U, _O, _D = Dimension
 _WARN, _ERR = Severity.WARNING, Severity.ERROR
 
 RULES: Final[Mapping[Fault, Rule]] = {
-    Fault.MISSING: Rule(_C, 1.0, "fill at the source, or declare the column nullable in a schema"),
+    Fault.MISSING: Rule(_C, 1.0, "fill at the source, or declare the column nullable in a schema", gain=1.5),
     Fault.DISGUISED_MISSING: Rule(
-        _C, 1.0, "write real nulls: sums, joins and models take these for values", gain=1.5, at_least=_WARN
+        _C, 1.0, "write real nulls: sums, joins and models take these for values", gain=2.0, at_least=_WARN
     ),
     Fault.STRUCTURAL_MISSING: Rule(_C, 0.0, "nothing, when the value only exists in those rows"),
     Fault.PLACEHOLDER: Rule(_C, 0.0, "make sure that readers know it as a value of its own"),

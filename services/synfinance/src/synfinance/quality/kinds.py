@@ -70,6 +70,8 @@ LATER_WORDS: Final = frozenset(
     "expiry expires expiration exp due until valid maturity end next birth birthday dob".split()
 )
 """Dates with one of these words may lie in the future or say nothing about when the row came to be."""
+LATITUDE_WORDS: Final = frozenset("lat latitude".split())
+LONGITUDE_WORDS: Final = frozenset("lon lng long longitude".split())
 CURRENCY_WORDS: Final = frozenset("currency ccy curr iso4217".split())
 COUNTRY_WORDS: Final = frozenset("country nation nationality iso3166".split())
 PHONE_WORDS: Final = frozenset("phone mobile tel telephone fax cell msisdn".split())

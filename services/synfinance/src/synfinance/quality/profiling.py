@@ -35,6 +35,7 @@ _VIOLATIONS: Final = frozenset(
 )
 _INFERABLE: Final = frozenset(Kind) - {Kind.CONSTANT, Kind.EMPTY, Kind.OTHER}
 _BY_DESIGN: Final = 0.99
+_DESIGNED: Final = 0.2
 _MAX_FLAG_VALUES: Final = 20
 
 
@@ -155,15 +156,18 @@ def _by_design(column: Column, flags: Sequence[Column]) -> tuple[str | None, int
     """What explains that values are missing, if another column says where they exist; and how many it does not explain.
 
     A fraud type exists where a row is fraud: the flag has values with which all but 1 % are missing and others with
-    which most are there. Rows in which the flag itself is missing explain nothing.
+    which most are there. A flag that is neither yes or no nor a namesake (the channel, for a device) must explain a
+    fifth of all rows. Rows in which the flag itself is missing explain nothing.
     """
     lost = column.raw.is_null()
     if column.raw.dtype in (pl.Float32, pl.Float64):
         lost |= column.raw.is_nan().fill_null(False)
-    if not 0.005 * len(column) < lost.sum() < len(column):
+    share = int(lost.sum()) / len(column)
+    if not 0.005 < share < 1.0:
         return None, 0
     for flag in flags:
-        if flag is column or not (flag.kind is Kind.BOOLEAN or words_of(flag.name) & words_of(column.name)):
+        akin = flag.kind is Kind.BOOLEAN or bool(words_of(flag.name) & words_of(column.name))
+        if flag is column or not (akin or share >= _DESIGNED):
             continue
         levels = (
             pl.DataFrame({"flag": flag.values, "lost": lost})

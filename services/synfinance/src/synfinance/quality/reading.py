@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synfinance.quality import kinds, parsing
 from synfinance.quality.kinds import Kind, words_of
 from synfinance.quality.masking import luhn
-from synfinance.quality.missing import PLACEHOLDERS, missing_dates, missing_numbers, missing_words
+from synfinance.quality.missing import missing_dates, missing_numbers, missing_words
 from synfinance.quality.outliers import Floats
 
 BOOLEANS: Final = frozenset(["true", "false", "yes", "no", "y", "n", "t", "f", "1", "0", "on", "off"])
@@ -86,10 +86,12 @@ class Column:
         counts = texts.alias("value").value_counts(name="count")
         return counts.gather_every(max(1, -(-counts.height // _VOCABULARY))).sort("count", "value", descending=True)
 
-    def without_rows(self) -> Column:
-        """The same column of no rows."""
-        nothing = self.disguised.head(0)
-        return replace(self, raw=self.raw.head(0), values=self.values.head(0), disguised=nothing, invalid=nothing)
+    def taken(self, rows: NDArray[np.int64]) -> Column:
+        """The same column of these rows, in their order."""
+        raw, values = self.raw.gather(rows), self.values.gather(rows)
+        return replace(
+            self, raw=raw, values=values, disguised=self.disguised.gather(rows), invalid=self.invalid.gather(rows)
+        )
 
     def finite(self) -> tuple[Floats, NDArray[np.bool_]]:
         """The numbers that are known and finite, and the mask that picks them from the rows."""
@@ -305,8 +307,3 @@ def _with_dates(column: Column, moments: pl.Series) -> Column:
 def _pass_luhn(sample: pl.Series) -> bool:
     digits = sample.head(200).str.replace_all(r"\D", "").to_list()
     return sum(map(luhn, digits)) >= 0.8 * len(digits)
-
-
-def placeholders_in(column: Column) -> pl.Series:
-    """Which values of a category or a text read like a placeholder ("unknown") but were let stand."""
-    return column.values.str.to_lowercase().is_in(sorted(PLACEHOLDERS)).fill_null(False)

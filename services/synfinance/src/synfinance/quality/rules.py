@@ -37,6 +37,8 @@ def _broken(column: Column, rule: ColumnRule) -> Iterator[tuple[Fault, pl.Series
             continue
         broken = comparable < limit if below else comparable > limit
         yield Fault.OUT_OF_RANGE, broken, f"are {'less' if below else 'greater'} than {limit:,}"
+    if rule.values is None and rule.pattern is None:
+        return
     text = _as_text(values)
     if rule.values is not None:
         allowed = sorted(rule.values)

@@ -14,8 +14,9 @@ from synfinance.quality.faults import Fault
 from synfinance.quality.found import found, percent
 from synfinance.quality.kinds import Kind, words_of
 from synfinance.quality.masking import masked
+from synfinance.quality.missing import PLACEHOLDERS
 from synfinance.quality.outliers import fences_of
-from synfinance.quality.reading import CODE_SHAPED, Column, placeholders_in
+from synfinance.quality.reading import CODE_SHAPED, Column
 from synfinance.quality.report import Finding
 
 _WHAT: Final = {
@@ -93,6 +94,12 @@ def check_values(column: Column, now: datetime) -> Iterator[Finding]:
         yield from _future(column, now)
     if column.kind is Kind.AMOUNT:
         yield from _signs(column)
+    if limit := _coordinate(column):
+        values, _ = column.finite()
+        if count := int((np.abs(values) > limit).sum()):
+            message = f"{count:,} coordinates ({percent(count / rows)}) lie beyond ±{limit}°"
+            off = values[np.abs(values) > limit][:50].tolist()
+            yield found(Fault.OUT_OF_RANGE, column.name, count, rows, message, examples=off)
     if column.kind is Kind.CARD and column.known:
         message = "full card numbers are readable in this file"
         yield found(
@@ -104,12 +111,20 @@ def check_values(column: Column, now: datetime) -> Iterator[Finding]:
             examples=column.instances(column.values.is_not_null()),
         )
     if column.kind in (Kind.CATEGORY, Kind.TEXT):
-        standing = placeholders_in(column)
-        if count := int(standing.sum()):
+        words = pl.col("value").str.strip_chars().str.to_lowercase()
+        standing = column.vocabulary.filter(words.is_in(sorted(PLACEHOLDERS)))
+        if count := int(standing["count"].sum()):
             message = f"{count:,} values ({percent(count / rows)}) read like a placeholder"
-            examples = column.raw.filter(standing).unique(maintain_order=True).head(5)
-            yield found(Fault.PLACEHOLDER, column.name, count, rows, message, examples=examples)
+            yield found(Fault.PLACEHOLDER, column.name, count, rows, message, examples=standing["value"].head(5))
     yield from _variety(column)
+
+
+def _coordinate(column: Column) -> int | None:
+    """The greatest value that a geographic coordinate can have, or None for a column of something else."""
+    if not column.kind.numeric:
+        return None
+    words = words_of(column.name)
+    return 90 if words & kinds.LATITUDE_WORDS else 180 if words & kinds.LONGITUDE_WORDS else None
 
 
 def _misfits(column: Column) -> Iterator[Finding]:
@@ -178,7 +193,8 @@ def _variety(column: Column) -> Iterator[Finding]:
 
 def check_outliers(column: Column) -> tuple[int, list[Finding]]:
     """How many values are outliers, and what to say about them."""
-    if not (column.kind.numeric or column.kind is Kind.TIMESTAMP):
+    # Places lie where people live, in clusters far apart.
+    if not (column.kind.numeric or column.kind is Kind.TIMESTAMP) or _coordinate(column):
         return 0, []
     values, mask = column.finite()
     fences = fences_of(values)

@@ -1,0 +1,192 @@
+"""The one place through which every line of a service's log leaves.
+
+Writing a line is an append to a deque: no lock, no system call. A thread takes what has gathered, at the latest after
+``interval`` seconds or when ``flush_bytes`` have gathered, and hands it to the outputs. What may be lost, and when:
+
+- A line of level ERROR or above is handed over at once, in the caller's thread, with all that came before it. Only when
+  another thread is writing just then, or a pipe is full, is it left to the thread, which is woken.
+- The end of the process (``sys.exit``, an unhandled exception, SIGINT, a service's stop) hands over everything.
+- SIGKILL, ``os._exit`` and a crash of the interpreter lose what gathered since the last hand-over: less than
+  ``interval`` seconds of lines below ERROR.
+- A child made by ``fork`` writes every line at once, for nobody tells whether it will end by ``os._exit``; a service
+  that starts in the child has a writer of its own.
+- For an output that is stuck (a pipe that nobody reads) lines wait up to a bound; beyond it they are lost and counted.
+  The service itself never waits for an output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from logging import ERROR, INFO
+from typing import Final
+
+from bedplate.telemetry.logs.outputs import Output
+
+__all__ = ["Batch", "Writer"]
+
+#: Lines with their levels, oldest first.
+Batch = Sequence[tuple[int, bytes]]
+
+#: The bytes of a line that tell its level, when the caller did not.
+_HEAD: Final = 96
+_JOIN_SECONDS: Final = 2.0
+
+
+class Writer:
+    """Gathers lines and hands them to outputs. Safe to use from any thread, signal handler or finaliser.
+
+    :param interval: seconds after which a line is handed over at the latest.
+    :param flush_bytes: bytes that are handed over earlier than that.
+    :param backlog_bytes: bytes that may gather, before the start or while an output is slow.
+    :ivar dropped: lines that found the backlog full.
+    """
+
+    def __init__(
+        self, *, interval: float = 0.1, flush_bytes: int = 65_536, backlog_bytes: int = 16 * 1024 * 1024
+    ) -> None:
+        self.interval = interval
+        self.flush_bytes = flush_bytes
+        self.backlog_bytes = backlog_bytes
+        self.dropped = 0
+        self.outputs: tuple[Output, ...] = ()
+        #: Called with every batch after it was written, in the thread that wrote it.
+        self.listeners: tuple[Callable[[Batch], None], ...] = ()
+        self._pending: deque[tuple[int, bytes]] = deque()
+        # Approximate, for threads may race for it; each hand-over begins at zero again.
+        self._bytes = 0
+        self._handing_over = threading.RLock()
+        self._busy = False
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._started = False
+        self._at_once = False
+        _writers.add(self)
+
+    def write(self, line: bytes, level: int = 0) -> None:
+        """Take one JSON object, with or without a line end.
+
+        :param level: the record's level; 0 to read it from the line.
+        """
+        size = self._bytes + len(line)
+        if size > self.backlog_bytes:
+            self.dropped += 1
+            self._wake.set()
+            return
+        self._bytes = size
+        self._pending.append((level, line))
+        if level >= ERROR or self._at_once:
+            self.flush(patient=False)
+        elif size > self.flush_bytes:
+            self._wake.set()
+
+    def start(self, outputs: Sequence[Output]) -> None:
+        """Hand lines over in the background from now on, beginning with those that were written before."""
+        self.outputs = tuple(outputs)
+        self._started, self._at_once = True, False
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._loop, name="bedplate-logs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hand everything over and end the thread; a line written later is handed over at once."""
+        if not self._started:
+            return
+        thread, self._thread = self._thread, None
+        self._at_once = True
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_SECONDS)  # a stuck output must not keep the process from ending
+        self.flush(patient=thread is None or not thread.is_alive())
+
+    def close(self) -> None:
+        """Stop, and close the outputs."""
+        self.stop()
+        for output in self.outputs:
+            output.close()
+
+    def flush(self, *, patient: bool = True) -> None:
+        """Hand over what has gathered.
+
+        :param patient: wait for a thread that is writing, and a moment for a full pipe; else leave it to the thread.
+        """
+        if not self._started:
+            return
+        if not self._handing_over.acquire(blocking=patient):
+            self._wake.set()
+            return
+        try:
+            if self._busy:  # a signal handler or a finaliser logs in the middle of it
+                self._wake.set()
+                return
+            self._busy = True
+            try:
+                self._hand_over(patient)
+            finally:
+                self._busy = False
+        finally:
+            self._handing_over.release()
+
+    def _loop(self) -> None:
+        while self._thread is threading.current_thread():
+            self._wake.wait(self.interval)
+            self._wake.clear()
+            if self._pending or any(output.waiting for output in self.outputs):
+                self.flush()
+
+    def _hand_over(self, patient: bool) -> None:
+        batch: list[tuple[int, bytes]] = []
+        pending = self._pending
+        self._bytes = 0
+        while pending:
+            level, line = pending.popleft()
+            batch.append((level or _level(line), line[:-1] if line.endswith(b"\n") else line))
+        lines = [line for _, line in batch]
+        errors = [line for level, line in batch if level >= ERROR]
+        for output in self.outputs:
+            due = errors if output.errors_only else lines
+            if due or output.waiting:
+                output.write(due, patient=patient)
+        if batch:
+            for listener in self.listeners:
+                with suppress(Exception):  # whoever logs must not suffer for whoever listens
+                    listener(batch)
+
+    def _forked(self) -> None:
+        """Begin anew in the child of a fork: what gathered is the parent's to write, and threads do not survive."""
+        self._pending.clear()
+        self._bytes = 0
+        self._handing_over = threading.RLock()
+        self._busy = False
+        self._wake = threading.Event()
+        self._thread = None
+        self._at_once = True
+        for output in self.outputs:
+            output.close()  # locks are shared through a descriptor that is inherited
+
+
+def _level(line: bytes) -> int:
+    head = line[:_HEAD]
+    return ERROR if b'"level":"ERROR"' in head or b'"level":"CRITICAL"' in head else INFO
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in list(_writers):
+        writer._forked()
+
+
+def _at_exit() -> None:
+    for writer in list(_writers):
+        writer.stop()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

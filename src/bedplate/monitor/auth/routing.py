@@ -127,20 +127,11 @@ class ProblemRouter:
     """Routes in order; whatever none of them answers is a problem: 405 with ``Allow``, or the default's answer.
 
     :param default: what answers unknown paths; 404 by default.
-    :param gate: the grant that is needed to learn that a path is unknown; None to tell everybody.
     """
 
-    def __init__(
-        self,
-        routes: Iterable[BaseRoute],
-        *,
-        auth: Authenticator | None = None,
-        gate: Grant | None = None,
-        default: ASGIApp | None = None,
-    ) -> None:
+    def __init__(self, routes: Iterable[BaseRoute], *, default: ASGIApp | None = None) -> None:
         self.routes: Sequence[BaseRoute] = tuple(routes)
-        fallback = default or _not_found
-        self._default = auth.guard(fallback, gate) if auth is not None and gate is not None else fallback
+        self._default = default or _not_found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket."""

@@ -14,6 +14,7 @@ from bedplate.metric import Counter
 from bedplate.monitor.management.views import refusal_of
 from bedplate.monitor.replies import ProblemError, invalid
 from bedplate.problems import BedplateError, Problem
+from bedplate.telemetry.logs.logger import get_logger
 from bedplate.telemetry.redaction import Redactor
 
 __all__ = ["ACTIONS", "Buttons"]
@@ -35,7 +36,7 @@ ACTIONS = Counter(
     },
 )
 
-_audit = logging.getLogger("bedplate.audit")
+_audit = get_logger("bedplate.audit")
 
 
 class Buttons:
@@ -108,7 +109,7 @@ class Buttons:
         if reason:
             fields["reason"] = self._redactor.text(reason)
         level = logging.INFO if outcome == "done" else logging.WARNING
-        _audit.log(level, "action_%s", outcome, extra=fields, exc_info=error)
+        _audit.log(level, f"action_{outcome}", **fields, exc_info=error)
 
 
 def _parameters(action: Action, body: dict[str, object]) -> BaseModel | None:

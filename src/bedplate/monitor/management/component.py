@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from bedplate.component import ComponentView, Host, Spec
 from bedplate.declarations import Check, Panel, Routes
-from bedplate.monitor.auth import Authenticator, GuardedRoute, Identity, ProblemRouter, secure
+from bedplate.monitor.auth import Authenticator, GuardedRoute, Identity
 from bedplate.monitor.auth.tokens import allows
 from bedplate.monitor.health import Health
 from bedplate.monitor.management.actions import ACTIONS, Buttons
@@ -105,27 +104,18 @@ class Management:
             self._host = None
 
     def routes(self) -> Sequence[Routes]:
-        """Return its routes; those that are open, or for other than viewers, bring their own gate."""
-        return (Routes(routes=self._own_routes(), access="viewer"),)
+        """Return its routes, and ``/healthz`` and ``/metrics`` for the service's root.
 
-    def app(self, routes: Iterable[Routes] = ()) -> ProblemRouter:
-        """Return the whole API as one application, with the management routes of other components.
-
-        Outside development even which paths exist is told to viewers only.
+        Those that are open, or for others than viewers, bring a gate of their own.
         """
-        every = [*self.routes(), *(each for each in routes if each.management)]
-        guarded = [route for each in every for route in secure(each, self._auth, self.prefix)]
-        return ProblemRouter(guarded, auth=self._auth, gate="viewer")
-
-    def root_routes(self) -> list[BaseRoute]:
-        """Return what stands at the service's root: ``/livez``, ``/readyz``, ``/healthz`` and ``/metrics``."""
-        board = self._health.board
-        return [
-            GuardedRoute(Route("/livez", _Endpoint(board.livez)), self._auth, access=None),
-            GuardedRoute(Route("/readyz", _Endpoint(board.readyz)), self._auth, access=None),
-            GuardedRoute(Route("/healthz", self._detailed), self._auth, access="viewer"),
+        at_root: list[BaseRoute] = [
+            Route("/healthz", self._detailed),
             GuardedRoute(Route("/metrics", self._metrics.get), self._auth, access="metrics"),
         ]
+        return (
+            Routes(routes=self._own_routes(), access="viewer"),
+            Routes(routes=at_root, access="viewer", management=False),
+        )
 
     def _own_routes(self) -> list[BaseRoute]:
         press = Route("/components/{kind}/{name}/actions/{action}", self._press, methods=["POST"])
@@ -238,16 +228,6 @@ class Management:
     def _count(self, component: str, action: str, outcome: str) -> None:
         if self._host is not None:
             self._host.bind(ACTIONS, component=component, action=action, outcome=outcome).inc()
-
-
-class _Endpoint:
-    """A plain ASGI application as a route's endpoint; Starlette takes functions for request handlers."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        return self._app(scope, receive, send)
 
 
 _PANELS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 __all__ = ["ErrorSource", "LogSource", "MetricSource", "TraceSource"]
@@ -59,23 +61,14 @@ class ErrorSource(Protocol):
 class LogSource(Protocol):
     """The tail of the log; thread-safe."""
 
-    def search(
-        self,
-        *,
-        level: str = ...,
-        logger: str = ...,
-        text: str = ...,
-        request_id: str = ...,
-        trace_id: str = ...,
-        user_id: str = ...,
-        since: float = ...,
-        after: int = ...,
-        before: int | None = ...,
-        limit: int = ...,
-    ) -> list[dict[str, Any]]:
-        """Return matching records, the latest first; ``seq`` numbers them as they arrived.
+    def search(self, *, limit: int = ..., **filters: Any) -> list[dict[str, Any]]:
+        """Return matching records, the latest first.
 
-        :param level: this level and graver ones. :param after: only records with a greater number, :param before: only
-            with a smaller one.
+        Filters: ``level`` (it and graver ones), ``logger`` (it and those below), ``text``, ``request_id``,
+        ``trace_id``, ``since`` (ISO 8601).
         """
+        ...
+
+    def subscribe(self, **filters: Any) -> AbstractContextManager[AsyncIterator[dict[str, Any]]]:
+        """Return matching records as they come, for as long as the context is open."""
         ...

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from bedplate.monitor.management.interfaces import ErrorSource, TraceSource
-from bedplate.monitor.management.requests import Page, cursor_of, position_of, query_of
+from bedplate.monitor.management.requests import Page, Since, cursor_of, position_of, query_of
 from bedplate.monitor.management.responses import Json, not_found
 
 __all__ = ["ErrorEndpoints", "TraceEndpoints", "page_of"]
@@ -45,13 +45,13 @@ class TraceQuery(Page):
 
     route: str = ""
     name: str = ""
-    status: str = Field(default="", pattern=r"\A([1-5][0-9]{2}|[1-5]xx)?\Z")
+    status: str = Field(default="", pattern=r"^([1-5][0-9]{2}|[1-5]xx)?$")
     min_duration: float = Field(default=0.0, ge=0)
     reason: Literal["error", "slow", "sampled"] | None = None
     error: bool | None = None
     service: str = ""
     text: str = Field(default="", max_length=200)
-    since: float = Field(default=0.0, ge=0)
+    since: Since = None
 
 
 class TraceEndpoints:
@@ -63,8 +63,7 @@ class TraceEndpoints:
     async def list(self, request: Request) -> Json:
         """Return summaries of the traces that match, the latest first."""
         query = query_of(request, TraceQuery)
-        filters = query.model_dump(exclude={"limit", "cursor"})
-        filters["status"] = query.status or None
+        filters = _filters(query)
         return await page_of(self._source.search, query, filters, time="started", key="trace_id")
 
     async def get(self, request: Request) -> Json:
@@ -85,7 +84,7 @@ class ErrorQuery(Page):
     route: str = ""
     service: str = ""
     text: str = Field(default="", max_length=200)
-    since: float = Field(default=0.0, ge=0)
+    since: Since = None
 
 
 class ErrorEndpoints:
@@ -97,8 +96,8 @@ class ErrorEndpoints:
     async def list(self, request: Request) -> Json:
         """Return the groups of errors that match, the one seen last first."""
         query = query_of(request, ErrorQuery)
-        given = query.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True)
-        return await page_of(self._source.search, query, given, time="last_seen", key="fingerprint")
+        filters = _filters(query)
+        return await page_of(self._source.search, query, filters, time="last_seen", key="fingerprint")
 
     async def get(self, request: Request) -> Json:
         """Return one group of errors with its latest occurrences."""
@@ -107,3 +106,11 @@ class ErrorEndpoints:
         if group is None:
             raise not_found(f"No error {fingerprint[:64]} is kept.")
         return Json(group)
+
+
+def _filters(query: Page) -> dict[str, Any]:
+    """Return the filters that were given; times as Unix seconds."""
+    filters = query.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True)
+    if "since" in filters:
+        filters["since"] = filters["since"].timestamp()
+    return filters

@@ -5,18 +5,27 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from bedplate.monitor.replies import ProblemError, invalid
 from bedplate.problems import Problem
 
-__all__ = ["Page", "Query", "cursor_of", "json_body", "position_of", "preferred", "query_of"]
+__all__ = ["Page", "Query", "Since", "cursor_of", "json_body", "position_of", "preferred", "query_of"]
 
 Q = TypeVar("Q", bound="Query")
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+#: A point in time: ISO 8601 (UTC when it names no zone) or Unix seconds.
+Since = Annotated[datetime | None, AfterValidator(_aware)]
 
 
 class Query(BaseModel):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +67,7 @@ def test_transitions_say_how_long_it_lasted_and_why() -> None:
 @given(st.text("+-", max_size=80), st.integers(1, 4), st.integers(1, 4))
 def test_status_only_changes_after_the_declared_streak(outcomes: str, failures: int, successes: int) -> None:
     statuses = ["pending", *feed(record(failures, successes), outcomes)]
-    for index, (before, after) in enumerate(zip(statuses, statuses[1:], strict=False), 1):
+    for index, (before, after) in enumerate(itertools.pairwise(statuses), 1):
         if before != after and after == "down":
             assert outcomes[:index].endswith("-" * failures)
         if before == "down" and after == "up":

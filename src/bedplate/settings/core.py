@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
-from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -40,10 +39,6 @@ Sampler = Literal[
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
-
-
-def _decoded(values: dict[str, str]) -> dict[str, str]:
-    return {key: unquote(value) for key, value in values.items()}
 
 
 class ReadingSource(PydanticBaseSettingsSource):
@@ -156,9 +151,7 @@ class Settings(BaseSettings):
     otel_service_name: Annotated[str, Env("OTEL_SERVICE_NAME")] = ""
     """The ``service.name`` of exported traces; the service's own name by default."""
 
-    otel_resource_attributes: Annotated[dict[str, str], AfterValidator(_decoded), Env("OTEL_RESOURCE_ATTRIBUTES")] = (
-        Field(default={})
-    )
+    otel_resource_attributes: Annotated[dict[str, str], Env("OTEL_RESOURCE_ATTRIBUTES")] = Field(default={})
     """Further attributes of exported traces, ``key=value,key=value``, percent-encoded."""
 
     otel_exporter_otlp_endpoint: Annotated[Dsn | None, schemes("http", "https"), Env("OTEL_EXPORTER_OTLP_ENDPOINT")] = (
@@ -332,10 +325,17 @@ class Settings(BaseSettings):
             raise SettingsError(reasons)
 
     def on_secret(self, hook: Callable[[str], None]) -> None:
-        """Call ``hook`` with every secret text, known and to come; a log redactor wants them."""
+        """Call ``hook`` with every secret text, known and to come; a log redactor wants them.
+
+        It may be called from another thread.
+        """
         self._reading.hooks.append(hook)
         for text in sorted(self._reading.hidden):
             hook(text)
+
+    def hide(self, text: str) -> None:
+        """Tell the hooks of a secret that did not come from here, such as a rotated one."""
+        self._reading.hide(text)
 
     def files(self) -> set[Path]:
         """Return every file and directory that these settings depend on, whether it exists or not."""
@@ -385,7 +385,7 @@ class Settings(BaseSettings):
     def otlp_headers(self) -> dict[str, str]:
         """The headers for the collector, decoded; they are secret."""
         secret = self.otel_exporter_otlp_headers
-        return {} if secret is None else _decoded(key_values(secret.reveal()))
+        return {} if secret is None else key_values(secret.reveal())
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.__dict__ == other.__dict__

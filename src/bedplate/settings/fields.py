@@ -13,6 +13,7 @@ from enum import Enum
 from inspect import get_annotations
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
@@ -243,7 +244,7 @@ def _json(text: str) -> Any:
 
 
 def key_values(text: str) -> dict[str, str]:
-    """Return the mapping written as ``key=value,key=value``, the form of the ``OTEL_`` variables.
+    """Return the mapping of ``key=value,key=value`` with values percent-encoded, the form of the ``OTEL_`` variables.
 
     :raises ValueError: when a part has no ``=``.
     """
@@ -254,5 +255,5 @@ def key_values(text: str) -> dict[str, str]:
             continue
         if not equals or not key.strip():
             raise ValueError("is not of the form key=value,key=value")
-        result[key.strip()] = value.strip()
+        result[key.strip()] = unquote(value.strip())
     return result

@@ -108,7 +108,8 @@ class ErrorStore:
         self.groups: list[dict[str, Any]] = []
 
     def search(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
-        return [g for g in self.groups if all(g.get(k) == v for k, v in filters.items())][:limit]
+        found = [group for group in self.groups if all(group.get(key) == value for key, value in filters.items())]
+        return sorted(found, key=lambda group: group["last_seen"], reverse=True)[:limit]
 
     def get(self, fingerprint: str) -> dict[str, Any] | None:
         return next((group for group in self.groups if group["fingerprint"] == fingerprint), None)

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate.problems import BedplateError, Problem
 
-__all__ = ["LifespanError", "app_lifespan", "send_problem"]
+__all__ = ["LifespanError", "app_lifespan", "send_json", "send_problem", "send_response"]
 
 
 class LifespanError(BedplateError):
@@ -89,7 +90,18 @@ async def send_problem(scope: Scope, receive: Receive, send: Send, problem: Prob
         await receive()
         await send({"type": "websocket.close", "code": 1013, "reason": problem.detail[:120]})
         return
-    headers = problem.raw_headers()
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    body = b"" if scope.get("method") == "HEAD" else problem.body()
-    await send({"type": "http.response.body", "body": body})
+    headers = [header for header in problem.raw_headers() if header[0] != b"content-length"]
+    await send_response(scope, send, problem.status, headers, problem.body())
+
+
+async def send_json(scope: Scope, send: Send, document: Any, *, status: int = 200) -> None:
+    """Answer with JSON that no cache may keep."""
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send_response(scope, send, status, headers, orjson.dumps(document))
+
+
+async def send_response(scope: Scope, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Answer in one piece; the body of a HEAD request is left out, its length is not."""
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})

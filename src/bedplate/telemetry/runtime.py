@@ -15,14 +15,15 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bedplate.component import BoundCounter, Host, Spec
 from bedplate.declarations import Panel
 from bedplate.metric import Counter, Gauge, Histogram
+from bedplate.settings import Seconds, Section
 
 __all__ = ["Runtime", "RuntimeSettings"]
 
@@ -57,13 +58,14 @@ INFO = Gauge(
 )
 
 
-class RuntimeSettings(BaseModel):
+class RuntimeSettings(Section):
     """How often the process looks at itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    interval: Annotated[Seconds, Field(gt=0)] = 5.0
+    """Seconds between two readings of the process."""
 
-    interval: float = Field(5.0, gt=0, description="Seconds between two readings of the process.")
-    lag_interval: float = Field(0.25, gt=0, description="Seconds between two measurements of event-loop lag.")
+    lag_interval: Annotated[Seconds, Field(gt=0)] = 0.25
+    """Seconds between two measurements of event-loop lag."""
 
 
 class Runtime:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import time_ns
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from starlette.types import Scope
 
+from bedplate.component import BoundCounter, BoundGauge, Host
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.access import AccessLog
-from bedplate.telemetry.http.metrics import METHODS, OTHER_METHOD, Meter
+from bedplate.telemetry.http.metrics import (
+    ACTIVE,
+    DURATION,
+    ERRORS,
+    METHODS,
+    OTHER_METHOD,
+    REQUEST_SIZE,
+    RESPONSE_SIZE,
+    WEBSOCKET_DURATION,
+    WEBSOCKETS,
+)
 from bedplate.telemetry.http.proxies import TrustedProxies
 from bedplate.telemetry.http.routes import Templates
 from bedplate.telemetry.http.settings import HttpSettings
 
-__all__ = ["CLIENT_CLOSED", "ErrorSink", "Reporter", "TraceSink", "type_name"]
+__all__ = ["ErrorSink", "Reporter", "TraceSink", "type_name"]
 
-#: The status of requests whose client left before the answer; it is sent to nobody (the number is nginx's).
-CLIENT_CLOSED = 499
+#: How a WebSocket's requests are named beside the methods of HTTP.
+WEBSOCKET = "WEBSOCKET"
 
 _logger = logging.getLogger("bedplate.http")
 
@@ -37,7 +49,7 @@ class TraceSink(Protocol):
         started_ns: int,
         duration_s: float,
         error: BaseException | None,
-    ) -> None:
+    ) -> object:
         """Take a request that has ended; ``started_ns`` is Unix time."""
         ...
 
@@ -50,17 +62,32 @@ class ErrorSink(Protocol):
         ...
 
 
+class Kind(NamedTuple):
+    """What all requests of one method, route and status share: bound children and the head of the access record."""
+
+    duration: Callable[..., None]
+    request_size: Callable[[float], None]
+    response_size: Callable[[float], None]
+    head: str
+
+
 class Reporter:
-    """Where exchanges report to; one a middleware."""
+    """Where exchanges report to; one a middleware. Before :meth:`start` and after :meth:`stop` nothing is measured.
+
+    :ivar active: the gauge of active requests, while it is measured.
+    """
 
     __slots__ = (
         "_access",
         "_errors",
+        "_host",
+        "_kinds",
         "_ratio",
         "_skip",
         "_slow",
         "_traces",
-        "meter",
+        "active",
+        "failures",
         "proxies",
         "reraise",
         "templates",
@@ -69,21 +96,40 @@ class Reporter:
     def __init__(
         self,
         settings: HttpSettings,
-        meter: Meter,
         access: AccessLog | None,
         traces: TraceSink | None,
         errors: ErrorSink | None,
     ) -> None:
-        self.meter = meter
         self.templates = Templates()
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.reraise = settings.reraise
+        self.active: BoundGauge | None = None
+        self.failures: dict[tuple[str, str], BoundCounter] = {}
         self._access = access
         self._traces = traces
         self._errors = errors
         self._slow = settings.slow_threshold
         self._skip = frozenset(settings.access_log_skip)
         self._ratio = settings.access_log_ratio
+        self._host: Host | None = None
+        self._kinds: dict[tuple[str, str, int], Kind] = {}
+
+    def start(self, host: Host) -> None:
+        """Bind to the registry of a service."""
+        self._forget()
+        self._host = host
+        self.active = host.bind(ACTIVE)
+        if self._access is not None:
+            self._access.service = host.service
+
+    def stop(self) -> None:
+        """Measure no more."""
+        self._forget()
+        self._host = self.active = None
+
+    def _forget(self) -> None:
+        self._kinds.clear()
+        self.failures.clear()
 
     def request(
         self,
@@ -96,45 +142,110 @@ class Reporter:
         response_size: int,
         error_type: str,
         error: BaseException | None,
-    ) -> None:
-        """Report a request: seconds, bytes, and what went wrong on our side."""
+    ) -> object:
+        """Report a request: seconds, bytes, and what went wrong on our side.
+
+        ``route`` is a template; unknown methods become one here, so that all labels are bounded.
+        """
         method = scope["method"]
         if method not in METHODS:
             method = OTHER_METHOD
+        kind = self._kinds.get((method, route, status))
+        if kind is None:
+            kind = self._meet(method, route, status)
         sampled = context.sampled
-        exemplar = (context.trace_id, context.span_id) if sampled else None
-        self.meter.observe(method, route, status, duration, request_size, response_size, exemplar)
-        kept = sampled or context.keep or status >= 500 or duration >= self._slow
+        kind.duration(duration, (context.trace_id, context.span_id) if sampled else None)
+        kind.request_size(request_size)
+        kind.response_size(response_size)
         if error_type:
-            self.meter.error(route, error_type)
-        if error is not None:
-            self._failed(error, context, route)
+            self._count_failure(route, error_type)
+            if error is not None:
+                self._failed(error, context, route)
+        kept = sampled or context.keep or status >= 500 or duration >= self._slow
         access = self._access
         if access is not None and (kept or status >= 400 or self._wanted(scope, context)):
-            access.write(
-                context,
-                scope["method"],
-                route,
-                scope["path"],
-                scope["query_string"],
-                status,
-                duration,
-                request_size,
-                response_size,
-                self.proxies.client(scope),
-                error_type,
-            )
+            more: dict[str, Any] | None = None
+            if error_type:
+                more = {"error_type": error_type}
+            if method is OTHER_METHOD:
+                more = {**(more or {}), "method_original": scope["method"]}
+            client = self.proxies.client(scope)
+            level = "ERROR" if error_type else "INFO"
+            access.write(level, kind.head, context, scope, duration, request_size, response_size, client, more)
         if kept and self._traces is not None:
-            self._traces.finish_request(
-                context,
-                method=method,
-                route=route,
-                path=scope["path"],
-                status=status,
-                started_ns=time_ns() - int(duration * 1e9),
-                duration_s=duration,
-                error=error,
-            )
+            self._trace(scope, context, method, route, status, duration, error)
+
+    def _meet(self, method: str, route: str, status: int) -> Kind:
+        """Bind the children of a method, route and status that are seen for the first time."""
+        duration: Callable[..., None]
+        head = "" if self._access is None else self._access.head(method, route, status)
+        if self._host is None:
+            kind = Kind(_unmeasured, _unmeasured, _unmeasured, head)
+        else:
+            bind = self._host.bind
+            labels = {"http_request_method": method, "http_route": route}
+            duration = bind(DURATION, **labels, http_response_status_code=str(status)).observe
+            request_size, response_size = bind(REQUEST_SIZE, **labels), bind(RESPONSE_SIZE, **labels)
+            kind = Kind(duration, request_size.observe, response_size.observe, head)
+        self._kinds[method, route, status] = kind
+        return kind
+
+    def _wanted(self, scope: Scope, context: WorkContext) -> bool:
+        """Return whether a success is to be logged."""
+        path: str = scope["path"]
+        root = scope.get("root_path")
+        if (path.removeprefix(root) if root else path) in self._skip:
+            return False
+        # Other digits of the trace id than those that decide on sampling.
+        return self._ratio >= 1.0 or int(context.trace_id[:8], 16) < self._ratio * 2**32
+
+    def late(self, context: WorkContext, route: str, error: BaseException) -> None:
+        """Report an exception that came after the request was reported, from a background task."""
+        self._count_failure(route, type_name(error))
+        self._failed(error, context, route)
+
+    def _count_failure(self, route: str, error_type: str) -> None:
+        counter = self.failures.get((route, error_type))
+        if counter is None:
+            if self._host is None:
+                return
+            counter = self._host.bind(ERRORS, http_route=route, error_type=error_type)
+            self.failures[route, error_type] = counter
+        counter.inc()
+
+    def _failed(self, error: BaseException, context: WorkContext, route: str) -> None:
+        _logger.error("Unhandled %s in %s", type_name(error), route, exc_info=error)
+        if self._errors is not None:
+            self._errors.capture(error, context, route=route)
+
+    def _trace(
+        self,
+        scope: Scope,
+        context: WorkContext,
+        method: str,
+        route: str,
+        status: int,
+        duration: float,
+        error: BaseException | None,
+    ) -> object:
+        assert self._traces is not None
+        self._traces.finish_request(
+            context,
+            method=method,
+            route=route,
+            path=scope["path"],
+            status=status,
+            started_ns=time_ns() - int(duration * 1e9),
+            duration_s=duration,
+            error=error,
+        )
+
+    def websocket_opened(self, route: str) -> bool:
+        """Count an accepted WebSocket; return whether it was counted."""
+        if self._host is None:
+            return False
+        self._host.bind(WEBSOCKETS, http_route=route).inc()
+        return True
 
     def websocket(
         self,
@@ -144,49 +255,35 @@ class Reporter:
         status: int,
         outcome: str,
         duration: float,
-        error_type: str,
         error: BaseException | None,
         *,
-        accepted: bool,
+        counted: bool,
     ) -> None:
-        """Report a WebSocket that has ended; ``status`` is that of the handshake, 101 when it was accepted."""
-        self.meter.websocket_closed(route, outcome, duration, accepted=accepted)
+        """Report a WebSocket that has ended.
+
+        :param status: that of the handshake, 101 when it was accepted. :param outcome: how it ended; must be bounded.
+        :param counted: what :meth:`websocket_opened` returned.
+        """
+        if self._host is not None:
+            self._host.bind(WEBSOCKET_DURATION, http_route=route, outcome=outcome).observe(duration)
+            if counted:
+                self._host.bind(WEBSOCKETS, http_route=route).dec()
+        more: dict[str, Any] = {"outcome": outcome}
         if error is not None:
-            self.meter.error(route, error_type)
+            more["error_type"] = type_name(error)
+            self._count_failure(route, more["error_type"])
             self._failed(error, context, route)
-        if self._access is not None:
-            client = self.proxies.client(scope)
-            more = {"outcome": outcome}
-            arguments = (route, scope["path"], scope["query_string"], status, duration, 0, 0, client, error_type, more)
-            self._access.write(context, "WEBSOCKET", *arguments)
+        access = self._access
+        if access is not None:
+            head = access.head(WEBSOCKET, route, status)
+            level = "INFO" if error is None else "ERROR"
+            access.write(level, head, context, scope, duration, 0, 0, self.proxies.client(scope), more)
         if self._traces is not None and (context.sampled or context.keep or error is not None):
-            self._traces.finish_request(
-                context,
-                method="WEBSOCKET",
-                route=route,
-                path=scope["path"],
-                status=status,
-                started_ns=time_ns() - int(duration * 1e9),
-                duration_s=duration,
-                error=error,
-            )
+            self._trace(scope, context, WEBSOCKET, route, status, duration, error)
 
-    def _wanted(self, scope: Scope, context: WorkContext) -> bool:
-        """Return whether a success is to be logged."""
-        if self._skip and str(scope["path"]).removeprefix(scope.get("root_path", "")) in self._skip:
-            return False
-        # Other digits of the trace id than those that decide on sampling.
-        return self._ratio >= 1.0 or int(context.trace_id[:8], 16) < self._ratio * 2**32
 
-    def late(self, context: WorkContext, route: str, error: BaseException) -> None:
-        """Report an exception that came after the request was reported, from a background task."""
-        self.meter.error(route, type_name(error))
-        self._failed(error, context, route)
-
-    def _failed(self, error: BaseException, context: WorkContext, route: str) -> None:
-        _logger.error("Unhandled %s in %s", type_name(error), route, exc_info=error)
-        if self._errors is not None:
-            self._errors.capture(error, context, route=route)
+def _unmeasured(*_: object) -> None:
+    """Stand in for a bound child before there is one."""
 
 
 def type_name(error: BaseException) -> str:

@@ -20,6 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry: Registry | None = None
+        self._closed = Registry()
 
     @property
     def spec(self) -> Spec:
@@ -28,8 +29,8 @@ class Metrics:
 
     @property
     def registry(self) -> Registry:
-        """The open registry; a closed one reads as empty."""
-        return self._registry or Registry()
+        """The open registry; an empty one while the service does not run."""
+        return self._registry or self._closed
 
     def open(self, service: str, directory: Path | None, metrics: Iterable[Metric]) -> Registry:
         """Open the registry with all families of the service; called once a start, before any component."""

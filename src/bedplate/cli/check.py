@@ -1,0 +1,57 @@
+"""``bedplate check``: everything that can be known without starting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bedplate.cli.output import console, faults, print_json
+from bedplate.service.loading import load
+from bedplate.service.runner import services_of
+from bedplate.service.service import Service
+
+__all__ = ["check"]
+
+
+def check(
+    target: Annotated[str, typer.Argument(help="module:attribute, a factory build(settings) or a Service.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check settings, components and their declarations, without starting anything.
+
+    The exit status is 0 when the service may start, 1 when it may not, 2 when it cannot be found.
+    """
+    with faults(as_json):
+        found = services_of(load(target))
+    if as_json:
+        print_json({"ok": True, "services": [_summary(service) for service in found]})
+        return
+    for service in found:
+        console.print(f"[bold]{service.name}[/bold] ({service.settings.environment}) may start")
+        table = Table("component", "summary", "metrics", "probes", "alerts", "panels", box=None, header_style="dim")
+        for component in service.components:
+            spec = component.spec
+            counts = [str(len(part) or "") for part in (spec.metrics, spec.probes, spec.alerts, spec.panels)]
+            table.add_row(spec.label, spec.summary, *counts)
+        console.print(table)
+
+
+def _summary(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "environment": service.settings.environment,
+        "components": [
+            {
+                "kind": spec.kind,
+                "name": spec.name,
+                "summary": spec.summary,
+                "metrics": [metric.name for metric in spec.metrics],
+                "probes": [probe.name for probe in spec.probes],
+                "alerts": [alert.name for alert in spec.alerts],
+                "panels": [panel.title for panel in spec.panels],
+            }
+            for spec in (component.spec for component in service.components)
+        ],
+    }

@@ -1,0 +1,47 @@
+"""The ``bedplate`` command: run a service, check it before it runs, mint a token for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bedplate.cli.check import check
+from bedplate.cli.run import run
+from bedplate.cli.settings import settings
+from bedplate.cli.token import token
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bedplate",
+    help="The production layer for Python back-end services that handle money.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+app.command()(run)
+app.command()(check)
+app.command()(settings)
+app.command()(token)
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Run, check and configure services."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("bedplate"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; the entry point of the console script."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

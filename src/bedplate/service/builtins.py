@@ -1,0 +1,93 @@
+"""The components that every service has, made from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bedplate.component import Component, Logger
+from bedplate.monitor.auth import Authenticator, AuthSettings
+from bedplate.monitor.health import Health, HealthSettings
+from bedplate.monitor.management import Management, ManagementSettings
+from bedplate.promql.selectors import scoped
+from bedplate.service.relay import Shipping, Store
+from bedplate.service.settings import ServiceSettings
+from bedplate.service.supervision import Supervision
+from bedplate.settings import Settings
+from bedplate.telemetry.errors import Errors, ErrorSettings
+from bedplate.telemetry.http import Http, HttpSettings
+from bedplate.telemetry.logs import Logs, LogSettings, get_logger
+from bedplate.telemetry.metrics.component import Metrics
+from bedplate.telemetry.redaction import Redactor
+from bedplate.telemetry.runtime import Runtime, RuntimeSettings
+from bedplate.telemetry.traces import Traces, TraceSettings
+
+__all__ = ["Builtins"]
+
+
+class Builtins:
+    """Bedplate's own components of one service, wired to each other; constructed without I/O."""
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self._service = service
+        self.settings = settings.section(ServiceSettings, "service")
+        self.redactor = Redactor()
+        settings.on_secret(lambda secret: self.redactor.add_secret(secret) and None)
+        self.metrics = Metrics()
+        self.logs = Logs(LogSettings.of(settings), redactor=self.redactor)
+        self.errors = Errors(ErrorSettings.of(settings), redactor=self.redactor)
+        self.traces = Traces(TraceSettings.of(settings), redactor=self.redactor)
+        self.supervision = Supervision(self._capture)
+        self.runtime = Runtime(settings.section(RuntimeSettings, "runtime"))
+        self.http = Http(
+            settings.section(HttpSettings, "http"),
+            traces=self.traces.recorder,
+            errors=self.errors.store,
+            redactor=self.redactor,
+        )
+        self.auth = Authenticator(settings.section(AuthSettings, "auth"), environment=settings.environment)
+        self.health = Health(settings.section(HealthSettings, "health"), redactor=self.redactor)
+        self.management = Management(
+            settings.section(ManagementSettings, "management"),
+            registry=self.metrics,
+            health=self.health,
+            auth=self.auth,
+            logs=self.logs.tail,
+            traces=self.traces.store,
+            errors=self.errors.store,
+            redactor=self.redactor,
+            scoped=lambda expr: scoped(expr, job=service),
+            prefix=self.settings.management_prefix,
+        )
+        self._shipping: Shipping | None = None
+
+    @property
+    def stores(self) -> dict[str, Store]:
+        """What keeps finished records, by name."""
+        return {"traces": self.traces.store, "errors": self.errors.store, "logs": self.logs.tail}
+
+    @property
+    def access_sink(self) -> Callable[[bytes], Any]:
+        """Where the lines of the access log go."""
+        return self.logs.write
+
+    def ship_to(self, path: Path) -> None:
+        """Ship finished records to the ops process that listens at ``path``; before the service starts."""
+        self._shipping = Shipping(self._service, self.stores, path)
+
+    def before(self) -> list[Component]:
+        """Return what starts before the service's own components, so that their start is measured and logged."""
+        found: list[Component] = [self.metrics, self.logs, self.errors, self.supervision, self.traces, self.runtime]
+        return [*found, *([self._shipping] if self._shipping is not None else []), self.http]
+
+    def after(self) -> list[Component]:
+        """Return what starts last, because it watches all others."""
+        return [self.auth, self.health, self.management]
+
+    def logger(self, label: str) -> Logger:
+        """Return the logger of one component."""
+        return get_logger(f"{self._service}.{label}").bind(component=label)
+
+    def _capture(self, error: BaseException, where: str) -> None:
+        self.errors.store.capture(error, route=where)

@@ -1,0 +1,160 @@
+"""The ASGI face of a service: probes, the operators' side, then the application behind guards and middleware.
+
+Two instances of the fused middleware share one set of metrics: one around what operators ask for, which no rate limit
+may keep from them, and one around the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bedplate.component import HasGuard, HasMiddleware, HasRoutes
+from bedplate.declarations import Middleware
+from bedplate.monitor.auth import ProblemRouter, secure
+from bedplate.problems import Problem
+from bedplate.service.asgi import send_problem
+from bedplate.telemetry.http import install_problem_handlers
+
+if TYPE_CHECKING:
+    from bedplate.service.service import Service
+
+__all__ = ["Entry"]
+
+_STAGES = ("edge", "identity", "guard", "replay")
+_PROBES = ("/livez", "/readyz")
+
+
+class Entry:
+    """Where requests of one service come in; exists from construction on, and serves the application while open."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        builtins = service.builtins
+        self._prefix = builtins.settings.management_prefix
+        others = [
+            routes
+            for component in service.components
+            if isinstance(component, HasRoutes) and component.spec.key != builtins.management.spec.key
+            for routes in component.routes()
+        ]
+        self._management = builtins.management.app(others)
+        rooted: list[BaseRoute] = builtins.management.root_routes()
+        rooted += [route for routes in others if not routes.management for route in secure(routes, builtins.auth)]
+        #: Paths that may belong to operators; what is below them and unknown goes on to the application.
+        self.prefixes = tuple(sorted({self._prefix, *(_first(route) for route in rooted)}))
+        self._router = ProblemRouter(rooted, default=self._forward)
+        self._relay: ASGIApp | None = None
+        guards = [component.guard for component in service.components if isinstance(component, HasGuard)]
+        sink = builtins.access_sink
+        self._operators = builtins.http.wrap(self._operate, sink=sink, service=service.name)
+        self._public = builtins.http.wrap(_starting, guards=guards, sink=sink, service=service.name)
+        self._application: ASGIApp = _nothing
+        if service.app is not None:
+            install_problem_handlers(service.app)
+            builtins.traces.instrument(service.app)
+            self._application = _layered(service.app, service.components)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        if root:
+            path = path.removeprefix(root)
+        if not path.startswith(self.prefixes):
+            await self._public(scope, receive, send)
+        elif self._relay is not None and path not in _PROBES:
+            # The ops process measures and logs it; twice would be wrong.
+            await self._relay(scope, receive, send)
+        else:
+            await self._operators(scope, receive, send)
+
+    async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what operators ask for and nothing else; for a port of their own."""
+        await self._operators(scope, receive, send)
+
+    def relay(self, app: ASGIApp) -> None:
+        """Pass what operators ask for on to ``app``; only the probes of this process are answered here."""
+        self._relay = app
+
+    def open(self, state: dict[str, Any]) -> None:
+        """Let requests through to the application, with the state of its lifespan."""
+        self._public.app = _with_state(self._application, state) if state else self._application
+
+    def drain(self) -> None:
+        """Say that the service is going away; requests are still served."""
+        self._service.builtins.health.drain()
+
+    def fail(self, error: BaseException) -> None:
+        """Say that the service could not start."""
+        self._service.builtins.health.fail()
+
+    def close(self) -> None:
+        """Keep requests from an application that does not run."""
+        self._public.app = _starting
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self._service.builtins.health.status.ready
+
+    def links(self, root: str) -> dict[str, str]:
+        """Return the pages worth a link, by their name; ``root`` is where the service is mounted."""
+        found = {"metrics": f"{root}/metrics", "health": f"{root}/healthz", "monitoring": f"{root}{self._prefix}"}
+        if (docs := getattr(self._service.app, "docs_url", None)) is not None:
+            found = {"docs": f"{root}{docs}", **found}
+        return found
+
+    async def _operate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        board = self._service.builtins.health.board
+        # The orchestrator asks these two, and nothing may make them wait: not even a router.
+        if path == "/livez" and scope["type"] == "http":
+            await board.livez(scope, receive, send)
+        elif path == "/readyz" and scope["type"] == "http":
+            await board.readyz(scope, receive, send)
+        elif path == self._prefix or path.startswith(f"{self._prefix}/"):
+            await self._management(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._public.app(scope, receive, send)
+
+
+def _first(route: BaseRoute) -> str:
+    """Return the path of a route up to its first parameter."""
+    return str(getattr(route, "path", "/")).partition("{")[0].rstrip("/") or "/"
+
+
+def _layered(app: ASGIApp, components: Sequence[object]) -> ASGIApp:
+    layers: list[Middleware] = [
+        layer for component in components if isinstance(component, HasMiddleware) for layer in component.middleware()
+    ]
+    for layer in sorted(layers, key=lambda layer: _STAGES.index(layer.stage), reverse=True):
+        app = layer.factory(app)
+    return app
+
+
+def _with_state(app: ASGIApp, state: dict[str, Any]) -> ASGIApp:
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        # A request may write to its state; the next one must not see it.
+        scope["state"] = {**state, **scope.get("state", {})}
+        await app(scope, receive, send)
+
+    return with_state
+
+
+async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem(
+        status=503, detail="The service is starting or stopping; try again in a moment.", headers={"Retry-After": "1"}
+    )
+    await send_problem(scope, receive, send, problem)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem(status=404, detail="This service has no HTTP of its own, only its management API.")
+    await send_problem(scope, receive, send, problem)

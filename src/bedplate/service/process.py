@@ -1,0 +1,132 @@
+"""Several services in one process: the demo, or a small installation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+
+from starlette.types import Receive, Scope, Send
+
+from bedplate.component import Component
+from bedplate.problems import DeclarationError, Problem, Refusal
+from bedplate.service.asgi import send_json, send_problem, send_response
+from bedplate.service.service import Service
+from bedplate.service.serving import serve_lifespan
+
+__all__ = ["Process"]
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1c1e21}"
+    "h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .8rem .4rem 0;"
+    "border-bottom:1px solid #d8dbe0}a{color:#0b57d0}"
+    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#e6e8eb}td,th{border-color:#33373e}a{color:#8ab4f8}}"
+)
+#: The digest of the one style sheet, so that the page needs no 'unsafe-inline'.
+_POLICY = "default-src 'none'; style-src '{digest}'; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Process:
+    """Several services behind one port, each whole and mounted at ``/<name>``.
+
+    The root answers ``/livez`` and ``/readyz`` for all of them and shows an index.
+
+    :raises DeclarationError: when two services have one name, or share a component object, whose cells and tasks can
+        belong to one service only.
+    """
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.services = tuple(services)
+        self._mounts: dict[str, Service] = {}
+        owners: dict[int, tuple[Service, Component]] = {}
+        for service in self.services:
+            if service.name in self._mounts or service.name in ("livez", "readyz"):
+                raise DeclarationError(f"Two things are called {service.name!r} in one process.", "Rename a service.")
+            self._mounts[service.name] = service
+            for component in service.components:
+                owner, _ = owners.setdefault(id(component), (service, component))
+                if owner is not service:
+                    raise DeclarationError(
+                        f"The component {component.spec.label} is in {owner.name} and in {service.name}.",
+                        "Construct one for each service; they may share a server, not an object.",
+                    )
+
+    def refusals(self) -> list[Refusal]:
+        """Return every reason why one of the services may not start."""
+        return [refusal for service in self.services for refusal in service.refusals()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope: the lifespan of all services, or a request of one of them."""
+        if scope["type"] == "lifespan":
+            await serve_lifespan(self.services, receive, send)
+            return
+        root = scope.get("root_path", "")
+        name = scope["path"].removeprefix(root).lstrip("/").partition("/")[0]
+        service = self._mounts.get(name)
+        if service is not None:
+            await service(_below(scope, f"{root}/{name}"), receive, send)
+        elif scope["type"] == "http":
+            await self._root(name, scope, receive, send)
+        else:
+            await send_problem(scope, receive, send, Problem(status=404, detail="Nothing is here."))
+
+    async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what operators ask for of each service, below its name, and nothing else; for a port of their own."""
+        root = scope.get("root_path", "")
+        name = scope["path"].removeprefix(root).lstrip("/").partition("/")[0]
+        service = self._mounts.get(name)
+        if service is not None:
+            await service.entry.manage(_below(scope, f"{root}/{name}"), receive, send)
+        else:
+            await self._root(name, scope, receive, send)
+
+    async def _root(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            problem = Problem(status=405, detail="The root can only be read.", headers={"Allow": "GET, HEAD"})
+            await send_problem(scope, receive, send, problem)
+        elif name == "livez":
+            await send_json(scope, send, {"status": "alive"})
+        elif name == "readyz":
+            states = {service.name: service.entry.ready for service in self.services}
+            ready = all(states.values())
+            document = {"status": "ready" if ready else "unready", "services": states}
+            await send_json(scope, send, document, status=200 if ready else 503)
+        elif name == "":
+            await self._index(scope, receive, send)
+        else:
+            known = ", ".join(f"/{service.name}" for service in self.services)
+            problem = Problem(status=404, detail=f"No service is called {name[:60]!r}. There are {known}.")
+            await send_problem(scope, receive, send, problem)
+
+    async def _index(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope.get("root_path", "")
+        links = {service.name: service.entry.links(f"{root}/{service.name}") for service in self.services}
+        accept = next((value for key, value in scope["headers"] if key == b"accept"), b"")
+        if b"text/html" not in accept:
+            await send_json(scope, send, {"services": links})
+            return
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>"
+            + " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for text, url in pages.items())
+            + "</td></tr>"
+            for name, pages in links.items()
+        )
+        page = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Services</title>'
+            '<meta name="viewport" content="width=device-width"><style>' + _STYLE + "</style></head>"
+            f"<body><h1>Services of this process</h1><table>{rows}</table></body></html>"
+        )
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", _policy())]
+        await send_response(scope, send, 200, headers, page.encode())
+
+
+def _below(scope: Scope, root: str) -> Scope:
+    child = dict(scope)
+    child["root_path"] = root
+    return child
+
+
+def _policy() -> bytes:
+    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    return _POLICY.format(digest=f"sha256-{digest}").encode()

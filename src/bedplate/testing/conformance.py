@@ -1,0 +1,263 @@
+"""The conformance suite: what every component must do, ours or a user's.
+
+.. code-block:: python
+
+    @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+    async def test_greeter_conforms(case):
+        await case(lambda: Greeter("hello"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from bedplate.component import Component, HasActions, HasRoutes, Host, Spec
+from bedplate.problems import BedplateError
+from bedplate.service import Service
+from bedplate.service.graph import refusals
+from bedplate.service.lifecycle import StartError
+from bedplate.testing.clock import ManualClock
+from bedplate.testing.harness import running, settings
+
+__all__ = ["CASES", "ConformanceError", "check_component"]
+
+Make = Callable[[], Component]
+Case = Callable[[Make], Awaitable[None]]
+
+#: Turns of the event loop after which a start that is still going is no longer cut short, turn by turn.
+MOST_TURNS = 200
+
+
+class ConformanceError(BedplateError, AssertionError):
+    """A component does not do what every component must."""
+
+
+async def check_component(make: Make) -> None:
+    """Put a component through every case.
+
+    :param make: returns a new instance each time, with what it needs.
+    :raises ConformanceError: with every case that it failed.
+    """
+    failures: list[str] = []
+    for case in CASES:
+        try:
+            await case(make)
+        except ConformanceError as error:
+            failures.append(f"{case.__name__}: {error}")
+    if failures:
+        raise ConformanceError("\n".join(failures))
+
+
+async def spec_is_stable(make: Make) -> None:
+    """Two reads of the spec are equal, and so are the specs of two instances made alike, but for what they need."""
+    component = make()
+    if component.spec != component.spec:
+        raise ConformanceError(
+            "Two reads of its spec differ.", "Make it a function of the constructor's arguments, without new objects."
+        )
+    one, other = component.spec, make().spec
+    if (one.key, one.metrics, one.alerts, one.panels) != (other.key, other.metrics, other.alerts, other.panels):
+        raise ConformanceError("Two instances made alike have different specs.", "Keep state out of the spec.")
+
+
+async def constructor_does_no_io(make: Make) -> None:
+    """Neither the constructor nor the spec opens files or sockets, starts processes, threads or tasks."""
+    # Once before: imports that happen at the first use read files, and are not the component's doing.
+    make().spec  # noqa: B018
+    threads, tasks = set(threading.enumerate()), asyncio.all_tasks()
+    with _watching() as seen:
+        component = make()
+        component.spec  # noqa: B018
+    if seen:
+        raise ConformanceError(f"Its constructor or spec does I/O: {', '.join(seen)}.", "Move it into lifespan().")
+    if set(threading.enumerate()) - threads or asyncio.all_tasks() - tasks:
+        raise ConformanceError("Its constructor starts a thread or a task.", "Move it into lifespan().")
+
+
+async def declarations_are_sound(make: Make) -> None:
+    """Whatever it declares can be derived from: metrics, expressions, runbook sections, routes and actions."""
+    component = make()
+    service = Service("conformance", None, [component], settings=settings())
+    found = [str(refusal) for refusal in refusals(service.components, "test", {})]
+    spec = component.spec
+    sections = spec.runbook.sections() if spec.runbook is not None else {}
+    found += [
+        f"alert {alert.name} has no section in the runbook" for alert in spec.alerts if alert.name not in sections
+    ]
+    if isinstance(component, HasRoutes):
+        component.routes()
+    if isinstance(component, HasActions):
+        names = [action.name for action in component.actions()]
+        found += [f"action {name} is there twice" for name in sorted(names) if names.count(name) > 1]
+    if found:
+        raise ConformanceError("; ".join(found))
+
+
+async def starts_and_stops_twice(make: Make) -> None:
+    """It starts, stops, and starts again; nothing of it is left behind."""
+    component = make()
+    for _ in range(2):
+        with _nothing_left():
+            async with running(component) as harness:
+                await harness.clock.advance(30)
+                for view in harness.service.views:
+                    broken = next((task for task in view.tasks if task.restarts), None)
+                    if view.component is component and broken is not None:
+                        raise ConformanceError(f"Its task {broken.name} crashed: {broken.last_error}")
+
+
+async def survives_cancellation_in_mid_start(make: Make) -> None:
+    """A start that is cancelled at any moment leaves nothing behind, and the component can start afterwards."""
+    component = make()
+    for turns in range(MOST_TURNS):
+        with _nothing_left():
+            if await _start_and_cancel(component, turns):
+                break
+    async with running(component):
+        pass
+
+
+async def a_failing_neighbour_unwinds_it(make: Make) -> None:
+    """When what starts after it fails, it is stopped again, and nothing is left behind."""
+    component = make()
+    with _nothing_left():
+        with suppress(StartError):
+            async with running([component, _Failing(component)]):
+                raise ConformanceError("A service started although one of its components failed.")
+
+
+async def waits_for_what_it_needs(make: Make) -> None:
+    """It does not start while what it needs hangs; the start ends within its deadline and names the culprit."""
+    component = make()
+    entered = False
+    hung = _Hung()
+
+    class Watched:
+        @property
+        def spec(self) -> Spec:
+            spec = component.spec
+            return Spec(kind="watched", summary="The component behind a need that hangs.", needs=(hung, *spec.needs))
+
+        @asynccontextmanager
+        async def lifespan(self, host: Host) -> AsyncIterator[None]:
+            nonlocal entered
+            entered = True
+            yield
+
+    short = settings()
+    service = Service("conformance", None, [Watched(), component], settings=short)
+    service.builtins.settings = service.builtins.settings.model_copy(update={"start_timeout": 0.05})
+    with _nothing_left():
+        try:
+            async with service.running(clock=ManualClock()):
+                pass
+        except StartError as error:
+            if "hung" not in str(error):
+                raise ConformanceError(f"The start failed without naming what hung: {error}") from error
+        else:
+            raise ConformanceError("A service started although one of its components hung.")
+    if entered:
+        raise ConformanceError("It started before what it needs had started.")
+
+
+CASES: tuple[Case, ...] = (
+    spec_is_stable,
+    constructor_does_no_io,
+    declarations_are_sound,
+    starts_and_stops_twice,
+    survives_cancellation_in_mid_start,
+    a_failing_neighbour_unwinds_it,
+    waits_for_what_it_needs,
+)
+
+
+class _Failing:
+    def __init__(self, after: Component) -> None:
+        self._after = after
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(kind="failing", summary="Fails to start.", needs=(self._after,))
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        raise RuntimeError("fails on purpose")
+        yield
+
+
+class _Hung:
+    @property
+    def spec(self) -> Spec:
+        return Spec(kind="hung", summary="Never starts.")
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+
+async def _start_and_cancel(component: Component, turns: int) -> bool:
+    """Cancel a start after so many turns of the loop; return whether it had finished by then."""
+
+    async def start() -> None:
+        async with running(component):
+            pass
+
+    task = asyncio.create_task(start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        if task.done():
+            task.result()
+            return True
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    return False
+
+
+@contextmanager
+def _nothing_left() -> Iterator[None]:
+    tasks = asyncio.all_tasks()
+    yield
+    left = {task for task in asyncio.all_tasks() - tasks if not task.done()}
+    if left:
+        names = ", ".join(sorted(task.get_name() for task in left))
+        for task in left:
+            task.cancel()
+        raise ConformanceError(
+            f"It leaves tasks behind: {names}.", "Spawn them with host.spawn(), or end them in lifespan()."
+        )
+
+
+class _Watch:
+    """An audit hook cannot be removed, so there is one, which listens only while a case wants it to."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] | None = None
+        self.installed = False
+        self.thread = 0
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.seen is None or threading.get_ident() != self.thread:
+            return
+        if event in ("open", "socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "sqlite3.connect"):
+            self.seen.append(f"{event} {arguments[0]!r}")
+
+
+_WATCH = _Watch()
+
+
+@contextmanager
+def _watching() -> Iterator[list[str]]:
+    if not _WATCH.installed:
+        sys.addaudithook(_WATCH)
+        _WATCH.installed = True
+    _WATCH.thread, _WATCH.seen = threading.get_ident(), []
+    try:
+        yield _WATCH.seen
+    finally:
+        _WATCH.seen = None

@@ -1,0 +1,103 @@
+"""A harness that runs a service inside a test, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from bedplate.component import Component, Role
+from bedplate.metric import Metric
+from bedplate.service import Process, Service
+from bedplate.service.run import Run
+from bedplate.settings import Settings
+from bedplate.testing.clock import ManualClock, settle
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx2
+
+__all__ = ["Harness", "running", "settings"]
+
+
+def settings(**values: Any) -> Settings:
+    """Return settings for a test: environment ``test``, and nothing read from the machine's own files."""
+    return Settings(environment="test", **values)
+
+
+class Harness:
+    """A running service in a test.
+
+    :ivar client: an ``httpx2.AsyncClient`` whose requests go straight into the service.
+    :ivar clock: the clock that the components see; moved by :meth:`ManualClock.advance`.
+    """
+
+    def __init__(self, service: Service, run: Run, clock: ManualClock, client: httpx2.AsyncClient) -> None:
+        self.service = service
+        self.run = run
+        self.clock = clock
+        self.client = client
+
+    async def samples(self) -> dict[str, float]:
+        """Return every exposed sample: ``{'app_hits_total{cache="a"}': 3.0, …}``."""
+        text = (await self.service.builtins.metrics.render()).decode()
+        pairs = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
+    async def value(self, metric: Metric | str, **labels: str) -> float:
+        """Return the sum of a counter's or gauge's samples with these labels; 0 when there are none."""
+        narrowed = metric(**labels) if isinstance(metric, Metric) else metric
+        name, _, matchers = str(narrowed).partition("{")
+        wanted = [part for part in matchers.rstrip("}").split('",') if part]
+        total = 0.0
+        for sample, value in (await self.samples()).items():
+            if sample.partition("{")[0] == name and all(part.rstrip('"') in sample for part in wanted):
+                total += value
+        return total
+
+    async def eventually(self, condition: Callable[[], Any], timeout: float = 5.0) -> None:
+        """Wait, in real time, until ``condition()`` is true; it may be async.
+
+        :raises AssertionError: when it stays false.
+        """
+        end = asyncio.get_running_loop().time() + timeout
+        while True:
+            result = condition()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return
+            if asyncio.get_running_loop().time() > end:
+                raise AssertionError(f"{condition} stayed false for {timeout:g} s.")
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(
+    service: Service | Component | Iterable[Component],
+    *,
+    clock: ManualClock | None = None,
+    role: Role = "web",
+    headers: dict[str, str] | None = None,
+) -> AsyncIterator[Harness]:
+    """Run a service, or one made of the given components, while inside.
+
+    The clock stands still until the test moves it; probes have run once when the body begins.
+    """
+    if not isinstance(service, Service):
+        components = [service] if isinstance(service, Component) else list(service)
+        service = Service("test", None, components, settings=settings())
+    clock = clock or ManualClock()
+    async with service.running(role=role, clock=clock) as run:
+        await settle()
+        async with _client(service, headers) as client:
+            yield Harness(service, run, clock, client)
+
+
+def _client(app: Service | Process, headers: dict[str, str] | None) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+    import httpx2
+
+    transport = httpx2.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)

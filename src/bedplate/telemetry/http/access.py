@@ -1,28 +1,37 @@
-"""The access log: one JSON record a request, formed and handed over as one line of bytes."""
+"""The access log: one JSON record a request, formed and handed over as one line of bytes.
+
+Half of a record is the same for every request of a method, route and status, and is formed once. The rest is written
+around it; texts that come from the client are redacted and escaped once, and remembered.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from time import gmtime, strftime, time
+from time import time
 from typing import Any
 from urllib.parse import unquote_plus
 
 import orjson
+from starlette.types import Scope
 
 from bedplate.telemetry.context import WorkContext
+from bedplate.telemetry.logs.timestamp import stamp
 from bedplate.telemetry.redaction import REDACTED, Redactor
 
-__all__ = ["AccessLog", "Sink"]
+__all__ = ["AccessLog", "Shared", "Sink"]
 
 #: Where a line goes; it ends with a newline.
-Sink = Callable[[bytes], None]
+Sink = Callable[[bytes], Any]
+
+#: Two parts of a record, as JSON without braces.
+Shared = tuple[str, str]
 
 _LOGGER = "bedplate.access"
 _FILE = "access.py"
 _FUNCTION = "write"
-#: Paths remembered with what may be shown of them; beyond it the memory starts anew.
-_REMEMBERED = 1024
+#: Texts remembered in their escaped form; beyond it the memory starts anew.
+_REMEMBERED = 2048
+_LONGEST = 256
 
 
 class AccessLog:
@@ -34,7 +43,7 @@ class AccessLog:
     :ivar service: the service's name, a field of every record.
     """
 
-    __slots__ = ("_paths", "_prefix", "_redactor", "_second", "_secrets", "_sink", "service")
+    __slots__ = ("_escaped", "_redactor", "_secrets", "_sink", "service")
 
     def __init__(
         self, sink: Sink, service: str = "", redactor: Redactor | None = None, secret_parameters: Iterable[str] = ()
@@ -42,81 +51,79 @@ class AccessLog:
         self._sink = sink
         self._redactor = redactor or Redactor()
         self._secrets = frozenset(name.lower() for name in secret_parameters)
-        self._paths: dict[str, str] = {}
-        self._second = -1
-        self._prefix = ""
+        self._escaped: dict[str, str] = {}
         self.service = service
 
-    def write(
-        self,
-        context: WorkContext,
-        method: str,
-        route: str,
-        path: str,
-        query: bytes,
-        status: int,
-        duration: float,
-        request_size: int,
-        response_size: int,
-        client: str,
-        error_type: str = "",
-        more: dict[str, Any] | None = None,
-    ) -> None:
-        """Write the record of one request; ``duration`` in seconds, sizes in bytes, ``more`` are further fields."""
-        now = time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._prefix = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
-        fields = context.fields
-        shown = self._paths.get(path)
-        if shown is None:
-            shown = self._show(path)
-        record = {
-            "timestamp": f"{self._prefix}{int((now - second) * 1e6):06d}Z",
-            "level": "INFO" if status < 500 and not error_type else "ERROR",
-            "logger": _LOGGER,
-            "message": f"{method} {shown} {status}",
-            "request_id": context.request_id,
-            "user_id": None if fields is None else fields.get("user_id"),
+    def shared(self, method: str, route: str, status: int) -> Shared:
+        """Return what the records of a method, route and status share, for :meth:`write`."""
+        head = {"logger": _LOGGER, "message": f"{method} {route} {status}"}
+        body = {
             "service": self.service,
             "file": _FILE,
             "line": _LINE,
             "function": _FUNCTION,
-            "trace_id": context.trace_id,
-            "span_id": context.span_id,
             "method": method,
             "route": route,
-            "path": shown,
             "status": status,
-            "duration_ms": round(duration * 1e3, 3),
-            "request_size": request_size,
-            "response_size": response_size,
-            "client": client,
         }
-        if query:
-            record["query"] = self._query(query)
-        if error_type:
-            record["error_type"] = error_type
-        if more is not None:
-            record.update(more)
-        if fields is not None:
-            # A bound field may not pass for a field of the record.
-            record = {**self._redactor.mapping(fields), **record}
-        try:
-            line = orjson.dumps(record, str, orjson.OPT_APPEND_NEWLINE)
-        except (TypeError, ValueError):
-            # A path with lone surrogates, a number beyond 64 bits: slower, but nothing is lost.
-            line = json.dumps(record, default=str).encode() + b"\n"
-        self._sink(line)
+        return orjson.dumps(head)[1:-1].decode(), orjson.dumps(body)[1:-1].decode()
 
-    def _show(self, path: str) -> str:
-        shown = self._redactor.text(path)
-        if len(self._paths) >= _REMEMBERED:
-            self._paths.clear()
-        if len(path) < 256:
-            self._paths[path] = shown
-        return shown
+    def write(
+        self,
+        level: str,
+        shared: Shared,
+        context: WorkContext,
+        scope: Scope,
+        duration: float,
+        request_size: int,
+        response_size: int,
+        client: str,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        """Write the record of one request.
+
+        :param level: ``INFO`` or ``ERROR``. :param shared: from :meth:`shared`.
+        :param duration: in seconds; sizes are in bytes.
+        :param more: further fields; the context's own are added by themselves.
+        """
+        escaped = self._escaped
+        path = escaped.get(scope["path"])
+        if path is None:
+            path = self._escape(scope["path"])
+        user, tail = "null", ""
+        if more is not None or context.fields is not None or scope["query_string"]:
+            user, tail = self._tail(context, scope["query_string"], more)
+        head, body = shared
+        # Ids are of a charset that needs no escaping (identity.py); addresses come from the server or are parsed.
+        line = (
+            f'{{"timestamp":"{stamp(time())}","level":"{level}",{head},"request_id":"{context.request_id}",'
+            f'"user_id":{user},{body},"trace_id":"{context.trace_id}","span_id":"{context.span_id}","path":{path},'
+            f'"client":"{client}","duration_ms":{duration * 1e3:.3f},"request_size":{request_size},'
+            f'"response_size":{response_size}{tail}}}\n'
+        )
+        self._sink(line.encode())
+
+    def _tail(self, context: WorkContext, query: bytes, more: dict[str, Any] | None) -> tuple[str, str]:
+        """Return the user's id and the fields that few requests have."""
+        tail: dict[str, Any] = {**(more or {})}
+        if query:
+            tail["query"] = self._query(query)
+        user = None
+        if context.fields is not None:
+            fields = self._redactor.mapping(context.fields)
+            user = fields.pop("user_id", None)
+            # A bound field may not pass for a field of the record.
+            tail = {f"{name}_" if name in _FIELDS else name: value for name, value in fields.items()} | tail
+        said = orjson.dumps(tail)[1:-1].decode()
+        return orjson.dumps(user).decode(), f",{said}" if said else ""
+
+    def _escape(self, text: str) -> str:
+        escaped = orjson.dumps(self._redactor.text(text)).decode()
+        if len(self._escaped) >= _REMEMBERED:
+            self._escaped.clear()
+        if len(text) <= _LONGEST:
+            self._escaped[text] = escaped
+        return escaped
 
     def _query(self, query: bytes) -> str:
         parts = [self._part(part) for part in query.decode("latin-1").split("&")]
@@ -130,3 +137,7 @@ class AccessLog:
 
 
 _LINE = AccessLog.write.__code__.co_firstlineno
+_FIELDS = frozenset(
+    "timestamp level logger message service file line function method route status request_id trace_id span_id path "
+    "client duration_ms request_size response_size query error_type method_original outcome".split()
+)

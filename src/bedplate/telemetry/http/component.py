@@ -10,12 +10,13 @@ from starlette.types import ASGIApp
 from bedplate.component import Host, Spec
 from bedplate.declarations import Panel
 from bedplate.telemetry.http.access import AccessLog, Sink
-from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, METRICS, RESPONSE_SIZE, WEBSOCKETS, Meter
+from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, METRICS, RESPONSE_SIZE, WEBSOCKETS
 from bedplate.telemetry.http.middleware import Guard, HttpMiddleware
 from bedplate.telemetry.http.problems import install_problem_handlers
-from bedplate.telemetry.http.report import ErrorSink, TraceSink
+from bedplate.telemetry.http.report import ErrorSink
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.redaction import Redactor
+from bedplate.telemetry.traces.recorder import TraceRecorder
 
 __all__ = ["Http"]
 
@@ -55,7 +56,7 @@ class Http:
     """Identifies, measures, logs and protects every request of a service.
 
     :param settings: see :class:`~bedplate.telemetry.http.HttpSettings`.
-    :param traces: where the traces of sampled, failed and slow requests go.
+    :param traces: decides what is sampled and what is slow, and takes the traces of such requests and of failed ones.
     :param errors: where unhandled exceptions go.
     :param redactor: what keeps secrets out of the access log; one with default rules if None.
     """
@@ -64,7 +65,7 @@ class Http:
         self,
         settings: HttpSettings | None = None,
         *,
-        traces: TraceSink | None = None,
+        traces: TraceRecorder | None = None,
         errors: ErrorSink | None = None,
         redactor: Redactor | None = None,
     ) -> None:
@@ -72,8 +73,7 @@ class Http:
         self._traces = traces
         self._errors = errors
         self._redactor = redactor
-        self._meter = Meter()
-        self._wrapped: list[tuple[HttpMiddleware, AccessLog | None]] = []
+        self._wrapped: list[HttpMiddleware] = []
 
     @property
     def spec(self) -> Spec:
@@ -104,24 +104,21 @@ class Http:
         middleware = HttpMiddleware(
             app,
             settings=self.settings,
-            meter=self._meter,
             guards=guards,
             access=access,
             traces=self._traces,
             errors=self._errors,
         )
-        self._wrapped.append((middleware, access))
+        self._wrapped.append(middleware)
         return middleware
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Measure while inside."""
-        for middleware, access in self._wrapped:
-            middleware.configure(host.environment)
-            if access is not None:
-                access.service = host.service
-        self._meter.start(host)
+        for middleware in self._wrapped:
+            middleware.start(host)
         try:
             yield
         finally:
-            self._meter.stop()
+            for middleware in self._wrapped:
+                middleware.stop()

@@ -14,10 +14,12 @@ from bedplate.problems import Problem
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
 from bedplate.telemetry.http.metrics import REFUSED
-from bedplate.telemetry.http.report import CLIENT_CLOSED, Reporter, type_name
+from bedplate.telemetry.http.report import Reporter, type_name
 
-__all__ = ["INCOMPLETE", "Exchange"]
+__all__ = ["CLIENT_CLOSED", "INCOMPLETE", "Exchange"]
 
+#: The status of requests whose client left before the answer; it is sent to nobody (the number is nginx's).
+CLIENT_CLOSED = 499
 #: The error type of an application that returned without finishing its answer.
 INCOMPLETE = "incomplete_response"
 
@@ -75,7 +77,7 @@ class Exchange:
         self._own: list[tuple[bytes, bytes]] | None = None
         self._trailers = self._ended = self._disconnected = self.finished = False
         self.guarded: RawHeaders = ()
-        self._active = active = report.meter.active
+        self._active = active = report.active
         if active is not None:
             active.inc()
 

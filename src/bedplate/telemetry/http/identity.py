@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bedplate.telemetry.context import WorkContext
+from bedplate.telemetry.traces.propagation import clean_tracestate, parse_traceparent
 
 __all__ = ["Identifier"]
 
@@ -20,10 +21,6 @@ os.register_at_fork(after_in_child=_random.seed)
 
 #: Short, and without a character that would have to be escaped in JSON, a header or a shell.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}\Z")
-_TRACEPARENT = re.compile(
-    rb"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(-.*)?\Z"
-)
-_TRACESTATE = re.compile(r"[\x20-\x7e\t]{1,512}\Z")
 
 
 class Identifier:
@@ -64,23 +61,19 @@ class Identifier:
     def _continue(
         self, request_id: str, span_id: str, parent: bytes, raw: Iterable[tuple[bytes, bytes]]
     ) -> WorkContext | None:
-        match = _TRACEPARENT.match(parent)
-        states: list[str] = []
         parents = 0
+        states: list[str] = []
         for name, value in raw:
             if name == b"traceparent":
                 parents += 1
             elif name == b"tracestate":
                 states.append(value.decode("latin-1"))
-        if match is None or parents != 1:
+        # Two of them contradict each other: the trace begins anew.
+        caller = parse_traceparent(parent.decode("latin-1")) if parents == 1 else None
+        if caller is None:
             return None
-        version, trace_id, parent_id, flags, more = match.groups()
-        if version == b"00" and more is not None:
-            return None
-        trace = trace_id.decode("ascii")
-        sampled = bool(int(flags, 16) & 1) if self._trust_parent else trace[16:] < self._bound
-        context = WorkContext(request_id, trace, span_id, parent_id.decode("ascii"), sampled)
-        state = ",".join(states)
-        if state and _TRACESTATE.match(state):
-            context.tracestate = state
+        sampled = caller.sampled if self._trust_parent else caller.trace_id[16:] < self._bound
+        context = WorkContext(request_id, caller.trace_id, span_id, caller.span_id, sampled)
+        if states:
+            context.tracestate = clean_tracestate(*states)
         return context

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.component import Environment
+from bedplate.component import Host
 from bedplate.declarations import Verdict
 from bedplate.telemetry.context import current
 from bedplate.telemetry.http import otel
@@ -18,10 +18,12 @@ from bedplate.telemetry.http.access import AccessLog
 from bedplate.telemetry.http.exchange import Exchange
 from bedplate.telemetry.http.headers import ResponseHeaders
 from bedplate.telemetry.http.identity import Identifier
-from bedplate.telemetry.http.metrics import Meter
-from bedplate.telemetry.http.report import ErrorSink, Reporter, TraceSink
+from bedplate.telemetry.http.report import ErrorSink, Reporter
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.http.websocket import WebSocketExchange
+from bedplate.telemetry.traces.otel import OtelContext
+from bedplate.telemetry.traces.recorder import TraceRecorder
+from bedplate.telemetry.traces.settings import TraceSettings
 
 __all__ = ["Guard", "HttpMiddleware"]
 
@@ -38,10 +40,10 @@ class HttpMiddleware:
     It works before its service has started, unmeasured. One instance belongs to one event loop.
 
     :param app: the application below.
-    :param meter: the bound metrics.
     :param guards: asked in order before the application is; the first refusal is the answer.
     :param access: the access log, None for none.
-    :param traces: takes requests that were sampled, failed or slow. :param errors: takes unhandled exceptions.
+    :param traces: decides what is sampled and slow, and takes such requests; without it 1 % is sampled, for exemplars.
+    :param errors: takes unhandled exceptions.
     """
 
     def __init__(
@@ -49,26 +51,33 @@ class HttpMiddleware:
         app: ASGIApp,
         *,
         settings: HttpSettings | None = None,
-        meter: Meter | None = None,
         guards: Sequence[Guard] = (),
         access: AccessLog | None = None,
-        traces: TraceSink | None = None,
+        traces: TraceRecorder | None = None,
         errors: ErrorSink | None = None,
     ) -> None:
         self.app = app
         self._settings = settings = settings or HttpSettings()
         self._guards = tuple(guards)
-        self._report = Reporter(settings, meter or Meter(), access, traces, errors)
+        self._report = Reporter(settings, access, traces, errors)
+        self._traces = traces
         self._identify = Identifier(
-            settings.sample_ratio, trust_parent=settings.trust_parent, trust_request_id=settings.trust_request_id
+            (TraceSettings() if traces is None else traces.settings).sample_ratio,
+            trust_parent=settings.trust_parent,
+            trust_request_id=settings.trust_request_id,
         ).identify
         self._tracing = False
         self._looked = 0.0
-        self.configure("development")
+        self._headers = ResponseHeaders(settings, "development")
 
-    def configure(self, environment: Environment) -> None:
-        """Set the security headers for where the service runs."""
-        self._headers = ResponseHeaders(self._settings, environment)
+    def start(self, host: Host) -> None:
+        """Measure with the service's registry; the security headers become those of its environment."""
+        self._headers = ResponseHeaders(self._settings, host.environment)
+        self._report.start(host)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        self._report.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket; other scopes are passed on."""
@@ -83,14 +92,15 @@ class HttpMiddleware:
         kept: type[Exchange | WebSocketExchange] = Exchange if kind == "http" else WebSocketExchange
         exchange = kept(scope, receive, send, context, self._headers, self._report)
         token = current.set(context)
-        spared = None
+        context.recorder = self._traces
         if not context.sampled:
             scope.setdefault(otel.FASTAPI_KEY, None)
-            if exchange.started - self._looked > _LOOK:
-                self._looked = exchange.started
-                self._tracing = otel.tracing_configured()
-            if self._tracing:
-                spared = otel.attach_unsampled(context)
+        if exchange.started - self._looked > _LOOK:
+            self._look(exchange.started)
+        ambient = None
+        if self._tracing:
+            ambient = OtelContext()
+            ambient.__enter__()
         try:
             for guard in self._guards:
                 verdict = guard(scope)
@@ -107,9 +117,15 @@ class HttpMiddleware:
             if not exchange.finished:
                 await exchange.returned()
         finally:
-            if spared is not None:
-                otel.detach(spared)
+            if ambient is not None:
+                ambient.__exit__(None, None, None)
             current.reset(token)
+
+    def _look(self, now: float) -> None:
+        """See whether OpenTelemetry is configured by now, so that libraries may ask for the parent of their spans."""
+        self._looked = now
+        ours = self._traces is not None and self._traces.otel is not None
+        self._tracing = ours or otel.tracing_configured()
 
 
 def _as_root(scope: Scope) -> Scope:

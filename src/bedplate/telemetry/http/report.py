@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +12,7 @@ from starlette.types import Scope
 
 from bedplate.component import BoundCounter, BoundGauge, Host
 from bedplate.telemetry.context import WorkContext
-from bedplate.telemetry.http.access import AccessLog
+from bedplate.telemetry.http.access import AccessLog, Shared
 from bedplate.telemetry.http.metrics import (
     ACTIVE,
     DURATION,
@@ -26,32 +27,14 @@ from bedplate.telemetry.http.metrics import (
 from bedplate.telemetry.http.proxies import TrustedProxies
 from bedplate.telemetry.http.routes import Templates
 from bedplate.telemetry.http.settings import HttpSettings
+from bedplate.telemetry.traces.recorder import TraceRecorder
 
-__all__ = ["ErrorSink", "Reporter", "TraceSink", "type_name"]
+__all__ = ["ErrorSink", "Reporter", "type_name"]
 
 #: How a WebSocket's requests are named beside the methods of HTTP.
 WEBSOCKET = "WEBSOCKET"
 
 _logger = logging.getLogger("bedplate.http")
-
-
-class TraceSink(Protocol):
-    """Keeps the traces of requests that were sampled, failed or slow."""
-
-    def finish_request(
-        self,
-        context: WorkContext,
-        *,
-        method: str,
-        route: str,
-        path: str,
-        status: int,
-        started_ns: int,
-        duration_s: float,
-        error: BaseException | None,
-    ) -> object:
-        """Take a request that has ended; ``started_ns`` is Unix time."""
-        ...
 
 
 class ErrorSink(Protocol):
@@ -63,12 +46,12 @@ class ErrorSink(Protocol):
 
 
 class Kind(NamedTuple):
-    """What all requests of one method, route and status share: bound children and the head of the access record."""
+    """What all requests of one method, route and status share: bound children, and parts of the access record."""
 
     duration: Callable[..., None]
     request_size: Callable[[float], None]
     response_size: Callable[[float], None]
-    head: str
+    shared: Shared
 
 
 class Reporter:
@@ -97,7 +80,7 @@ class Reporter:
         self,
         settings: HttpSettings,
         access: AccessLog | None,
-        traces: TraceSink | None,
+        traces: TraceRecorder | None,
         errors: ErrorSink | None,
     ) -> None:
         self.templates = Templates()
@@ -108,7 +91,7 @@ class Reporter:
         self._access = access
         self._traces = traces
         self._errors = errors
-        self._slow = settings.slow_threshold
+        self._slow = math.inf if traces is None else traces.slow_threshold
         self._skip = frozenset(settings.access_log_skip)
         self._ratio = settings.access_log_ratio
         self._host: Host | None = None
@@ -142,7 +125,7 @@ class Reporter:
         response_size: int,
         error_type: str,
         error: BaseException | None,
-    ) -> object:
+    ) -> None:
         """Report a request: seconds, bytes, and what went wrong on our side.
 
         ``route`` is a template; unknown methods become one here, so that all labels are bounded.
@@ -171,22 +154,22 @@ class Reporter:
                 more = {**(more or {}), "method_original": scope["method"]}
             client = self.proxies.client(scope)
             level = "ERROR" if error_type else "INFO"
-            access.write(level, kind.head, context, scope, duration, request_size, response_size, client, more)
+            access.write(level, kind.shared, context, scope, duration, request_size, response_size, client, more)
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, duration, error)
 
     def _meet(self, method: str, route: str, status: int) -> Kind:
         """Bind the children of a method, route and status that are seen for the first time."""
         duration: Callable[..., None]
-        head = "" if self._access is None else self._access.head(method, route, status)
+        shared = ("", "") if self._access is None else self._access.shared(method, route, status)
         if self._host is None:
-            kind = Kind(_unmeasured, _unmeasured, _unmeasured, head)
+            kind = Kind(_unmeasured, _unmeasured, _unmeasured, shared)
         else:
             bind = self._host.bind
             labels = {"http_request_method": method, "http_route": route}
             duration = bind(DURATION, **labels, http_response_status_code=str(status)).observe
             request_size, response_size = bind(REQUEST_SIZE, **labels), bind(RESPONSE_SIZE, **labels)
-            kind = Kind(duration, request_size.observe, response_size.observe, head)
+            kind = Kind(duration, request_size.observe, response_size.observe, shared)
         self._kinds[method, route, status] = kind
         return kind
 
@@ -227,12 +210,12 @@ class Reporter:
         status: int,
         duration: float,
         error: BaseException | None,
-    ) -> object:
+    ) -> None:
         assert self._traces is not None
         self._traces.finish_request(
             context,
             method=method,
-            route=route,
+            route=route if route.startswith("/") else "",
             path=scope["path"],
             status=status,
             started_ns=time_ns() - int(duration * 1e9),
@@ -275,9 +258,9 @@ class Reporter:
             self._failed(error, context, route)
         access = self._access
         if access is not None:
-            head = access.head(WEBSOCKET, route, status)
+            shared = access.shared(WEBSOCKET, route, status)
             level = "INFO" if error is None else "ERROR"
-            access.write(level, head, context, scope, duration, 0, 0, self.proxies.client(scope), more)
+            access.write(level, shared, context, scope, duration, 0, 0, self.proxies.client(scope), more)
         if self._traces is not None and (context.sampled or context.keep or error is not None):
             self._trace(scope, context, WEBSOCKET, route, status, duration, error)
 

@@ -22,7 +22,10 @@ from starlette.types import Scope
 
 from bedplate.telemetry.http.metrics import UNMATCHED
 
-__all__ = ["Templates"]
+__all__ = ["ROUTE_KEY", "Templates"]
+
+#: Where an application without a router may write its template into the scope.
+ROUTE_KEY = "bedplate.route"
 
 #: Routes remembered by identity; beyond it (routes made at run time) the memory starts anew.
 _REMEMBERED = 10_000
@@ -63,7 +66,9 @@ class Templates:
             known = self._known.get(id(route))
             return known[1] if known is not None else self._learn(route)
         endpoint = scope.get("endpoint")
-        return UNMATCHED if endpoint is None else self._look_up(scope, endpoint)
+        if endpoint is None:
+            return str(scope.get(ROUTE_KEY, UNMATCHED))
+        return self._look_up(scope, endpoint)
 
     def _learn(self, route: Any) -> str:
         if len(self._known) >= _REMEMBERED:

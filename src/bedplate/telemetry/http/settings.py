@@ -25,9 +25,6 @@ class HttpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sample_ratio: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Share of traces that are recorded in full and exported; decided by the trace id, so all services agree."""
-
     trust_parent: bool = True
     """Take the caller's sampling decision from ``traceparent``. Turn it off where anybody may call."""
 
@@ -36,9 +33,6 @@ class HttpSettings(BaseModel):
 
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks whose ``X-Forwarded-For`` is believed; ``unix`` stands for peers on a Unix socket."""
-
-    slow_threshold: float = Field(default=1.0, gt=0.0)
-    """Seconds from which on a request's trace is kept although it was not sampled."""
 
     access_log: bool = True
     """Write one record a request."""

@@ -14,7 +14,7 @@ from bedplate.problems import Problem
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
 from bedplate.telemetry.http.metrics import OTHER, REFUSED
-from bedplate.telemetry.http.report import Reporter, type_name
+from bedplate.telemetry.http.report import Reporter
 
 __all__ = ["WebSocketExchange"]
 
@@ -31,6 +31,7 @@ class WebSocketExchange:
         "_accepted",
         "_code",
         "_context",
+        "_counted",
         "_headers",
         "_receive",
         "_report",
@@ -60,7 +61,7 @@ class WebSocketExchange:
         self._headers = headers
         self._report = report
         self._route = ""
-        self._accepted = False
+        self._accepted = self._counted = False
         self._code: int | None = None
         self._status = 0
         self.finished = False
@@ -82,7 +83,7 @@ class WebSocketExchange:
             self._accepted = True
             self._status = 101
             self._route = self._report.templates.of(self._scope)
-            self._report.meter.websocket_opened(self._route)
+            self._counted = self._report.websocket_opened(self._route)
             request_id = (b"x-request-id", self._context.request_id.encode())
             message = {**message, "headers": [*(message.get("headers") or ()), request_id, *self.guarded]}
         elif kind == "websocket.close" and self._code is None:
@@ -147,9 +148,8 @@ class WebSocketExchange:
             self._status,
             self._outcome(error),
             perf_counter() - self.started,
-            "" if error is None else type_name(error),
             error,
-            accepted=self._accepted,
+            counted=self._counted,
         )
 
     def _outcome(self, error: BaseException | None) -> str:

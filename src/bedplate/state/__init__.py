@@ -1,0 +1,1 @@
+"""What the instances of a service share, and what each keeps for itself: limits, caches, locks."""

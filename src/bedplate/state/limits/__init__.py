@@ -1,0 +1,7 @@
+"""Rate limits: how often a client, a user or a key may do something."""
+
+from bedplate.state.limits.component import RateLimit, RateLimitSettings
+from bedplate.state.limits.keys import Key, by_client, by_header
+from bedplate.state.limits.limit import Decision, Limit
+
+__all__ = ["Decision", "Key", "Limit", "RateLimit", "RateLimitSettings", "by_client", "by_header"]

@@ -1,0 +1,110 @@
+"""The generic cell rate algorithm over keys in memory.
+
+A key is one integer per limit: the *theoretical arrival time*, when all that it has used will be refilled. How far
+that lies ahead of now is its debt; a request is allowed when the debt it would leave is at most the limit's tolerance.
+(ITU-T I.371, annex A; the form with one state variable.) Times are integers of nanoseconds, so a burst of n is
+exactly n.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from bedplate.state.limits.limit import Limit
+
+__all__ = ["Buckets", "MemoryBuckets"]
+
+
+class Buckets(Protocol):
+    """Where the keys are."""
+
+    def take(self, key: str, cost: int, now: int) -> tuple[bool, tuple[int, ...]]:
+        """Use ``cost`` units of every limit, or of none when one refuses.
+
+        Return whether it was allowed, and the debts in nanoseconds afterwards, one a limit.
+        """
+        ...
+
+
+class MemoryBuckets:
+    """Keys in two generations: every key that is touched moves to the young one, and every tolerance the old one is
+    dropped whole. Who is in it by then owes nothing, so nothing is lost, and no key is ever looked at to expire it.
+
+    When more than ``capacity`` keys are active at once the generations turn early: the keys that were idle longest are
+    forgotten and start anew. Thread-safe.
+
+    :ivar entered: how often a key came or came back; while it stays the same, so does the number of keys.
+    :ivar forgotten: keys dropped early so far.
+    """
+
+    __slots__ = (
+        "_half",
+        "_intervals",
+        "_lock",
+        "_old",
+        "_period",
+        "_tolerances",
+        "_turn",
+        "_young",
+        "entered",
+        "forgotten",
+    )
+
+    def __init__(self, limits: Sequence[Limit], capacity: int) -> None:
+        self._intervals = tuple(limit.interval for limit in limits)
+        self._tolerances = tuple(limit.tolerance for limit in limits)
+        self._period = max(self._tolerances)
+        self._half = max(1, capacity // 2)
+        self._young: dict[str, tuple[int, ...]] = {}
+        self._old: dict[str, tuple[int, ...]] = {}
+        self._turn = 0
+        self._lock = threading.Lock()
+        self.entered = 0
+        self.forgotten = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def take(self, key: str, cost: int, now: int) -> tuple[bool, tuple[int, ...]]:
+        """See :class:`Buckets`."""
+        with self._lock:
+            arrivals = self._young.get(key)
+            if arrivals is None:
+                arrivals = self._enter(key, now)
+            if len(arrivals) == 1:
+                owed = arrivals[0] - now
+                debt = (owed if owed > 0 else 0) + cost * self._intervals[0]
+                if debt > self._tolerances[0]:
+                    return False, (owed if owed > 0 else 0,)
+                self._young[key] = (now + debt,)
+                return True, (debt,)
+            owing = tuple([arrival - now if arrival > now else 0 for arrival in arrivals])
+            debts = tuple([owed + cost * interval for owed, interval in zip(owing, self._intervals, strict=True)])
+            if any(debt > tolerance for debt, tolerance in zip(debts, self._tolerances, strict=True)):
+                return False, owing
+            self._young[key] = tuple([now + debt for debt in debts])
+            return True, debts
+
+    def forget(self, key: str) -> None:
+        """Let the key start anew."""
+        with self._lock:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+
+    def _enter(self, key: str, now: int) -> tuple[int, ...]:
+        """Bring a key into the young generation; only here do the generations turn."""
+        self.entered += 1
+        if now >= self._turn:
+            self._old = self._young if now < self._turn + self._period else {}
+            self._young = {}
+            self._turn = now + self._period
+        elif len(self._young) >= self._half:
+            self.forgotten += len(self._old)
+            self._old = self._young
+            self._young = {}
+            self._turn = now + self._period
+        arrivals = self._old.pop(key, None) or (0,) * len(self._intervals)
+        self._young[key] = arrivals
+        return arrivals

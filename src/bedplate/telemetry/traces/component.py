@@ -127,16 +127,7 @@ class Traces:
                 self.recorder.stop()
 
     def _refusals(self) -> Iterator[Refusal]:
-        settings = self.settings
-        if not settings.otlp_endpoint:
-            return
-        if settings.otlp_protocol != "http/protobuf":
-            yield Refusal(
-                self.spec.label,
-                f"exports over {settings.otlp_protocol!r}, which is not supported.",
-                "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and the collector's HTTP port, 4318 by default.",
-            )
-        if not _installed():
+        if self.settings.otlp_endpoint is not None and not _installed():
             yield Refusal(
                 self.spec.label,
                 "an OTLP endpoint is set, but OpenTelemetry's SDK and its exporter are not installed.",
@@ -145,7 +136,7 @@ class Traces:
 
     def _start_export(self, host: Host) -> Export | None:
         given = self._given_provider()
-        if given is None and not self.settings.otlp_endpoint:
+        if given is None and self.settings.otlp_endpoint is None:
             return None
         from bedplate.telemetry.traces.export import Export, Gauges
         from bedplate.telemetry.traces.follow import Feed

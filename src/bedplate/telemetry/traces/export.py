@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -135,13 +134,14 @@ class Export:
 
     def _build(self, recorder: TraceRecorder) -> TracerProvider:
         settings = self._settings
+        assert settings.otlp_endpoint is not None
         self._watched = _Watched(
             OTLPSpanExporter(
-                endpoint=settings.otlp_endpoint,
-                headers={name: value.get_secret_value() for name, value in settings.otlp_headers.items()},
+                endpoint=settings.otlp_endpoint.reveal(),
+                headers={name: value.reveal() for name, value in settings.otlp_headers.items()},
                 timeout=settings.otlp_timeout,
             ),
-            urlsplit(settings.otlp_endpoint).hostname or "",
+            settings.otlp_endpoint.host,
             self._gauges,
         )
         self._processor = BatchSpanProcessor(self._watched, schedule_delay_millis=settings.export_delay * 1000)

@@ -119,9 +119,8 @@ class OtelBridge:
         :param parent: the innermost open span of ours, 0 for the work's root.
         """
         context = otel_context.get_current()
-        above = trace.get_current_span(context)
-        known = above.get_span_context()
-        if isinstance(above, AmbientSpan) or not known.is_valid or known.trace_id != int(work.trace_id, 16):
+        known = trace.get_current_span(context).get_span_context()
+        if not known.is_valid or known.trace_id != int(work.trace_id, 16):
             ours = span_context(work, f"{parent:016x}" if parent else work.span_id)
             context = trace.set_span_in_context(NonRecordingSpan(ours), context)
         return OpenSpan(self._tracer.start_span(name, context=context), context)

@@ -145,8 +145,8 @@ class Api:
         self.app = self.mount([*self.management.routes(), *self.cache.routes()])
 
     def mount(self, routes: Iterable[Routes], prefix: str = "/monitoring") -> ProblemRouter:
-        placed = [replace(each, prefix=prefix + each.prefix) if each.management else each for each in routes]
-        return ProblemRouter([route for each in placed for route in secure(each, self.auth)])
+        secured = [secure(each, self.auth, prefix if each.management else "") for each in routes]
+        return ProblemRouter([route for each in secured for route in each], auth=self.auth, gate="viewer")
 
     def client(self, role: str = "") -> Any:
         return client(self.app, token=TOKENS.get(role, ""))

@@ -40,6 +40,7 @@ def concrete(path: str) -> str:
 async def test_nothing_but_the_bare_health_answers_without_credentials(api: Api, method: str) -> None:
     paths = [concrete(route.path) for route in api.app.routes]  # type: ignore[attr-defined]
     assert len(paths) >= 15
+    paths += ["/monitoring/unknown", "/monitoring/health/x", "/monitoring//metrics", "/monitoring/traces/"]
     for path in paths:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic dTpw"}):
             answer = await api.ask(method, path, role="", headers=headers)

@@ -19,6 +19,7 @@ from bedplate.telemetry.traces.notes import (
     new_span_id,
     note,
     now,
+    open_notes,
     random_bits,
     recorder_of,
     recorders,
@@ -213,8 +214,8 @@ def _decorate(function: Any, name: str, slow_ns: float | None, attributes: Mappi
     return _function(function, name, slow_ns, attributes)
 
 
-# The next two are the hot paths: the common case, an unsampled request, is written out without an object or a call
-# that it can do without. They differ in nothing but `async` and `await`.
+# The next two are the hot paths: the common case, an unsampled request with room for notes, is written out (it is
+# what `note` does) without an object or a call that it can do without. They differ only in `async` and `await`.
 
 
 def _function(function: F, name: str, slow_ns: float | None, attributes: Mapping[str, Any]) -> F:
@@ -242,7 +243,14 @@ def _function(function: F, name: str, slow_ns: float | None, attributes: Mapping
             ended = now()
             active.set(above)
             parent = above[1] if above is not None and above[0] is work else 0
-            note(work, (name, span_id, parent, started, ended, error, attributes), before, slow_ns)
+            entry = (name, span_id, parent, started, ended, error, attributes)
+            noted: Any = work.notes or open_notes(work)
+            if len(noted) < noted.limit:
+                noted.append(entry)
+                if ended - started >= (noted.slow_ns if slow_ns is None else slow_ns):
+                    report_slow(work, Entry(*entry))
+            else:
+                note(work, entry, before, slow_ns)
 
     return call  # type: ignore[return-value]
 
@@ -272,7 +280,14 @@ def _coroutine(function: F, name: str, slow_ns: float | None, attributes: Mappin
             ended = now()
             active.set(above)
             parent = above[1] if above is not None and above[0] is work else 0
-            note(work, (name, span_id, parent, started, ended, error, attributes), before, slow_ns)
+            entry = (name, span_id, parent, started, ended, error, attributes)
+            noted: Any = work.notes or open_notes(work)
+            if len(noted) < noted.limit:
+                noted.append(entry)
+                if ended - started >= (noted.slow_ns if slow_ns is None else slow_ns):
+                    report_slow(work, Entry(*entry))
+            else:
+                note(work, entry, before, slow_ns)
 
     return call  # type: ignore[return-value]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bedplate.declarations import Routes
@@ -62,6 +65,9 @@ class GuardedRoute(BaseRoute):
             self.unsafe = access if allows(access, "operator") else "operator"
         self.prefix = prefix.rstrip("/")
         self._auth = auth
+        # FastAPI's routes close files when the application's outermost layer is left, and here that is us.
+        self._app: ASGIApp = route.handle if type(route) is Route else AsyncExitStackMiddleware(route.handle)
+        self._templates: dict[str, _Template] = {}
 
     def under(self, prefix: str) -> GuardedRoute:
         """Return the same route with another path before its prefix."""
@@ -78,10 +84,13 @@ class GuardedRoute(BaseRoute):
         """The path template without convertors; what metrics and logs call this route."""
         return self.prefix + str(getattr(self.route, "path_format", "") or getattr(self.route, "path", ""))
 
-    @property
-    def methods(self) -> frozenset[str]:
-        """The methods that the route takes; empty when it takes any."""
-        return frozenset(getattr(self.route, "methods", None) or ())
+    def allowed(self, scope: Scope) -> set[str]:
+        """Return the methods that the route would take for this path, after :meth:`matches` said PARTIAL."""
+        # An included FastAPI router is one route with many inside.
+        inside = (
+            context for context in iter_route_contexts([self.route]) if context.matches(scope)[0] is Match.PARTIAL
+        )
+        return {method for context in inside for method in context.methods or ()}
 
     def needs(self, scope: Scope) -> Grant | None:
         """Return the grant that this request needs."""
@@ -109,9 +118,17 @@ class GuardedRoute(BaseRoute):
                 await reply_problem(scope, receive, send, outcome)
                 return
         try:
-            await problems_of(self.route.handle, scope, receive, send)
+            await problems_of(self._app, scope, receive, send)
         finally:
-            scope["route"] = self  # FastAPI leaves its own route, whose template lacks the prefix
+            scope["route"] = self._answered(scope)
+
+    def _answered(self, scope: Scope) -> GuardedRoute | _Template:
+        """Return the route for metrics and logs: FastAPI leaves its own one, whose template lacks the prefixes."""
+        effective = (scope.pop("fastapi", None) or {}).get("effective_route_context")
+        if effective is None:
+            return self
+        path = f"{self.prefix}{effective.path_format}"
+        return self._templates.setdefault(path, _Template(path))
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
         """Return another application behind this route's access."""
@@ -121,6 +138,13 @@ class GuardedRoute(BaseRoute):
         """Return the path of the named route."""
         below = self.route.url_path_for(name, **path_params)
         return URLPath(path=self.prefix + str(below), protocol=below.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What is left of a route once it has answered: its name for metrics and logs."""
+
+    path_format: str
 
 
 class ProblemRouter:
@@ -166,7 +190,10 @@ class ProblemRouter:
         route, child = partial[0]
         scope.update(child)
         scope["route"] = route
-        allowed = {method for route, _ in partial for method in getattr(route, "methods", None) or ()} | {"OPTIONS"}
+        allowed = {"OPTIONS"}
+        for other, matched in partial:
+            methods = getattr(other, "methods", None) or ()
+            allowed.update(other.allowed({**scope, **matched}) if isinstance(other, GuardedRoute) else methods)
         app = _options_or_405(", ".join(sorted(allowed)))
         if isinstance(route, GuardedRoute):
             app = route.guarded(app)

@@ -33,7 +33,7 @@ class Builtins:
         self._service = service
         self.settings = settings.section(ServiceSettings, "service")
         self.redactor = Redactor()
-        settings.on_secret(lambda secret: self.redactor.add_secret(secret) and None)
+        settings.on_secret(self._hide)
         self.metrics = Metrics()
         self.logs = Logs(LogSettings.of(settings), redactor=self.redactor)
         self.errors = Errors(ErrorSettings.of(settings), redactor=self.redactor)
@@ -88,6 +88,9 @@ class Builtins:
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""
         return get_logger(f"{self._service}.{label}").bind(component=label)
+
+    def _hide(self, secret: str) -> None:
+        self.redactor.add_secret(secret)
 
     def _capture(self, error: BaseException, where: str) -> None:
         self.errors.store.capture(error, route=where)

@@ -35,18 +35,19 @@ class Entry:
         self._service = service
         builtins = service.builtins
         self._prefix = builtins.settings.management_prefix
-        others = [
-            routes
-            for component in service.components
-            if isinstance(component, HasRoutes) and component.spec.key != builtins.management.spec.key
-            for routes in component.routes()
-        ]
-        self._management = builtins.management.app(others)
-        rooted: list[BaseRoute] = builtins.management.root_routes()
-        rooted += [route for routes in others if not routes.management for route in secure(routes, builtins.auth)]
-        #: Paths that may belong to operators; what is below them and unknown goes on to the application.
-        self.prefixes = tuple(sorted({self._prefix, *(_first(route) for route in rooted)}))
+        managed: list[BaseRoute] = []
+        rooted: list[BaseRoute] = []
+        for component in service.components:
+            for routes in component.routes() if isinstance(component, HasRoutes) else ():
+                if routes.management:
+                    managed += secure(routes, builtins.auth, self._prefix)
+                else:
+                    rooted += secure(routes, builtins.auth)
+        # Outside development even which paths exist is told to viewers only.
+        self._management = ProblemRouter(managed, default=builtins.auth.guard(_unknown, "viewer"))
         self._router = ProblemRouter(rooted, default=self._forward)
+        #: Paths that may belong to operators; what is below them and unknown goes on to the application.
+        self.prefixes = tuple(sorted({self._prefix, *_PROBES, *(_first(route) for route in rooted)}))
         self._relay: ASGIApp | None = None
         guards = [component.guard for component in service.components if isinstance(component, HasGuard)]
         sink = builtins.access_sink
@@ -153,6 +154,10 @@ async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
         status=503, detail="The service is starting or stopping; try again in a moment.", headers={"Retry-After": "1"}
     )
     await send_problem(scope, receive, send, problem)
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    await send_problem(scope, receive, send, Problem(status=404, detail=f"Nothing is at {scope['path'][:200]}."))
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -189,16 +189,30 @@ class Lifecycle:
             raise
 
     async def stop(self) -> None:
-        """Stop every component in reverse order; return at the latest a little after the deadline."""
+        """Stop every component in reverse order; return at the latest a little after the deadline.
+
+        Whoever is cancelled while they wait for it gets their cancellation after the stop, not instead of it.
+        """
         if self._owner is None:
             return
         self._stopping.set()
+        finishing = asyncio.create_task(self._finish(self._owner))
+        cancelled: asyncio.CancelledError | None = None
+        while not finishing.done():
+            try:
+                await asyncio.wait([finishing])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def _finish(self, owner: asyncio.Task[None]) -> None:
         # The components share the deadline; the owner gets a second more to say which of them hung.
-        done, _ = await asyncio.wait([self._owner], timeout=self._stop_timeout + 1.0)
+        done, _ = await asyncio.wait([owner], timeout=self._stop_timeout + 1.0)
         if not done:
-            self._owner.cancel()
+            owner.cancel()
             self.observer.abandoned(self.service, "shutdown")
-            await asyncio.wait([self._owner], timeout=1.0)
+            await asyncio.wait([owner], timeout=1.0)
 
     async def _own(self, inside: Callable[[], AbstractAsyncContextManager[Any]] | None) -> None:
         assert self._started is not None

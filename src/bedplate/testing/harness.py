@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["Harness", "running", "settings"]
 
 
+#: The bearer token of role admin that :func:`settings` lets in and :attr:`Harness.client` carries.
+TOKEN = "a-token-for-tests-that-nobody-guesses"  # noqa: S105
+
+
 def settings(**values: Any) -> Settings:
-    """Return settings for a test: environment ``test``, and nothing read from the machine's own files."""
+    """Return settings for a test: environment ``test``, quiet logs, and a token for the management API."""
+    values.setdefault("auth", {"tokens": f"test:admin:{TOKEN}"})
+    values.setdefault("logs", {"stream": "off"})
     return Settings(environment="test", **values)
 
 
@@ -84,7 +90,10 @@ async def running(
 ) -> AsyncIterator[Harness]:
     """Run a service, or one made of the given components, while inside.
 
-    The clock stands still until the test moves it; probes have run once when the body begins.
+    The body begins when the service is ready, or half a minute of its clock has gone without that. From then on the
+    clock stands still until the test moves it.
+
+    :param headers: of the client's requests; by default the token that :func:`settings` lets in.
     """
     if not isinstance(service, Service):
         components = [service] if isinstance(service, Component) else list(service)
@@ -92,7 +101,12 @@ async def running(
     clock = clock or ManualClock()
     async with service.running(role=role, clock=clock) as run:
         await settle()
-        async with _client(service, headers) as client:
+        for _ in range(120):
+            if service.entry.ready:
+                break
+            await clock.advance(0.25)
+        authorized = {"authorization": f"Bearer {TOKEN}"} if headers is None else headers
+        async with _client(service, authorized) as client:
             yield Harness(service, run, clock, client)
 
 

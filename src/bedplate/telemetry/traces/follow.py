@@ -98,7 +98,10 @@ class Feed(SpanProcessor):
         self.live = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to do yet."""
+        """Remember the root: it ends after the response, when its work has been reported already."""
+        work = current.get()
+        if self.live and work is not None and self._is_root(span, work):
+            open_notes(work).root = span
 
     def on_end(self, span: ReadableSpan) -> None:
         """Note the span in its work; into the store, if that has ended."""
@@ -110,9 +113,7 @@ class Feed(SpanProcessor):
         if work is None or work.trace_id != trace_id:
             self._recorder.late(_stranger(span, trace_id), self._entry(span, None), context.span_id)
             return
-        if f"{context.span_id:016x}" == work.span_id:
-            open_notes(work).root_attributes = dict(span.attributes or {})
-        else:
+        if not self._is_root(span, work):
             notes = open_notes(work)
             note(work, self._entry(span, work), _before(notes), _NEVER)
 
@@ -122,6 +123,10 @@ class Feed(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Nothing is buffered."""
         return True
+
+    @staticmethod
+    def _is_root(span: ReadableSpan, work: WorkContext) -> bool:
+        return span.context is not None and f"{span.context.span_id:016x}" == work.span_id
 
     def _entry(self, span: ReadableSpan, work: WorkContext | None) -> Entry:
         assert span.context is not None

@@ -78,10 +78,10 @@ class Notes(list[tuple[Any, ...]]):
     :ivar dropped: spans beyond the limit.
     :ivar slow_ns: duration from which a span without a threshold of its own is slow.
     :ivar root_claimed: whether OpenTelemetry has made the root span, under the work's own span id.
-    :ivar root_attributes: what was set on that span.
+    :ivar root: that span; what is set on it belongs to ours.
     """
 
-    __slots__ = ("claiming", "dropped", "limit", "root_attributes", "root_claimed", "slow_ns")
+    __slots__ = ("claiming", "dropped", "limit", "root", "root_claimed", "slow_ns")
 
     def __init__(self, limit: int = DEFAULT_LIMIT, slow_ns: float = float("inf")) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Notes(list[tuple[Any, ...]]):
         self.dropped = 0
         self.claiming = False
         self.root_claimed = False
-        self.root_attributes: dict[str, Any] = {}
+        self.root: Any = None
 
 
 class LateNotes(Notes):

@@ -195,6 +195,7 @@ class TraceRecorder:
         notes = context.notes if isinstance(context.notes, Notes) else Notes()
         context.notes = LateNotes(self, context, self.max_spans, self.slow_ns)
         spans = self._spans(context, [Entry(*noted) for noted in notes])
+        set_on_root = {} if notes.root is None else dict(notes.root.attributes or {})
         root = {
             "id": context.span_id,
             "parent": context.parent_id,
@@ -203,7 +204,7 @@ class TraceRecorder:
             "started_ns": started_ns,
             "ended_ns": started_ns + int(duration_s * 1e9),
             "error": None if error is None else type(error).__qualname__,
-            "attributes": self._redactor.mapping({**notes.root_attributes, **attributes, **(context.fields or {})}),
+            "attributes": self._redactor.mapping({**set_on_root, **attributes, **(context.fields or {})}),
         }
         head["error"] = None if error is None else _error(type(error).__qualname__, self._message(error))
         if "path" in head:

@@ -76,22 +76,14 @@ class Middleware:
         work.recorder = recorder
         if not sampled:
             scope["fastapi.telemetry"] = None
-        status, error = 500, None
+        status, finished = 500, False
         started, began = time.time_ns(), time.perf_counter()
 
-        async def sent(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        token = current.set(work)
-        try:
-            await self.app(scope, receive, sent)
-        except Exception as failure:
-            error = failure
-            raise
-        finally:
+        def finish(error: BaseException | None = None) -> None:
+            nonlocal finished
+            if finished:
+                return
+            finished = True
             recorder.finish_request(
                 work,
                 method=scope["method"],
@@ -102,6 +94,24 @@ class Middleware:
                 duration_s=time.perf_counter() - began,
                 error=error,
             )
+
+        async def sent(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+            # A request is over with its last byte: what the application does afterwards is late.
+            if message["type"] == "http.response.body" and not message.get("more_body") and status < 500:
+                finish()
+
+        token = current.set(work)
+        try:
+            await self.app(scope, receive, sent)
+        except Exception as failure:
+            finish(failure)
+            raise
+        finally:
+            finish()
             current.reset(token)
 
 

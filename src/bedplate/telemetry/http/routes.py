@@ -46,13 +46,14 @@ class Templates:
     Templates are relative to the application's root: a service has the same ones alone and mounted.
     """
 
-    __slots__ = ("_known", "_places", "_router")
+    __slots__ = ("_known", "_places", "_router", "_size")
 
     def __init__(self) -> None:
         # Objects are kept beside what is known of them: an id is unique only while its object lives.
         self._known: dict[int, tuple[Any, str]] = {}
         self._places: dict[int, tuple[Any, list[_Place]]] = {}
         self._router: Any = None
+        self._size = 0
 
     def of(self, scope: Scope) -> str:
         """Return the template for a scope that has been routed; ``_unmatched`` when no route took it."""
@@ -79,27 +80,25 @@ class Templates:
         return template
 
     def _look_up(self, scope: Scope, endpoint: Any) -> str:
+        router = scope.get("router")
+        routes = getattr(router, "routes", ())
+        if router is not self._router or len(routes) != self._size:
+            self._router, self._size = router, len(routes)
+            self._index(routes)
         known = self._places.get(id(endpoint))
-        if known is None or scope.get("router") is not self._router:
-            self._index(scope.get("router"))
-            # What is not in the tree is remembered too: looking again would find nothing again.
-            known = self._places.setdefault(id(endpoint), (endpoint, []))
+        if known is None:
+            return UNMATCHED
         places = known[1]
         if len(places) == 1:
             return places[0].template
         path = _path(scope)
-        for place in places:
-            if place.pattern.match(path):
-                return place.template
-        return UNMATCHED
+        return next((place.template for place in places if place.pattern.match(path)), UNMATCHED)
 
-    def _index(self, router: Any) -> None:
-        missing = [(key, known) for key, known in self._places.items() if not known[1]]
-        self._places = dict(missing) if router is self._router and len(missing) < _REMEMBERED else {}
-        self._router = router
-        for path, target in _walk(getattr(router, "routes", ()), ""):
-            known = self._places.setdefault(id(target), (target, []))
-            known[1].append(_Place(_template(path), _pattern(path)))
+    def _index(self, routes: Iterable[Any]) -> None:
+        self._places.clear()
+        for path, endpoint in _walk(routes, ""):
+            _, places = self._places.setdefault(id(endpoint), (endpoint, []))
+            places.append(_Place(_template(path), _pattern(path)))
 
 
 def _walk(routes: Iterable[Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -136,7 +135,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     parts: list[str] = []
     end = 0
     for match in _PARAMETER.finditer(path):
-        parts += re.escape(path[end : match.start()]), ".*" if match[2] == ":path" else "[^/]+"
+        parts += re.escape(path[end : match.start()]), r"[\s\S]*" if match[2] == ":path" else "[^/]+"
         end = match.end()
     return re.compile("".join(parts) + re.escape(path[end:]) + r"\Z")
 

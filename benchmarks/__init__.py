@@ -1,0 +1,1 @@
+"""Bedplate beside its peers, measured in one run: ``python -m benchmarks [ID…] [--quick]``."""

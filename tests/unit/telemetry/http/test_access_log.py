@@ -52,7 +52,9 @@ async def test_a_record_has_the_fields_of_every_log_record_first() -> None:
     assert 0 < record["duration_ms"] < 10_000
 
 
-@pytest.mark.parametrize("path", ["/a\nb\r\x00", '/"quoted"\\', "/\x1b[31mred", "/ünï/😀", "/\ud800lone", "/" + "x" * 5000])
+@pytest.mark.parametrize(
+    "path", ["/a\nb\r\x00", '/"quoted"\\', "/\x1b[31mred", "/ünï/😀", "/\ud800lone", "/" + "x" * 5000]
+)
 async def test_one_record_is_one_line_whatever_the_path(path: str) -> None:
     async with wired(app) as w:
         await w.get(path)

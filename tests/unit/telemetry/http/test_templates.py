@@ -198,7 +198,13 @@ async def test_an_application_without_a_router_may_name_its_route() -> None:
 async def test_hostile_requests_add_no_series(make: Callable[[], Any]) -> None:
     known = "/one/1" if make is starlette else "/items/1"
     async with wired(make()) as w:
-        for method, path in [("GET", known), ("GET", "/nothing"), ("BREW", known), ("BREW", "/nothing"), ("PUT", known)]:
+        for method, path in [
+            ("GET", known),
+            ("GET", "/nothing"),
+            ("BREW", known),
+            ("BREW", "/nothing"),
+            ("PUT", known),
+        ]:
             await w.call(method, path)
         before = await w.host.series()
         for number in range(10_000):

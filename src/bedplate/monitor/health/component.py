@@ -16,7 +16,6 @@ from bedplate.monitor.health.machine import LoopLag, machine_probes
 from bedplate.monitor.health.metrics import (
     ALERTS,
     CHECKS,
-    DEGRADED,
     DURATION,
     PANELS,
     PROBE_UP,
@@ -65,7 +64,7 @@ class Health:
             kind="health",
             summary="Asks every component how it is, and says whether the service can take requests.",
             settings=self.settings,
-            metrics=(PROBE_UP, DURATION, RUNS, TRANSITIONS, READY, DEGRADED),
+            metrics=(PROBE_UP, DURATION, RUNS, TRANSITIONS, READY),
             probes=machine_probes(self.settings, self._lag),
             alerts=ALERTS,
             panels=PANELS,
@@ -238,8 +237,6 @@ class Health:
             state, reason, _ = self._states.get(label, ("", "", 0.0))
             if (view.state, view.reason) != (state, reason):
                 self._states[label] = (view.state, view.reason, self._clock.time())
-                assert self._host is not None
-                self._host.bind(DEGRADED, component=label).set(float(view.state == "degraded"))
 
     def _judge(self, views: list[ComponentView]) -> Status:
         now = self._clock.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bedplate.declarations import Alert, Check, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
 
-__all__ = ["ALERTS", "CHECKS", "DEGRADED", "DURATION", "PANELS", "PROBE_UP", "READY", "RUNS", "TRANSITIONS"]
+__all__ = ["ALERTS", "CHECKS", "DURATION", "PANELS", "PROBE_UP", "READY", "RUNS", "TRANSITIONS"]
 
 _PROBE_LABELS = {"component": 200, "probe": 200}
 
@@ -33,13 +33,6 @@ TRANSITIONS = Counter(
     _PROBE_LABELS,
 )
 READY = Gauge("bedplate_health_ready", "Whether every process takes requests (1) or one does not (0).", merge="min")
-DEGRADED = Gauge(
-    "bedplate_health_component_degraded",
-    "Whether a component works with less than it should (1), in any process.",
-    {"component": 200},
-    merge="max",
-)
-
 ALERTS = (
     Alert(
         name="HealthUnready",
@@ -57,14 +50,6 @@ ALERTS = (
         for_="2m",
         fires=(Series(str(PROBE_UP(component="redis", probe="ping")), "1 0x20"),),
         quiet=(Series(str(PROBE_UP(component="redis", probe="ping")), "1 0 1x20"),),
-    ),
-    Alert(
-        name="HealthComponentDegraded",
-        expr=f"{DEGRADED} == 1",
-        summary="{{ $labels.component }} works with less than it should, as it promised for this case.",
-        for_="5m",
-        fires=(Series(str(DEGRADED(component="cache")), "0 1x20"),),
-        quiet=(Series(str(DEGRADED(component="cache")), "0 1 1 0x20"),),
     ),
     Alert(
         name="HealthProbeFlapping",
@@ -94,12 +79,6 @@ PANELS = (
             ),
         ),
         unit="s",
-        row="Health",
-    ),
-    Panel(
-        title="Degraded components",
-        expr=(("{{component}}", f"max by (component) ({DEGRADED})"),),
-        kind="table",
         row="Health",
     ),
     Panel(

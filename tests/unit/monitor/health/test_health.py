@@ -7,7 +7,7 @@ import pytest
 
 from bedplate.declarations import Probe
 from bedplate.monitor.health import Health, HealthSettings
-from bedplate.monitor.health.metrics import DEGRADED, DURATION, PROBE_UP, READY, RUNS, TRANSITIONS
+from bedplate.monitor.health.metrics import DURATION, PROBE_UP, READY, RUNS, TRANSITIONS
 from tests.unit.monitor.monitor_fakes import FakeHost, Part, client, running, settle, view
 
 SETTINGS = HealthSettings(start_jitter=0, disk_paths=(), memory_share=1, memory_available_share=0, loop_lag=60)
@@ -144,18 +144,16 @@ async def test_whatever_hangs_the_answers_come_and_the_others_are_asked() -> Non
         await settle()
 
 
-async def test_a_degraded_component_is_counted_and_shown() -> None:
+async def test_a_degraded_component_degrades_the_service_until_it_is_whole() -> None:
     part = Part("cache", name="reports")
     health, host = make(view(part, "degraded", "redis://u:hunter2hunter2@h is away"))
     async with running(health, host):
         await host.clock.advance(1)
         assert health.status.level == "degraded"
-        assert host.value(DEGRADED, component="cache:reports") == 1
         assert "hunter2" not in str(health.report())
         host.components = [view(health), view(part)]
         health.refresh()
         assert health.status.level == "healthy"
-        assert host.value(DEGRADED, component="cache:reports") == 0
 
 
 async def test_it_can_be_blocked_from_outside() -> None:

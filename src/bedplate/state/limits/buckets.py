@@ -35,7 +35,7 @@ class MemoryBuckets:
     When more than ``capacity`` keys are active at once the generations turn early: the keys that were idle longest are
     forgotten and start anew. Thread-safe.
 
-    :ivar entered: how often a key came or came back; while it stays the same, so does the number of keys.
+    :ivar entered: changes whenever the number of keys does.
     :ivar forgotten: keys dropped early so far.
     """
 
@@ -70,6 +70,8 @@ class MemoryBuckets:
     def take(self, key: str, cost: int, now: int) -> tuple[bool, tuple[int, ...]]:
         """See :class:`Buckets`."""
         with self._lock:
+            if now >= self._turn:
+                self._age(now)
             arrivals = self._young.get(key)
             if arrivals is None:
                 arrivals = self._enter(key, now)
@@ -94,17 +96,18 @@ class MemoryBuckets:
             self._old.pop(key, None)
 
     def _enter(self, key: str, now: int) -> tuple[int, ...]:
-        """Bring a key into the young generation; only here do the generations turn."""
+        """Bring a key into the young generation."""
         self.entered += 1
-        if now >= self._turn:
-            self._old = self._young if now < self._turn + self._period else {}
-            self._young = {}
-            self._turn = now + self._period
-        elif len(self._young) >= self._half:
+        if len(self._young) >= self._half:
             self.forgotten += len(self._old)
-            self._old = self._young
-            self._young = {}
-            self._turn = now + self._period
+            self._age(now)
         arrivals = self._old.pop(key, None) or (0,) * len(self._intervals)
         self._young[key] = arrivals
         return arrivals
+
+    def _age(self, now: int) -> None:
+        """Drop the old generation and begin a new one."""
+        self.entered += 1
+        self._old = self._young
+        self._young = {}
+        self._turn = now + self._period

@@ -303,6 +303,8 @@ def grown(vector: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         operator = draw(st.sampled_from(["+", "-", "*", "/", "%", "^", "==", "!=", "<", ">=", "atan2"]))
         flag = draw(st.sampled_from(["", "bool"])) if operator in ("==", "!=", "<", ">=") else ""
         modifier = draw(st.sampled_from(["", "on(x)", "on (a) group_left", "ignoring(b) group_right(c, d)", "on()"]))
+        if modifier.endswith("group_left") and right.startswith("("):
+            modifier += " ()"  # or the operand would be read as the list of labels
         return f"{left} {operator} {flag} {modifier} {right}"
 
     scalars = st.sampled_from(["1", "-0x1f", "1e3", "time()", "scalar(up)", "Inf"])

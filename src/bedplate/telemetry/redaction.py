@@ -86,6 +86,9 @@ _PRIVATE_KEY = re.compile(
 _MIN_SECRET = 6
 _SCAN_SLACK = 512
 _KEY_CACHE = 4096
+_LONGEST_KEY = 128
+#: From here on an integer may be a card number, or be too large for readers of JSON.
+_LONG = 1_000_000_000_000
 
 
 class Redactor:
@@ -117,7 +120,7 @@ class Redactor:
         self.counts: Counter[str] = Counter({"key": 0, "secret": 0, "pattern": 0, "card": 0})
         self._stems: tuple[str, ...] = _STEMS
         self._hints: tuple[str, ...] = _PAIR_HINTS
-        self._keys: dict[str, int] = {}
+        self._harmless: set[Any] = set()
         self._secrets: tuple[str, ...] = ()
         for key in keys:
             self.add_key(key)
@@ -129,7 +132,7 @@ class Redactor:
         if _normal(key):
             self._stems = (*self._stems, _normal(key))
             self._hints = (*self._hints, key.lower())
-            self._keys = {}
+            self._harmless = set()
 
     def add_secret(self, value: str) -> bool:
         """Replace ``value`` from now on, also as URLs escape it; return False when it is too short to be sure."""
@@ -177,19 +180,24 @@ class Redactor:
         """Return raw ASGI headers as text without secrets."""
         return self.mapping({name.decode("latin-1"): content.decode("latin-1") for name, content in headers})
 
+    def _judge(self, key: Any) -> tuple[str, int]:
+        """Return a key as it may be shown, and its rank; remember it when it is as harmless as most are."""
+        name = key if type(key) is str else describe(key)
+        rank = self._rank(name)
+        if len(name) > _LONGEST_KEY or not name.isascii():
+            return self.text(name, _LONGEST_KEY), rank
+        if not rank and name is key:
+            if len(self._harmless) >= _KEY_CACHE:
+                self._harmless = set()
+            self._harmless.add(name)
+        return name, rank
+
     def _rank(self, key: str) -> int:
         """Return 0 for a harmless key, 1 when its texts are secrets, 2 when its numbers are, too."""
-        rank = self._keys.get(key)
-        if rank is None:
-            normal = _normal(key[:256])
-            if normal in _WORDS or "cardnumber" in normal:
-                rank = 2
-            else:
-                rank = int(any(stem in normal for stem in self._stems) and not _HARMLESS.search(normal))
-            if len(self._keys) >= _KEY_CACHE:
-                self._keys = {}
-            self._keys[key] = rank
-        return rank
+        normal = _normal(key[:256])
+        if normal in _WORDS or "cardnumber" in normal:
+            return 2
+        return int(any(stem in normal for stem in self._stems) and not _HARMLESS.search(normal))
 
     def _walk(self, value: Any, depth: int, left: list[int]) -> Any:
         kind = type(value)
@@ -216,25 +224,27 @@ class Redactor:
 
     def _mapping(self, mapping: Mapping[Any, Any], depth: int, left: list[int]) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        harmless = self._harmless
+        room = left[0]
+        left[0] -= len(mapping)
         for key, value in mapping.items():
-            if left[0] <= 0:
+            if room <= 0:
                 result["…"] = f"{len(mapping) - len(result)} more"
                 break
-            left[0] -= 1
-            name = key if type(key) is str else describe(key)
-            rank = self._rank(name)
-            if len(name) > 128 or not name.isascii():
-                name = self.text(name, 128)
-            if (
-                rank
-                and value is not None
-                and type(value) is not bool
-                and (rank == 2 or not isinstance(value, int | float))
-            ):
-                self.counts["key"] += 1
-                result[name] = REDACTED
+            room -= 1
+            if key in harmless:
+                kind = type(value)
+                if kind is int and -_LONG < value < _LONG:
+                    result[key] = value
+                else:
+                    result[key] = self._walk(value, depth, left)
             else:
-                result[name] = self._walk(value, depth, left)
+                name, rank = self._judge(key)
+                if rank and _is_secret(value, rank):
+                    self.counts["key"] += 1
+                    result[name] = REDACTED
+                else:
+                    result[name] = self._walk(value, depth, left)
         return result
 
     def _sequence(self, values: Any, depth: int, left: list[int]) -> list[Any]:
@@ -269,7 +279,7 @@ class Redactor:
         return self._string(value.isoformat() if isinstance(value, dt.date | dt.time) else describe(value), left)
 
     def _integer(self, value: int) -> int | str:
-        if -1_000_000_000_000 < value < 1_000_000_000_000:
+        if -_LONG < value < _LONG:
             return value
         # JSON readers keep 53 or 64 bits of an integer; what is longer is text anyway.
         text = str(value) if value.bit_length() < 4096 else f"an integer of {value.bit_length()} bits"
@@ -292,12 +302,12 @@ class Redactor:
                 if "authorization" in lower or "cookie" in lower:
                     text = self._replace("key", _HEADER, rf"\1\2{REDACTED}", text)
                 text = self._pairs(text)
+        if len(text) < 13:  # neither a card number nor "Bearer" with a token
+            return text
         if "earer " in text:
             text = self._replace("pattern", _BEARER, rf"\1{REDACTED}", text)
         if "asic " in text:
             text = self._replace("pattern", _BASIC, rf"\1{REDACTED}", text)
-        if len(text) < 13:
-            return text
         raw = text.encode("utf-8", "replace")
         if "eyJ" in text:
             text = self._replace("pattern", _JWT, REDACTED, text)
@@ -348,6 +358,11 @@ def describe(value: Any) -> str:
         return str(value)
     except Exception:
         return f"<{type(value).__qualname__} without text>"
+
+
+def _is_secret(value: Any, rank: int) -> bool:
+    """Return whether a value under a key of rank 1 or 2 is a secret: numbers under most such keys are counts."""
+    return value is not None and type(value) is not bool and (rank == 2 or not isinstance(value, int | float))
 
 
 def _any_in(parts: tuple[str, ...], text: str) -> bool:

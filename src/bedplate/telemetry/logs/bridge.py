@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from bedplate.telemetry.attached import Attached
 from bedplate.telemetry.logs.levels import LEVELS
 from bedplate.telemetry.logs.logger import handled
-from bedplate.telemetry.logs.records import make_record
+from bedplate.telemetry.logs.records import FastRecord, make_record
 
 __all__ = ["LogTaker", "attached", "bridge"]
 
@@ -73,6 +73,9 @@ class Bridge:
         root = logging.getLogger()
         for logger in (root, *_loggers()):
             self._take_over(logger)
+        if logging.getLogRecordFactory() is logging.LogRecord:
+            logging.setLogRecordFactory(FastRecord)
+            self._undo.append(lambda: logging.setLogRecordFactory(logging.LogRecord))
         root.addHandler(self._handler)
         self._undo.append(lambda: root.removeHandler(self._handler))
         if not _warnings_captured():

@@ -50,7 +50,7 @@ class SetLevel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: Level
-    logger: Annotated[str, Field(max_length=200, pattern=r"\A[A-Za-z0-9_.\-:/]*\Z")] = ROOT
+    logger: Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_.:/-]+$")] = ROOT
     """The logger's name, or ``root`` for all that have no level of their own."""
 
     for_seconds: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = 900.0
@@ -240,9 +240,9 @@ class Logs:
 
     def _count(self, batch: Batch) -> None:
         """Count records; in whichever thread writes, one at a time."""
-        counted = self._counted
-        for level, _ in batch:
-            counted[level] = counted.get(level, 0) + 1
+        levels = [level for level, _ in batch]
+        for level in set(levels):
+            self._counted[level] = self._counted.get(level, 0) + levels.count(level)
 
     def _publish(self, host: Host) -> None:
         """Bring the counts that other threads kept into cells; a scrape is at most a second behind."""

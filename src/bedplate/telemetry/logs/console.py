@@ -44,11 +44,11 @@ class ConsoleRenderer:
         self._paint: Callable[[str, str], str] = _painted if colour else _unpainted
 
     def __call__(self, line: bytes) -> bytes:
-        """Return a line as text, without a line end."""
+        """Return a line as text; both end with a line end."""
         try:
             record = orjson.loads(line)
             if isinstance(record, dict):
-                return self._render(record).encode("utf-8", "replace")
+                return f"{self._render(record)}\n".encode("utf-8", "replace")
         except (orjson.JSONDecodeError, ValueError):
             pass
         return line

@@ -24,7 +24,7 @@ _PIECE = 1 << 16
 
 
 class Output(Protocol):
-    """Takes lines of bytes without line ends; called by one thread at a time.
+    """Takes lines of bytes with their line ends; called by one thread at a time.
 
     :ivar errors_only: whether it takes records of level ERROR and above alone.
     :ivar fault: why it does not work now, empty when it does.
@@ -102,7 +102,7 @@ class StreamOutput:
         self.waiting = 0
 
     def _write_text(self, stream: object, lines: Iterable[bytes]) -> None:
-        text = "".join(f"{line.decode('utf-8', 'replace')}\n" for line in lines)
+        text = b"".join(lines).decode("utf-8", "replace")
         stream.write(text)  # type: ignore[attr-defined]
         stream.flush()  # type: ignore[attr-defined]
         self.written += len(text)
@@ -168,7 +168,7 @@ class FileOutput:
     def write(self, lines: Sequence[bytes], *, patient: bool = True) -> None:
         """Append the lines, in a new file when this one is full."""
         # A full disk may have taken half a line: what follows must begin on a line of its own.
-        block = b"".join((b"\n" if self._torn else b"", b"\n".join(lines), b"\n"))
+        block = (b"\n" if self._torn else b"") + b"".join(lines)
         done = 0
         try:
             size = self._follow()
@@ -256,10 +256,10 @@ def _chunks(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
     chunk: list[bytes] = []
     length = 0
     for line in lines:
-        if chunk and length + len(line) + 1 > size:
-            yield b"\n".join(chunk) + b"\n"
+        if chunk and length + len(line) > size:
+            yield b"".join(chunk)
             chunk, length = [], 0
         chunk.append(line)
-        length += len(line) + 1
+        length += len(line)
     if chunk:
-        yield b"\n".join(chunk) + b"\n"
+        yield b"".join(chunk)

@@ -8,9 +8,11 @@ and in this order; then, where there is something to say, ``trace_id``, ``span_i
 from __future__ import annotations
 
 import logging
+import os
 import sys
-import threading
 from collections.abc import Mapping
+from functools import lru_cache
+from threading import current_thread, get_ident
 from time import time
 from typing import Any, Final
 
@@ -21,37 +23,111 @@ from bedplate.telemetry.logs.timestamp import stamp
 from bedplate.telemetry.redaction import Redactor, describe
 from bedplate.telemetry.stacks import qualified_name, render, short_path
 
-__all__ = ["STANDARD_FIELDS", "EventRecord", "LineEncoder"]
+__all__ = ["STANDARD_FIELDS", "EventRecord", "FastRecord", "LineEncoder", "make_record"]
 
 #: The fields that a context may not replace; one that would is renamed with an underscore at its end.
 STANDARD_FIELDS: Final = frozenset(
     {"timestamp", "level", "logger", "message", "service", "file", "line", "function", "exception"}
 )
 
-_PLAIN = logging.LogRecord("", 0, "", 0, "", None, None).__dict__
 #: What a record of the standard library has without ``extra``, and what formatters may leave on it.
-_OWN: Final = frozenset(_PLAIN) | {"message", "asctime", "taskName"}
-_FEWEST: Final = len(_PLAIN)
+_OWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_LEFT_BEHIND: Final = frozenset({"message", "asctime"})
+_HAS_TASK_NAME: Final = "taskName" in _OWN
 _MAX_PLACES: Final = 8_192
 
 _dumps = orjson.dumps
 
 
-class EventRecord(logging.LogRecord):
+class FastRecord(logging.LogRecord):
+    """A record with all attributes of its base class, made in half the time.
+
+    Paths are split once, and the process is not looked up for every record. The bridge makes it the record factory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        level: int,
+        pathname: str,
+        lineno: int,
+        msg: object,
+        args: Any,
+        exc_info: Any,
+        func: str | None = None,
+        sinfo: str | None = None,
+        **_: Any,
+    ) -> None:
+        now = time()
+        self.name = name
+        self.msg = msg
+        # A single mapping is for "%(name)s" in the message, as the standard library has it.
+        self.args = args[0] if args and len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
+        self.levelname = logging.getLevelName(level)
+        self.levelno = level
+        self.pathname = pathname
+        self.filename, self.module = _file_names(pathname)
+        self.exc_info = exc_info
+        self.exc_text = None
+        self.stack_info = sinfo
+        self.lineno = lineno
+        self.funcName = func  # type: ignore[assignment]
+        self.created = now
+        self.msecs = now % 1 * 1000
+        self.relativeCreated = (now - _STARTED) * 1000
+        self.thread = get_ident()
+        self.threadName = current_thread().name
+        self.processName = _process.name
+        self.process = _process.pid
+        if _HAS_TASK_NAME:
+            self.taskName = None
+
+
+class EventRecord(FastRecord):
     """A record with context as keywords. Handlers that are not Bedplate's show it as ``event key=value …``."""
 
     context: Mapping[str, Any]
 
     def getMessage(self) -> str:  # noqa: N802 — the standard library's name
         """Return the event, with its context redacted."""
-        event = super().getMessage()
         if not self.context:
-            return event
-        pairs = " ".join(f"{name}={value!r}" for name, value in _plain_redactor.mapping(self.context).items())
-        return f"{event} {pairs}"
+            return str(self.msg)
+        pairs = (f"{name}={value!r}" for name, value in _plain_redactor.mapping(self.context).items())
+        return f"{self.msg} {' '.join(pairs)}"
+
+
+class _Process:
+    """This process, looked up once."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.name = "MainProcess" if "multiprocessing" not in sys.modules else _process_name()
+        os.register_at_fork(after_in_child=self._look_again)
+
+    def _look_again(self) -> None:
+        self.pid = os.getpid()
+
+
+def _process_name() -> str:
+    from multiprocessing import current_process
+
+    return current_process().name
+
+
+_process: Final = _Process()
+
+
+@lru_cache(maxsize=4096)
+def _file_names(path: str) -> tuple[str, str]:
+    name = path.rpartition("/")[2]
+    return name, name.rpartition(".")[0] or name
 
 
 _plain_redactor = Redactor()
+_STARTED: Final = time()
+#: Threads that are encoding a record; one that does so again was asked to by the ``__str__`` of something logged.
+_encoding: Final[set[int]] = set()
+os.register_at_fork(after_in_child=_encoding.clear)
 
 
 class LineEncoder:
@@ -69,22 +145,21 @@ class LineEncoder:
         self.recursions = 0
         # What a line says of the place of a call never changes: it is encoded once a place.
         self._places: dict[tuple[str, int, str, int], tuple[bytes, bytes]] = {}
-        self._encoding = threading.local()
 
     def encode(self, record: logging.LogRecord) -> bytes | None:
-        """Return the record as one JSON object without a line end, None when it must be dropped."""
-        local = self._encoding
-        if getattr(local, "busy", False):
+        """Return the record as one JSON object and a line end, None when it must be dropped."""
+        thread = get_ident()
+        if thread in _encoding:
             self.recursions += 1
             return None
-        local.busy = True
+        _encoding.add(thread)
         try:
             return self._encode(record)
         except Exception as error:
             self.failures += 1
             return self._fallback(record, error)
         finally:
-            local.busy = False
+            _encoding.discard(thread)
 
     def _encode(self, record: logging.LogRecord) -> bytes:
         redactor = self.redactor
@@ -94,7 +169,7 @@ class LineEncoder:
             context = record.context
         else:
             message = record.getMessage() if record.args else record.msg
-            context = _extra(record) if len(record.__dict__) > _FEWEST else None
+            context = _extra(record) if len(record.__dict__) > len(_OWN) else None
         head: dict[str, Any] = {
             "message": redactor.text(message if type(message) is str else describe(message)),
             "request_id": None,
@@ -120,8 +195,8 @@ class LineEncoder:
         body = _dumps(head)[1:-1]
         prefix = f'{{"timestamp":"{stamp(record.created)}"'.encode()
         if not rest:
-            return b"".join((prefix, before, body, after, b"}"))
-        return b"".join((prefix, before, body, after, b",", _dumps(rest)[1:]))
+            return b"".join((prefix, before, body, after, b"}\n"))
+        return b"".join((prefix, before, body, after, b",", _dumps(rest)[1:], b"\n"))
 
     def exception(self, error: BaseException) -> dict[str, Any]:
         """Return the field ``exception`` of an exception."""
@@ -177,12 +252,13 @@ class LineEncoder:
                 "log_failure": f"{type(error).__name__}: {self.redactor.text(describe(error), 500)}",
             },
             default=describe,
+            option=orjson.OPT_APPEND_NEWLINE,
         )
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     """Return what the caller gave as ``extra``."""
-    return {name: value for name, value in record.__dict__.items() if name not in _OWN}
+    return {name: value for name, value in record.__dict__.items() if name not in _OWN and name not in _LEFT_BEHIND}
 
 
 def make_record(
@@ -197,6 +273,6 @@ def make_record(
     frame = sys._getframe(depth + 1)
     code = frame.f_code
     exc_info = None if error is None else (type(error), error, error.__traceback__)
-    record = EventRecord(logger.name, level, code.co_filename, frame.f_lineno, event, None, exc_info, code.co_name)
+    record = EventRecord(logger.name, level, code.co_filename, frame.f_lineno, event, (), exc_info, code.co_name)
     record.context = context
     return record

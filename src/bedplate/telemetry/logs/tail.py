@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -85,14 +86,15 @@ class LogTail:
         self.missed = 0
         self.catch_up: Callable[[], None] = _nothing
         self._lock = threading.Lock()
-        self._lines: deque[tuple[int, bytes]] = deque()
+        self._batches: deque[list[tuple[int, bytes]]] = deque()
+        self._count = 0
         self._bytes = 0
         self._undrained = 0
         self._evicted = 0
         self._subscribers: tuple[Callable[[Batch], None], ...] = ()
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._count
 
     @property
     def size(self) -> int:
@@ -102,18 +104,30 @@ class LogTail:
     def add(self, batch: Batch) -> None:
         """Take lines with their levels, oldest first."""
         with self._lock:
-            for item in batch:
-                self._lines.append(item)
-                self._bytes += len(item[1])
+            self._batches.append(list(batch))
+            self._count += len(batch)
+            self._bytes += sum(len(line) for _, line in batch)
             self._undrained += len(batch)
-            while self._lines and (len(self._lines) > self.max_records or self._bytes > self.max_bytes):
-                self._bytes -= len(self._lines.popleft()[1])
-            over = self._undrained - len(self._lines)
+            while self._count > self.max_records or self._bytes > self.max_bytes:
+                self._evict(self._batches[0])
+            over = self._undrained - self._count
             if over > 0:
                 self._undrained -= over
                 self._evicted += over
         for deliver in self._subscribers:
             deliver(batch)
+
+    def _evict(self, oldest: list[tuple[int, bytes]]) -> None:
+        """Forget the oldest batch, or as much of it as is too much."""
+        gone = 0
+        while gone < len(oldest) and (self._count > self.max_records or self._bytes > self.max_bytes):
+            self._bytes -= len(oldest[gone][1])
+            self._count -= 1
+            gone += 1
+        if gone == len(oldest):
+            self._batches.popleft()
+        else:
+            del oldest[:gone]
 
     def search(self, *, limit: int = 100, **filters: Any) -> list[dict[str, Any]]:
         """Return the records that match, newest first; the filters are those of :class:`Matcher`.
@@ -123,7 +137,7 @@ class LogTail:
         matcher = Matcher(**filters)
         self.catch_up()
         with self._lock:
-            lines = list(self._lines)
+            lines = list(chain.from_iterable(self._batches))
         found: list[dict[str, Any]] = []
         for level, line in reversed(lines):
             if len(found) >= limit:
@@ -137,14 +151,17 @@ class LogTail:
         """Return what came since the last call, oldest first, to be sent to another process. It stays here as well."""
         self.catch_up()
         with self._lock:
-            new = list(self._lines)[len(self._lines) - self._undrained :]
+            new = list(chain.from_iterable(self._batches))[self._count - self._undrained :]
             self.missed += self._evicted
             self._undrained = self._evicted = 0
         return [orjson.loads(line) for _, line in new]
 
     def extend(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take records that another process drained."""
-        batch = [(LEVELS.get(str(record.get("level")), 20), orjson.dumps(record)) for record in records]
+        batch = [
+            (LEVELS.get(str(record.get("level")), 20), orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+            for record in records
+        ]
         if batch:
             self.add(batch)
             with self._lock:

@@ -6,6 +6,9 @@ from time import gmtime, strftime
 
 __all__ = ["Stamper", "stamp"]
 
+#: Three digits each; two look-ups are twice as fast as formatting six.
+_DIGITS = tuple(f"{number:03d}" for number in range(1000))
+
 
 class Stamper:
     """Formats times; the part up to the second is kept, because most records share it with the one before."""
@@ -22,7 +25,8 @@ class Stamper:
         known = self._known
         if known[0] != whole:
             known = self._known = (whole, strftime("%Y-%m-%dT%H:%M:%S.", gmtime(whole)))
-        return f"{known[1]}{int((seconds - whole) * 1e6):06d}Z"
+        micros = int((seconds - whole) * 1e6)
+        return f"{known[1]}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}Z"
 
 
 #: Formats a Unix time; shared by everything that writes records.

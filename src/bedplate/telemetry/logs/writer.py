@@ -26,15 +26,18 @@ from contextlib import suppress
 from logging import ERROR, INFO
 from typing import Final
 
+from bedplate.telemetry.logs.levels import LEVELS
 from bedplate.telemetry.logs.outputs import Output
 
 __all__ = ["Batch", "Writer"]
 
-#: Lines with their levels, oldest first.
+#: Lines with their levels, oldest first; each ends with a line end.
 Batch = Sequence[tuple[int, bytes]]
 
-#: The bytes of a line that tell its level, when the caller did not.
-_HEAD: Final = 96
+#: Where a line tells its level, right after the timestamp: the first two letters.
+_TIMESTAMP: Final = len('{"timestamp":"2026-11-22T10:53:50.123456Z",')
+_LEVEL_AT: Final = slice(_TIMESTAMP, _TIMESTAMP + len('"level":"IN'))
+_LEVELS: Final = {f'"level":"{name[:2]}'.encode(): number for name, number in LEVELS.items()}
 _JOIN_SECONDS: Final = 2.0
 
 
@@ -69,9 +72,9 @@ class Writer:
         _writers.add(self)
 
     def write(self, line: bytes, level: int = 0) -> None:
-        """Take one JSON object, with or without a line end.
+        """Take one JSON object and its line end.
 
-        :param level: the record's level; 0 to read it from the line.
+        :param level: the record's level; 0 to read it from the line, where it follows the timestamp.
         """
         size = self._bytes + len(line)
         if size > self.backlog_bytes:
@@ -140,12 +143,11 @@ class Writer:
                 self.flush()
 
     def _hand_over(self, patient: bool) -> None:
-        batch: list[tuple[int, bytes]] = []
         pending = self._pending
         self._bytes = 0
-        while pending:
-            level, line = pending.popleft()
-            batch.append((level or _level(line), line[:-1] if line.endswith(b"\n") else line))
+        batch = [pending.popleft() for _ in range(len(pending))]
+        if any(level == 0 for level, _ in batch):
+            batch = [(level or _level(line), line) for level, line in batch]
         lines = [line for _, line in batch]
         errors = [line for level, line in batch if level >= ERROR]
         for output in self.outputs:
@@ -171,8 +173,10 @@ class Writer:
 
 
 def _level(line: bytes) -> int:
-    head = line[:_HEAD]
-    return ERROR if b'"level":"ERROR"' in head or b'"level":"CRITICAL"' in head else INFO
+    level = _LEVELS.get(line[_LEVEL_AT])
+    if level is None:  # written by somebody who orders fields otherwise
+        level = ERROR if b'"level":"ERROR"' in line or b'"level":"CRITICAL"' in line else INFO
+    return level
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()

@@ -49,7 +49,17 @@ class TraceSource(Protocol):
 class ErrorSource(Protocol):
     """The grouped errors; thread-safe."""
 
-    def search(self, **filters: Any) -> list[dict[str, Any]]:
+    def search(
+        self,
+        *,
+        type: str = ...,
+        route: str = ...,
+        service: str = ...,
+        text: str = ...,
+        status: str = ...,
+        since: float = ...,
+        limit: int = ...,
+    ) -> list[dict[str, Any]]:
         """Return matching groups, the latest first; each has ``fingerprint`` and ``last_seen``."""
         ...
 

@@ -81,6 +81,7 @@ class ErrorQuery(Page):
     """Which groups of errors to list."""
 
     type: str = ""
+    status: Literal["", "open", "resolved", "muted"] = ""
     route: str = ""
     service: str = ""
     text: str = Field(default="", max_length=200)

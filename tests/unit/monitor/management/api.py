@@ -15,6 +15,7 @@ from bedplate.metric import Counter, Gauge, Histogram
 from bedplate.monitor.auth import Authenticator, AuthSettings, ProblemRouter, secure
 from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
+from bedplate.telemetry.errors.store import ErrorStore
 from bedplate.telemetry.logs.tail import LogTail
 from bedplate.telemetry.metrics.registry import Registry
 from bedplate.telemetry.traces.store import TraceStore
@@ -103,18 +104,6 @@ class Cache:
         )
 
 
-class ErrorStore:
-    def __init__(self) -> None:
-        self.groups: list[dict[str, Any]] = []
-
-    def search(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
-        found = [group for group in self.groups if all(group.get(key) == value for key, value in filters.items())]
-        return sorted(found, key=lambda group: group["last_seen"], reverse=True)[:limit]
-
-    def get(self, fingerprint: str) -> dict[str, Any] | None:
-        return next((group for group in self.groups if group["fingerprint"] == fingerprint), None)
-
-
 class Api:
     """Everything behind one application, put together as a service does it."""
 
@@ -124,7 +113,8 @@ class Api:
         self.health = Health(HealthSettings(start_jitter=0, disk_paths=(), memory_available_share=0, memory_share=1))
         self.registry = Registry("ledger")
         self.registry.declare([HITS, AGE])
-        self.traces, self.errors, self.logs = TraceStore(), ErrorStore(), LogTail()
+        self.host = FakeHost(environment=environment)
+        self.traces, self.errors, self.logs = TraceStore(), ErrorStore(clock=self.host.clock), LogTail()
         self.cache = Cache()
         self.management = Management(
             ManagementSettings(**settings),
@@ -136,7 +126,6 @@ class Api:
             errors=self.errors,
             scoped=lambda expr: f'<job="ledger">{expr}',
         )
-        self.host = FakeHost(environment=environment)
         self.host.components = [
             view(self.health),
             view(self.cache, "degraded", "redis://u:hunter2hunter2@h is away"),

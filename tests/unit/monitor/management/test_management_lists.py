@@ -99,13 +99,22 @@ async def test_traces_are_filtered_and_one_is_told_whole(api: Api) -> None:
 
 
 async def test_errors_are_listed_and_told(api: Api) -> None:
-    api.errors.groups = [
-        {"fingerprint": f"f{number}", "last_seen": 100.0 + number, "type": "KeyError", "count": number}
-        for number in range(9)
-    ]
-    found = await pages(api, "errors?type=KeyError")
-    assert [item["fingerprint"] for page in found for item in page] == [f"f{number}" for number in reversed(range(9))]
-    assert (await api.get("errors/f3")).json()["count"] == 3
+    for number in range(9):
+        kind = type(f"Fault{number}", (Exception,), {})
+        try:
+            raise kind("token=hunter2hunter2")
+        except Exception as error:
+            api.errors.capture(error, route="/reports")
+        await api.host.clock.advance(1)
+    found = await pages(api, "errors?route=/reports")
+    groups = [item for page in found for item in page]
+    assert [group["type"].rpartition(".")[2] for group in groups] == [f"Fault{number}" for number in reversed(range(9))]
+    one = (await api.get("errors?type=Fault3&status=open")).json()["items"]
+    assert [group["count"] for group in one] == [1]
+    detail = await api.get(f"errors/{one[0]['fingerprint']}")
+    assert "Fault3" in detail.json()["stack"]
+    assert "hunter2" not in detail.json()["message"]
+    assert (await api.get("errors?status=gone")).status_code == 422
 
 
 async def test_logs_are_filtered_and_paged_the_latest_first(api: Api) -> None:

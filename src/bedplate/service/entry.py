@@ -44,7 +44,7 @@ class Entry:
                 else:
                     rooted += secure(routes, builtins.auth)
         # Outside development even which paths exist is told to viewers only.
-        self._management = ProblemRouter(managed, default=builtins.auth.guard(_unknown, "viewer"))
+        self._management = ProblemRouter(managed, default=builtins.auth.protect(_unknown, "viewer"))
         self._router = ProblemRouter(rooted, default=self._forward)
         #: Paths that may belong to operators; what is below them and unknown goes on to the application.
         self.prefixes = tuple(sorted({self._prefix, *_PROBES, *(_first(route) for route in rooted)}))

@@ -100,7 +100,9 @@ class Together:
         )
         found: list[Routes] = [*self.management.routes()]
         secured = [secure(each, self.auth, "/monitoring" if each.management else "") for each in found]
-        self.app = ProblemRouter([route for each in secured for route in each], auth=self.auth, gate="viewer")
+        self.app = ProblemRouter(
+            [route for each in secured for route in each], default=self.auth.protect(ProblemRouter([]), "viewer")
+        )
 
     async def get(self, path: str, **headers: str) -> Any:
         async with client(self.app, token=TOKEN) as http:

@@ -172,7 +172,7 @@ class Authenticator:
 
         return identity
 
-    def guard(self, app: ASGIApp, needed: Grant) -> ASGIApp:
+    def protect(self, app: ASGIApp, needed: Grant) -> ASGIApp:
         """Return ``app`` behind the need for a grant."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -132,7 +132,7 @@ class GuardedRoute(BaseRoute):
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
         """Return another application behind this route's access."""
-        return app if self.access is None else self._auth.guard(app, self.access)
+        return app if self.access is None else self._auth.protect(app, self.access)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """Return the path of the named route."""
@@ -151,21 +151,11 @@ class ProblemRouter:
     """Routes in order; whatever none of them answers is a problem: 405 with ``Allow``, or the default's answer.
 
     :param default: what answers unknown paths; 404 by default.
-    :param gate: the grant that it takes to get there, with ``auth`` to judge it; None for everybody. With a gate,
-        even which paths exist is told to nobody else.
     """
 
-    def __init__(
-        self,
-        routes: Iterable[BaseRoute],
-        *,
-        default: ASGIApp | None = None,
-        auth: Authenticator | None = None,
-        gate: Grant | None = None,
-    ) -> None:
+    def __init__(self, routes: Iterable[BaseRoute], *, default: ASGIApp | None = None) -> None:
         self.routes: Sequence[BaseRoute] = tuple(routes)
-        fallback = default or _not_found
-        self._default = auth.guard(fallback, gate) if auth is not None and gate is not None else fallback
+        self._default = default or _not_found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket."""

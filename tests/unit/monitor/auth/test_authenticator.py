@@ -210,7 +210,7 @@ async def test_a_guarded_application_answers_problems() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"in"})
 
-    guarded = authenticator().guard(app, "viewer")
+    guarded = authenticator().protect(app, "viewer")
     async with client(guarded) as http:
         answer = await http.get("/")
         assert answer.status_code == 401
@@ -242,7 +242,7 @@ def test_a_websocket_is_refused_before_it_opens() -> None:
         await send({"type": "websocket.close", "code": 1000})
 
     auth = authenticator()
-    http = TestClient(auth.guard(app, "viewer"))
+    http = TestClient(auth.protect(app, "viewer"))
     with pytest.raises(WebSocketDenialResponse) as caught, http.websocket_connect("/"):
         pass
     assert caught.value.status_code == 401

@@ -135,7 +135,9 @@ class Api:
 
     def mount(self, routes: Iterable[Routes], prefix: str = "/monitoring") -> ProblemRouter:
         secured = [secure(each, self.auth, prefix if each.management else "") for each in routes]
-        return ProblemRouter([route for each in secured for route in each], auth=self.auth, gate="viewer")
+        return ProblemRouter(
+            [route for each in secured for route in each], default=self.auth.protect(ProblemRouter([]), "viewer")
+        )
 
     def client(self, role: str = "") -> Any:
         return client(self.app, token=TOKENS.get(role, ""))

@@ -118,7 +118,7 @@ class Redactor:
         self.depth = depth
         self.items = items
         self.counts: Counter[str] = Counter({"key": 0, "secret": 0, "pattern": 0, "card": 0})
-        self._stems: tuple[str, ...] = _STEMS
+        self._named: tuple[str, ...] = ()
         self._hints: tuple[str, ...] = _PAIR_HINTS
         self._harmless: set[Any] = set()
         self._secrets: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ class Redactor:
     def add_key(self, key: str) -> None:
         """Take values under keys that contain this one for secrets from now on, whatever the case and separators."""
         if _normal(key):
-            self._stems = (*self._stems, _normal(key))
+            self._named = (*self._named, _normal(key))
             self._hints = (*self._hints, key.lower())
             self._harmless = set()
 
@@ -197,7 +197,9 @@ class Redactor:
         normal = _normal(key[:256])
         if normal in _WORDS or "cardnumber" in normal:
             return 2
-        return int(any(stem in normal for stem in self._stems) and not _HARMLESS.search(normal))
+        if any(stem in normal for stem in self._named):
+            return 2
+        return int(any(stem in normal for stem in _STEMS) and not _HARMLESS.search(normal))
 
     def _walk(self, value: Any, depth: int, left: list[int]) -> Any:
         kind = type(value)

@@ -145,9 +145,7 @@ class Flags:
 
     @property
     def spec(self) -> Spec:
-        return Spec(
-            kind="flags", summary="Features that can be switched.", needs=(self.database,), metrics=(ENABLED,)
-        )
+        return Spec(kind="flags", summary="Features that can be switched.", needs=(self.database,), metrics=(ENABLED,))
 
     class Toggle(BaseModel):
         flag: str = Field(min_length=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -104,16 +104,21 @@ async def test_two_services_of_one_process_share_nothing_but_the_port() -> None:
         assert (await client.get("/nobody/metrics")).status_code == 404
 
 
-def _work(directory: str) -> None:
-    """Stand for a Celery child: the same build, another role, no HTTP."""
+_JOB = """
+import asyncio, sys
+from pathlib import Path
+from bedplate.service import RunOptions, Service
+from bedplate.testing import settings
+from tests.conformance import shapes
 
-    async def main() -> None:
-        service = Service("ledger", None, shapes.everything(), settings=settings())
-        async with service.running(RunOptions(role="worker", directory=Path(directory))):
-            jobs: Any = next(c for c in service.components if c.spec.kind == "jobs")
-            jobs.work()
+async def main():
+    # Stands for a Celery child: the same build, another role, no HTTP.
+    service = Service("ledger", None, shapes.everything(), settings=settings())
+    async with service.running(RunOptions(role="worker", directory=Path(sys.argv[1]))):
+        next(c for c in service.components if c.spec.kind == "jobs").work()
 
-    asyncio.run(main())
+asyncio.run(main())
+"""
 
 
 async def test_workers_of_one_host_are_one_scrape_and_one_of_them_leads(tmp_path: Path) -> None:
@@ -123,10 +128,10 @@ async def test_workers_of_one_host_are_one_scrape_and_one_of_them_leads(tmp_path
             await stack.enter_async_context(service.running(RunOptions(directory=tmp_path)))
             cache: Any = next(c for c in service.components if c.spec.key == ("cache", "reports"))
             await cache.get(hit=True)
-        child = multiprocessing.get_context("spawn").Process(target=_work, args=(str(tmp_path),))
-        child.start()
-        await asyncio.to_thread(child.join, 60)
-        assert child.exitcode == 0
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _JOB, str(tmp_path), cwd=Path(__file__).parents[2]
+        )
+        assert await child.wait() == 0
         for service in services:
             text = (await service.builtins.metrics.render()).decode()
             assert 'stub_cache_hits_total{cache="reports"} 2.0' in text

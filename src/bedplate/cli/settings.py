@@ -21,11 +21,28 @@ def settings(
     """List every setting with its variable, its default and its present value; secrets are masked."""
     with faults(as_json):
         service = services_of(load(target))[0]
-        rows = service.settings.describe()
+        # Sections are asked for when the built-in components are made.
+        assert service.components
+        found = service.settings.values()
     if as_json:
-        print_json(rows)
+        print_json(
+            [
+                {
+                    "name": one.declared.name,
+                    "variables": one.declared.env,
+                    "value": one.shown,
+                    "origin": service.settings.origin(one.declared.name),
+                    "default": one.declared.default,
+                    "expects": one.declared.expects,
+                    "reloadable": one.declared.reloadable,
+                    "doc": one.declared.doc,
+                }
+                for one in found
+            ]
+        )
         return
-    table = Table("variable", "value", "default", "what it does", box=None, header_style="dim")
-    for row in rows:
-        table.add_row(row["env"], row["value"], row["default"], row["doc"])
+    table = Table("variable", "value", "from", "what it does", box=None, header_style="dim")
+    for one in found:
+        origin = service.settings.origin(one.declared.name)
+        table.add_row(one.declared.variable, one.shown, "" if origin == "default" else origin, one.declared.doc)
     console.print(table)

@@ -80,11 +80,13 @@ class Run:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Run the application inside all components, and open the door to it."""
-        service = self.service
+        service, health = self.service, self.service.builtins.health
         async with AsyncExitStack() as stack:
             if service.app is not None and self.options.role == "web":
+                health.block("app", "The application has not finished starting.")
                 self.state = await stack.enter_async_context(app_lifespan(service.app))
             service.entry.open(self.state)
+            health.block("app", None)
             try:
                 yield
             finally:

@@ -178,6 +178,7 @@ CASES: tuple[Case, ...] = (
 class _Failing:
     def __init__(self, after: Component) -> None:
         self._after = after
+        self._broken = True
 
     @property
     def spec(self) -> Spec:
@@ -185,7 +186,8 @@ class _Failing:
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
-        raise RuntimeError("fails on purpose")
+        if self._broken:
+            raise RuntimeError("fails on purpose")
         yield
 
 

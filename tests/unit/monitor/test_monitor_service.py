@@ -131,7 +131,7 @@ async def test_with_a_token_everything_answers(service: Service) -> None:
 
 async def test_every_face_answers_while_the_service_is_still_starting(tmp_path: Path) -> None:
     service, shelf = make(tmp_path)
-    starting = asyncio.create_task(_run(service, shelf))
+    starting = asyncio.create_task(_run(service, shelf.may_start))
     try:
         await asyncio.sleep(0.05)
         async with client(service, token=TOKENS["viewer"]) as http:
@@ -146,9 +146,36 @@ async def test_every_face_answers_while_the_service_is_still_starting(tmp_path: 
         await starting
 
 
-async def _run(service: Service, shelf: Shelf) -> None:
+async def test_an_application_that_starts_slowly_keeps_the_service_unready(tmp_path: Path) -> None:
+    service, shelf = make(tmp_path)
+    shelf.may_start.set()
+    may_start = asyncio.Event()
+
+    @asynccontextmanager
+    async def slowly(app: FastAPI) -> AsyncIterator[None]:
+        await may_start.wait()
+        yield
+
+    assert isinstance(service.app, FastAPI)
+    service.app.router.lifespan_context = slowly
+    ended = asyncio.Event()
+    running = asyncio.create_task(_run(service, ended))
+    health = service.builtins.health
+    async with asyncio.timeout(10):
+        while [reason.component for reason in health.status.reasons] != ["app"]:
+            await asyncio.sleep(0.01)
+        async with client(service) as http:
+            assert (await http.get("/readyz")).json() == {"status": "starting"}
+        may_start.set()
+        while not health.status.ready:
+            await asyncio.sleep(0.01)
+    ended.set()
+    await running
+
+
+async def _run(service: Service, until: asyncio.Event) -> None:
     async with service.running():
-        await asyncio.sleep(0.01)
+        await until.wait()
 
 
 def test_production_without_tokens_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ class HealthSettings(Section):
     history: int = Field(default=60, ge=1, le=10_000)
     """Runs and transitions kept a probe."""
 
-    tick: float = Field(default=0.5, gt=0, le=60)
+    tick: float = Field(default=0.25, gt=0, le=60)
     """Seconds between two looks at the states of the components."""
 
     start_jitter: float = Field(default=0.2, ge=0, le=60)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bedplate.component import Component
+from bedplate.monitor.auth import Authenticator
+from bedplate.monitor.health import Health
+from bedplate.monitor.management import Management
+from bedplate.telemetry.metrics.registry import Registry
+from bedplate.testing import conformance
+
+REGISTRY = Registry()
+
+
+def management() -> Management:
+    auth = Authenticator(environment="test")
+    return Management(registry=REGISTRY, health=Health(), auth=auth)
+
+
+#: Every service has these three already, so only the cases that need no service of their own apply.
+MAKERS: list[Callable[[], Any]] = [lambda: Authenticator(environment="test"), Health, management]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management"])
+@pytest.mark.parametrize("case", [conformance.spec_is_stable, conformance.constructor_does_no_io])
+async def test_bedplates_own_components_conform(case: Any, make: Callable[[], Component]) -> None:
+    await case(make)
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management"])
+def test_every_alert_has_a_section_in_the_runbook_and_series_that_prove_it(make: Callable[[], Component]) -> None:
+    spec = make().spec
+    assert {alert.name for alert in spec.alerts} == set(spec.runbook.sections() if spec.runbook else {})
+    assert all(alert.fires and alert.quiet for alert in spec.alerts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from synfinance.quality.drift import (
+    ALARM,
     MAX_CATEGORIES,
     Binned,
     Comparison,
@@ -31,8 +33,6 @@ _COMPARED: Final = 200_000
 """Rows of each table (or of both halves) that drift is measured on, spread evenly; the bounds allow for it."""
 _ORDERED: Final = 0.9
 _RANKED: Final = 20_000
-_UNSEEN_SHARE: Final = 0.001
-_UNSEEN_SIGMAS: Final = 5.0
 
 
 def time_column(columns: Sequence[Column]) -> Column | None:
@@ -60,7 +60,7 @@ def drift_from(reference: Sequence[Column], columns: Sequence[Column], seed: int
         drifts += items
         findings += _told(new, items, Fault.DRIFT, "the reference")
         if new.kind in (Kind.CATEGORY, Kind.CODE, Kind.CURRENCY, Kind.COUNTRY, Kind.BOOLEAN):
-            findings += _unseen(old, new)
+            findings += _unseen(old, new, len(pairs))
     return drifts, findings
 
 
@@ -115,7 +115,10 @@ def _binned(old: Column, new: Column) -> Binned:
 
 def _binned_texts(name: str, old: pl.Series, new: pl.Series) -> Binned:
     both = pl.concat([old, new])
-    top = both.drop_nulls().value_counts(sort=True).head(4 * MAX_CATEGORIES).get_column(both.name)
+    counts = both.drop_nulls().value_counts(name="count")
+    # Ties must not be broken by who came first, or the first sample would have the rare values of the top to itself.
+    counts = counts.sort("count", both.name, descending=True)
+    top = counts.head(4 * MAX_CATEGORIES).get_column(both.name)
     others = len(top)
     if not others:
         return Binned(name, np.full(len(old), -1), np.full(len(new), -1), 1)
@@ -154,21 +157,22 @@ def _told(column: Column, items: list[Drift], fault: Fault, other: str) -> Itera
     yield found(fault, column.name, rows, rows, message, charged=strength_of(drifted))
 
 
-def _unseen(old: Column, new: Column) -> Iterator[Finding]:
-    """Values that the reference does not have, beyond those that two samples of one population would not share."""
-    before, after = (
-        _plain(column.values).drop_nulls().value_counts(name="count").rename({"count": name})
-        for column, name in ((old, "old"), (new, "new"))
-    )
-    both = after.join(before, on="value", how="left").with_columns(pl.col("old").fill_null(0))
-    absent = both.filter(pl.col("old") == 0).sort("new", descending=True)
-    if absent.is_empty() or not old.known:
+def _unseen(old: Column, new: Column, fields: int) -> Iterator[Finding]:
+    """Values that the reference does not have although, were both of one population, it should.
+
+    A value that occurs *k* times in both tables together misses the reference with probability p ** k, when p is the
+    share of rows that are new; rare values of an open vocabulary are new every day.
+    """
+    if not old.known or not new.known:
         return
-    total = (both["new"] + both["old"]).to_numpy().astype(np.float64)
-    alone = (new.known / (new.known + old.known)) ** total
-    expected, variance = float(np.sum(total * alone)), float(np.sum(total**2 * alone * (1 - alone)))
-    count = int(absent["new"].sum())
-    if count <= expected + _UNSEEN_SIGMAS * (variance**0.5 + 1) or count < _UNSEEN_SHARE * len(new):
+    before, after = (_plain(column.values).drop_nulls().value_counts(name="count") for column in (old, new))
+    absent = after.join(before, on="value", how="anti")
+    level = ALARM / (fields * max(1, after.height))
+    needed = math.log(level) / math.log(new.known / (new.known + old.known))
+    absent = absent.filter(pl.col("count") >= needed).sort("count", "value", descending=True)
+    if absent.is_empty():
         return
-    message = f"{absent.height:,} values that the reference does not have, in {count:,} rows"
+    count = int(absent["count"].sum())
+    what = "1 value" if absent.height == 1 else f"{absent.height:,} values"
+    message = f"{what} that the reference does not have, in {count:,} rows"
     yield found(Fault.UNSEEN_VALUE, new.name, count, len(new), message, examples=absent["value"].head(5))

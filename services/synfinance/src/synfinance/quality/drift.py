@@ -166,14 +166,27 @@ def _coarse(pooled: Ints, smaller: int, *, ordered: bool) -> Ints:
     """
     wanted = int(np.clip(smaller // 40, 3, 10 if ordered else MAX_CATEGORIES))
     if ordered:
-        middles = np.cumsum(pooled) - pooled / 2
-        return np.asarray(np.minimum(middles * wanted // pooled.sum(), wanted - 1), dtype=np.int64)
+        return _merged(pooled, float(pooled.sum()) / wanted)
     groups = np.full(len(pooled), wanted, dtype=np.int64)
     top = np.argsort(-pooled, kind="stable")[:wanted]
     worthy = top[pooled[top] * smaller >= 10 * pooled.sum()]
     groups[worthy] = np.arange(len(worthy))
     _, compact = np.unique(groups, return_inverse=True)
     return np.asarray(compact, dtype=np.int64)
+
+
+def _merged(pooled: Ints, least: float) -> Ints:
+    """The group of each bin when neighbours are merged until each group has ``least`` rows."""
+    groups = np.zeros(len(pooled), dtype=np.int64)
+    group, filled = 0, 0.0
+    for index, count in enumerate(pooled):
+        if filled >= least:
+            group, filled = group + 1, 0.0
+        groups[index] = group
+        filled += float(count)
+    if filled < least / 2 and group:
+        groups[groups == group] = group - 1
+    return groups
 
 
 def _by_block(rows: Ints, bins: int) -> Counts:
@@ -184,9 +197,9 @@ def _by_block(rows: Ints, bins: int) -> Counts:
     return np.asarray(counts.reshape(_BLOCKS, bins), dtype=np.int64)
 
 
-def _grouped(counts: Counts, groups: Ints) -> Counts:
+def _grouped(counts: Counts, groups: Ints) -> Floats:
     """Counts of the last axis added up by group."""
-    return counts @ (groups[:, None] == np.arange(groups.max() + 1))
+    return np.asarray(counts @ (groups[:, None] == np.arange(groups.max() + 1)), dtype=np.float64)
 
 
 def _psi(first: Counts, second: Counts) -> Floats:

@@ -80,6 +80,7 @@ class StreamOutput:
     def write(self, lines: Sequence[bytes], *, patient: bool = True) -> None:
         """Write the lines as far as the reader takes them."""
         shown: Iterable[bytes] = lines if self._render is None else map(self._render, lines)
+        new = len(lines)
         try:
             stream = getattr(sys, self.name)
             if stream is None or stream.closed:
@@ -89,10 +90,11 @@ class StreamOutput:
                 self._write_text(stream, shown)
             else:
                 self._enqueue(_chunks(shown, _piece(descriptor)))
+                new = 0
                 self._drain(descriptor, _PATIENCE_SECONDS if patient else 0.0)
         except (OSError, ValueError) as error:
             self.fault = f"{self.name}: {getattr(error, 'strerror', None) or error}"
-            self.lost += len(lines) + sum(chunk.count(b"\n") for chunk in self._chunks)
+            self.lost += new + sum(chunk.count(b"\n") for chunk in self._chunks)
             self._chunks.clear()
             self.waiting = 0
 

@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from bedplate.monitor.management.interfaces import MetricSource
 from bedplate.monitor.management.requests import Query, preferred, query_of
-from bedplate.monitor.management.responses import Json, no_store
+from bedplate.monitor.management.responses import Json, head_of, no_store
 from bedplate.telemetry.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE
 
 __all__ = ["MetricEndpoints"]
 
 _OFFERS = {"text/plain": "prometheus", "application/openmetrics-text": "openmetrics", "application/json": "json"}
+_MEDIA_TYPES = {"prometheus": TEXT_TYPE, "openmetrics": OPENMETRICS_TYPE, "json": "application/json"}
 
 
 class MetricQuery(Query):
@@ -31,14 +32,13 @@ class MetricEndpoints:
 
     async def get(self, request: Request) -> Response:
         """Return every sample: Prometheus text 0.0.4 unless OpenMetrics or JSON is asked for."""
-        wanted = query_of(request, MetricQuery).format
-        if wanted is None:
-            wanted = _OFFERS[preferred(request.headers.get("accept"), tuple(_OFFERS))]  # type: ignore[assignment]
-        if wanted == "json":
-            return _varying(Json(await self._source.to_json() if request.method != "HEAD" else {}))
-        media_type = OPENMETRICS_TYPE if wanted == "openmetrics" else TEXT_TYPE
+        accept = request.headers.get("accept")
+        wanted: str = query_of(request, MetricQuery).format or _OFFERS[preferred(accept, tuple(_OFFERS))]
+        media_type = _MEDIA_TYPES[wanted]
         if request.method == "HEAD":
-            return _varying(Response(headers={"Content-Type": media_type, **no_store}))
+            return _varying(head_of(media_type))
+        if wanted == "json":
+            return _varying(Json(await self._source.to_json()))
         body = await self._source.render(openmetrics=wanted == "openmetrics")
         return _varying(Response(body, headers={"Content-Type": media_type, **no_store}))
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bedplate.monitor.management.interfaces import LogSource
 from bedplate.monitor.management.requests import Page, Since, preferred, query_of
-from bedplate.monitor.management.responses import Json, no_store
+from bedplate.monitor.management.responses import Json, head_of, no_store
 from bedplate.monitor.management.settings import ManagementSettings
 from bedplate.monitor.replies import ProblemError, plain
 from bedplate.problems import Problem
@@ -89,7 +89,7 @@ class LogEndpoints:
             raise ProblemError(Problem(status=400, detail="Follow from now on, or page through what was; not both."))
         media_type = preferred(request.headers.get("accept"), (NDJSON, EVENTS))
         if request.method == "HEAD":
-            return Response(headers={"Content-Type": media_type, **no_store})
+            return head_of(media_type)
         if self._followers >= self._settings.followers:
             detail = f"{self._followers} callers follow the log already."
             raise ProblemError(Problem(status=503, detail=detail, headers={"Retry-After": "10"}))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bedplate.monitor.replies import ProblemError, plain
 from bedplate.problems import Problem
 
-__all__ = ["Json", "no_store", "not_found", "starting"]
+__all__ = ["Json", "head_of", "no_store", "not_found", "starting"]
 
 no_store: Mapping[str, str] = {"Cache-Control": "no-store"}
 
@@ -27,6 +27,13 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         """Return the content as bytes; what JSON lacks becomes text, NaN becomes null."""
         return orjson.dumps(content, default=plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def head_of(media_type: str) -> Response:
+    """Return the answer to ``HEAD`` where making the body only to measure it would be waste; it names no length."""
+    response = Response(headers={"Content-Type": media_type, **no_store})
+    del response.headers["content-length"]
+    return response
 
 
 def not_found(what: str) -> ProblemError:

@@ -217,8 +217,11 @@ async def test_methods(api: Api) -> None:
     assert (options.status_code, options.headers["allow"]) == (204, "OPTIONS, POST")
     for path in (*FACES, *ROOT_FACES):
         head = await api.ask("HEAD", path)
+        whole = await api.get(path)
         assert head.content == b""
-        assert head.status_code == (await api.get(path)).status_code
+        assert head.status_code == whole.status_code
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert head.headers.get("content-length") in (None, whole.headers["content-length"])
 
 
 async def test_it_works_below_another_root(api: Api) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bedplate.component import Component, Logger
@@ -60,7 +59,7 @@ class Builtins:
             scoped=lambda expr: scoped(expr, job=service),
             prefix=self.settings.management_prefix,
         )
-        self._shipping: Shipping | None = None
+        self.shipping = Shipping(service, self.stores)
 
     @property
     def stores(self) -> dict[str, Store]:
@@ -72,14 +71,10 @@ class Builtins:
         """Where the lines of the access log go."""
         return self.logs.write
 
-    def ship_to(self, path: Path) -> None:
-        """Ship finished records to the ops process that listens at ``path``; before the service starts."""
-        self._shipping = Shipping(self._service, self.stores, path)
-
     def before(self) -> list[Component]:
         """Return what starts before the service's own components, so that their start is measured and logged."""
-        found: list[Component] = [self.metrics, self.logs, self.errors, self.supervision, self.traces, self.runtime]
-        return [*found, *([self._shipping] if self._shipping is not None else []), self.http]
+        told: list[Component] = [self.metrics, self.logs, self.errors, self.supervision, self.traces, self.runtime]
+        return [*told, self.shipping, self.http]
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""

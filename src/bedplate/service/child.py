@@ -45,8 +45,7 @@ def main() -> int:
 def _web(target: Service | Process, directory: Path, descriptor: int) -> int:
     relay = Relay(socket_path(directory))
     for service in services_of(target):
-        # Shipping is a component like any other, so it is there before the components are collected.
-        service.builtins.ship_to(socket_path(directory))
+        service.builtins.shipping.path = socket_path(directory)
         service.entry.relay(relay)
     return serve(target, sockets=[socket.socket(fileno=descriptor)])
 

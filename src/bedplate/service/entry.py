@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _STAGES = ("edge", "identity", "guard", "replay")
-_PROBES = ("/livez", "/readyz")
 
 
 class Entry:
@@ -35,6 +34,8 @@ class Entry:
         self._service = service
         builtins = service.builtins
         self._prefix = builtins.settings.management_prefix
+        board = builtins.health.board
+        self._probes: dict[str, ASGIApp] = {"/livez": board.livez, "/readyz": board.readyz}
         managed: list[BaseRoute] = []
         rooted: list[BaseRoute] = []
         for component in service.components:
@@ -47,7 +48,7 @@ class Entry:
         self._management = ProblemRouter(managed, default=builtins.auth.protect(_unknown, "viewer"))
         self._router = ProblemRouter(rooted, default=self._forward)
         #: Paths that may belong to operators; what is below them and unknown goes on to the application.
-        self.prefixes = tuple(sorted({self._prefix, *_PROBES, *(_first(route) for route in rooted)}))
+        self.prefixes = tuple(sorted({self._prefix, *self._probes, *(_first(route) for route in rooted)}))
         self._relay: ASGIApp | None = None
         guards = [component.guard for component in service.components if isinstance(component, HasGuard)]
         sink = builtins.access_sink
@@ -67,7 +68,10 @@ class Entry:
             path = path.removeprefix(root)
         if not path.startswith(self.prefixes):
             await self._public(scope, receive, send)
-        elif self._relay is not None and path not in _PROBES:
+        elif path in self._probes and scope["type"] == "http":
+            # The orchestrator asks these every few seconds, and nothing may make them wait, or count them as traffic.
+            await self._probes[path](scope, receive, send)
+        elif self._relay is not None:
             # The ops process measures and logs it; twice would be wrong.
             await self._relay(scope, receive, send)
         else:
@@ -75,7 +79,8 @@ class Entry:
 
     async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what operators ask for and nothing else; for a port of their own."""
-        await self._operators(scope, receive, send)
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        await (self.serve if path.startswith(self.prefixes) else self._operators)(scope, receive, send)
 
     def relay(self, app: ASGIApp) -> None:
         """Pass what operators ask for on to ``app``; only the probes of this process are answered here."""
@@ -111,13 +116,7 @@ class Entry:
 
     async def _operate(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        board = self._service.builtins.health.board
-        # The orchestrator asks these two, and nothing may make them wait: not even a router.
-        if path == "/livez" and scope["type"] == "http":
-            await board.livez(scope, receive, send)
-        elif path == "/readyz" and scope["type"] == "http":
-            await board.readyz(scope, receive, send)
-        elif path == self._prefix or path.startswith(f"{self._prefix}/"):
+        if path == self._prefix or path.startswith(f"{self._prefix}/"):
             await self._management(scope, receive, send)
         else:
             await self._router(scope, receive, send)

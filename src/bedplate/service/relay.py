@@ -153,13 +153,14 @@ async def _left(receive: Receive) -> None:
 class Shipping:
     """Sends what a worker's stores have finished to the ops process, once a second and at the end.
 
-    :param stores: the stores by name. :param path: the ops process' socket.
+    :param stores: the stores by name.
+    :ivar path: the ops process' socket; None in a process that keeps its records itself.
     """
 
-    def __init__(self, service: str, stores: dict[str, Store], path: Path) -> None:
+    def __init__(self, service: str, stores: dict[str, Store]) -> None:
         self._service = service
         self._stores = stores
-        self._path = path
+        self.path: Path | None = None
 
     @property
     def spec(self) -> Spec:
@@ -169,6 +170,9 @@ class Shipping:
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Ship once a second, and what is left when everything else has stopped."""
+        if self.path is None:
+            yield
+            return
 
         async def shipping() -> None:
             while True:
@@ -197,7 +201,7 @@ class Shipping:
             host.bind(SHIPPED, store=name, outcome=outcome).inc(len(records))
 
     async def _post(self, name: str, body: bytes) -> None:
-        reader, writer = await asyncio.open_unix_connection(str(self._path))
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
         try:
             connection = h11.Connection(h11.CLIENT)
             headers = [("host", "ops"), ("content-length", str(len(body))), ("connection", "close")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bedplate.component import Logger
+from bedplate.problems import BedplateError
 from bedplate.service.asgi import app_lifespan
 from bedplate.service.lifecycle import Lifecycle
 
@@ -28,6 +29,7 @@ class Run:
         #: What the application's lifespan put into its state.
         self.state: dict[str, Any] = {}
         self._own_directory: Path | None = None
+        self._closed = False
         builtins, settings = service.builtins, service.settings
         self.lifecycle = Lifecycle(
             service.name,
@@ -49,6 +51,8 @@ class Run:
             path = self.options.directory / self.service.name
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             return path
+        if self._closed:
+            raise BedplateError(f"Service {self.service.name} does not run any more, and its directory is gone.")
         if self._own_directory is None:
             self._own_directory = Path(tempfile.mkdtemp(prefix=f"bedplate-{self.service.name}-"))
         return self._own_directory
@@ -98,6 +102,7 @@ class Run:
     def _close(self) -> None:
         self.service.entry.close()
         self.service.builtins.metrics.close()
+        self._closed = True
         if self._own_directory is not None:
             shutil.rmtree(self._own_directory, ignore_errors=True)
             self._own_directory = None

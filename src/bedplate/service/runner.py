@@ -81,6 +81,9 @@ def serve(
         "date_header": True,
         "timeout_graceful_shutdown": int(settings.stop_timeout) or 1,
         "timeout_keep_alive": 65,
+        # Who asks is decided by the trusted proxies of the HTTP settings; only our own relay is believed here.
+        "proxy_headers": uds is not None,
+        "forwarded_allow_ips": "*" if uds is not None else None,
     }
     config = uvicorn.Config(app or target, host=host, port=port, uds=uds, lifespan="on", **options)  # type: ignore[arg-type]
     server = Server(config, target, drain=settings.drain, signals=True)

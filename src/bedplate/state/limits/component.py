@@ -106,6 +106,7 @@ class RateLimit:
         self._clock = clock
         self._now = _nanoseconds(clock or SystemClock())
         self._plans = tuple((limit.interval, limit.tolerance) for limit in self.limits)
+        self._most = min(limit.burst for limit in self.limits)
         self._policy = (b"ratelimit-policy", ", ".join(limit.policy for limit in self.limits).encode())
         self._verdicts: dict[tuple[int, ...], Verdict] = {}
         self._allowed: BoundCounter | None = None
@@ -165,27 +166,21 @@ class RateLimit:
             return None
         allowed, debts = self._take(key, 1)
         if not allowed:
-            decision = self._decision(False, debts, 1)
-            detail = f"{decision.limit} are allowed. Try again in {math.ceil(decision.retry_after)} s."
-            return Verdict(decision.headers, 429, "Too Many Requests", detail)
+            decision = self._decide(False, debts, 1)
+            return Verdict(decision.headers, 429, "Too Many Requests", _advice(decision))
         said = self._said(debts)
         verdict = self._verdicts.get(said)
-        if verdict is None:
-            if len(self._verdicts) >= _REMEMBERED:
-                self._verdicts.clear()
-            verdict = self._verdicts[said] = Verdict(self._headers(said))
-        return verdict
+        return self._verdict(said) if verdict is None else verdict
 
     def check(self, key: str, cost: int = 1) -> Decision:
         """Use ``cost`` units for ``key``, or none when a limit refuses; 0 only looks.
 
         :raises ValueError: when the cost is negative, or more than a limit allows at once, which would never pass.
         """
-        most = min(limit.burst for limit in self.limits)
-        if not 0 <= cost <= most:
-            raise ValueError(f"A cost of {cost} can never pass {self.name}; it may be 0 to {most}.")
+        if not 0 <= cost <= self._most:
+            raise ValueError(f"A cost of {cost} can never pass {self.name}; it may be 0 to {self._most}.")
         allowed, debts = self._take(key, cost)
-        return self._decision(allowed, debts, cost)
+        return self._decide(allowed, debts, cost)
 
     def enforce(self, key: str, cost: int = 1) -> Decision:
         """Do :meth:`check`, and answer the request at hand with a 429 problem when it is refused.
@@ -195,9 +190,8 @@ class RateLimit:
         decision = self.check(key, cost)
         if decision.allowed:
             return decision
-        detail = f"{decision.limit} are allowed. Try again in {math.ceil(decision.retry_after)} s."
         headers = {name.decode(): value.decode() for name, value in decision.headers}
-        raise HTTPException(429, detail, headers)
+        raise HTTPException(429, _advice(decision), headers)
 
     def reset(self, key: str) -> None:
         """Let ``key`` start anew."""
@@ -236,30 +230,37 @@ class RateLimit:
             said += (tolerance - debt) // interval, -(-debt // _SECOND)
         return tuple(said)
 
-    def _headers(self, said: tuple[int, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    def _verdict(self, said: tuple[int, ...]) -> Verdict:
+        """Return the verdict that lets a request pass with these numbers, and remember it: they come again."""
+        if len(self._verdicts) >= _REMEMBERED:
+            self._verdicts.clear()
         pairs = zip(self.limits, said[::2], said[1::2], strict=True)
-        items = ", ".join(f'"{limit.name}";r={remaining};t={reset}' for limit, remaining, reset in pairs)
-        return (self._policy, (b"ratelimit", items.encode()))
+        items = ", ".join([f'"{limit.name}";r={remaining};t={reset}' for limit, remaining, reset in pairs])
+        verdict = self._verdicts[said] = Verdict((self._policy, (b"ratelimit", items.encode())))
+        return verdict
 
-    def _decision(self, allowed: bool, debts: tuple[int, ...], cost: int) -> Decision:
+    def _decide(self, allowed: bool, debts: tuple[int, ...], cost: int) -> Decision:
         said = self._said(debts)
-        headers = self._headers(said)
-        waits = [debt + cost * limit.interval - limit.tolerance for limit, debt in zip(self.limits, debts, strict=True)]
+        headers = (self._verdicts.get(said) or self._verdict(said)).headers
+        number = 0
         retry_after = 0.0
-        if allowed:
-            number = min(range(len(debts)), key=lambda index: said[2 * index])
-        else:
-            number = max(range(len(debts)), key=lambda index: waits[index])
+        if not allowed:
+            waits = [
+                debt + cost * interval - tolerance
+                for debt, (interval, tolerance) in zip(debts, self._plans, strict=True)
+            ]
+            number = waits.index(max(waits))
             retry_after = waits[number] / _SECOND
-            headers = (*headers, (b"retry-after", str(max(1, math.ceil(retry_after))).encode()))
-        return Decision(
-            allowed=allowed,
-            limit=self.limits[number],
-            remaining=said[2 * number],
-            reset_after=debts[number] / _SECOND,
-            retry_after=retry_after,
-            headers=headers,
-        )
+            headers = (*headers, (b"retry-after", b"%d" % math.ceil(retry_after)))
+        elif len(debts) > 1:
+            left = said[::2]
+            number = left.index(min(left))
+        return Decision(allowed, self.limits[number], said[2 * number], debts[number] / _SECOND, retry_after, headers)
+
+
+def _advice(decision: Decision) -> str:
+    """Return what the client who was refused should know."""
+    return f"{decision.limit} are allowed. Try again in {math.ceil(decision.retry_after)} s."
 
 
 def _nanoseconds(clock: Clock) -> Callable[[], int]:

@@ -21,11 +21,11 @@ def by_client(trusted_proxies: Iterable[str] = ()) -> Key:
 
     :param trusted_proxies: addresses or networks of proxies whose ``X-Forwarded-For`` is believed.
     """
-    proxies = TrustedProxies(trusted_proxies)
+    address_of = TrustedProxies(trusted_proxies).client
     networks: dict[str, str] = {}
 
     def key(scope: Scope) -> str:
-        address = proxies.client(scope)
+        address = address_of(scope)
         if ":" not in address:
             return address
         network = networks.get(address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from bedplate.problems import DeclarationError
 
@@ -75,8 +75,7 @@ class Limit:
         return f"{self.quota} in {self.window:g} s"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What became of one request for units.
 
     :param limit: the limit that refused, else the one with the least left.

@@ -29,13 +29,13 @@ _logger = logging.getLogger("bedplate.http")
 class Exchange:
     """The state of one request. Its :meth:`receive` and :meth:`send` stand between the server and the application.
 
+    :ivar status: of the answer, 0 before it; sizes are those of the bodies in bytes.
     :ivar guarded: what guards add to the answer's headers.
     :ivar finished: whether the request has been reported.
     """
 
     __slots__ = (
         "_active",
-        "_context",
         "_disconnected",
         "_duration",
         "_ended",
@@ -43,16 +43,17 @@ class Exchange:
         "_own",
         "_receive",
         "_report",
-        "_request_size",
-        "_response_size",
         "_route",
-        "_scope",
         "_send",
-        "_status",
         "_trailers",
+        "context",
         "finished",
         "guarded",
+        "request_size",
+        "response_size",
+        "scope",
         "started",
+        "status",
     )
 
     def __init__(
@@ -65,13 +66,13 @@ class Exchange:
         report: Reporter,
     ) -> None:
         self.started = perf_counter()
-        self._scope = scope
+        self.scope = scope
         self._receive = receive
         self._send = send
-        self._context = context
+        self.context = context
         self._headers = headers
         self._report = report
-        self._status = self._request_size = self._response_size = 0
+        self.status = self.request_size = self.response_size = 0
         self._duration = 0.0
         self._route = ""
         self._own: list[tuple[bytes, bytes]] | None = None
@@ -86,7 +87,7 @@ class Exchange:
         message = await self._receive()
         kind = message["type"]
         if kind == "http.request":
-            self._request_size += len(message.get("body", b""))
+            self.request_size += len(message.get("body", b""))
         elif kind == "http.disconnect" and not self._ended:
             self._disconnected = True
         return message
@@ -100,19 +101,17 @@ class Exchange:
         if kind == "http.response.body":
             body = message.get("body")
             if body:
-                self._response_size += len(body)
+                self.response_size += len(body)
             if message.get("more_body") or self._trailers or self._ended:
                 return self._send(message)
             return self._last(message)
-        if kind == "http.response.start" and not self._status:
-            self._status = message["status"]
+        if kind == "http.response.start" and not self.status:
+            self.status = message["status"]
             self._trailers = message.get("trailers", False)
             self._own = own = list(message.get("headers") or ())
+            ours = self._headers.added(own, self.context.request_id, self.scope)
             # A new message: an application may send one and the same object for every request.
-            message = {
-                **message,
-                "headers": self._headers.merge(own, self._context.request_id, self._scope, self.guarded),
-            }
+            message = {**message, "headers": [*own, *ours, *self.guarded]}
         elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
             return self._file(message)
         elif kind == "http.response.trailers" and not message.get("more_trailers"):
@@ -130,7 +129,7 @@ class Exchange:
             self._ended = True
             self._duration = perf_counter() - self.started
             # Of a failure, the exception is still on its way to us.
-            if self._status < 500:
+            if self.status < 500:
                 self._finish()
 
     def _file(self, message: Message) -> Awaitable[None]:
@@ -139,7 +138,7 @@ class Exchange:
         if count is None:
             length = next((value for name, value in self._own or () if name.lower() == b"content-length"), b"")
             count = int(length) if length.isdigit() else 0
-        self._response_size += count
+        self.response_size += count
         return self._send(message) if message.get("more_body") or self._trailers else self._last(message)
 
     def _finish(self, error: BaseException | None = None, error_type: str = "") -> None:
@@ -147,23 +146,16 @@ class Exchange:
         self.finished = True
         if self._active is not None:
             self._active.dec()
-        scope = self._scope
-        status = self._status
-        if status >= 500 and not error_type:
-            error_type = str(status)
+        scope = self.scope
+        if not error_type and self.status >= 500:
+            error_type = str(self.status)
+        if not self._duration:
+            self._duration = perf_counter() - self.started
+        if scope["method"] == "HEAD":
+            self.response_size = 0
         try:
-            self._route = route = self._route or self._report.templates.of(scope)
-            self._report.request(
-                scope,
-                self._context,
-                route,
-                status,
-                self._duration or perf_counter() - self.started,
-                self._request_size,
-                self._response_size if scope["method"] != "HEAD" else 0,
-                error_type,
-                error,
-            )
+            self._route = self._route or self._report.templates.of(scope)
+            self._report.request(self, self._route, self._duration, error_type, error)
         except Exception:
             # What is said of a request must not change its answer.
             _logger.exception("Could not report a request")
@@ -171,7 +163,7 @@ class Exchange:
     async def refuse(self, verdict: Verdict) -> None:
         """Answer in the application's place."""
         self._route = REFUSED
-        extra = {"request_id": self._context.request_id}
+        extra = {"request_id": self.context.request_id}
         problem = Problem(status=verdict.status, title=verdict.title, detail=verdict.detail, extra=extra)
         await self._answer(problem)
 
@@ -185,7 +177,7 @@ class Exchange:
             self._finish()
         elif self._disconnected:
             self._left()
-        elif self._status:
+        elif self.status:
             # The server sees an unfinished response and closes the connection.
             self._finish(error_type=INCOMPLETE)
         else:
@@ -200,7 +192,7 @@ class Exchange:
         if self.finished:
             if not isinstance(error, Exception):
                 raise error
-            self._report.late(self._context, self._route, error)
+            self._report.late(self.context, self._route, error)
             if self._report.reraise:
                 raise error
             return
@@ -215,7 +207,7 @@ class Exchange:
             return
         if self._ended:
             self._finish(error, type_name(error))
-        elif self._status:
+        elif self.status:
             self._finish(error, type_name(error))
             raise error
         else:
@@ -224,13 +216,13 @@ class Exchange:
             raise error
 
     async def _fail(self, error: BaseException | None, error_type: str) -> None:
-        extra = {"request_id": self._context.request_id}
+        extra = {"request_id": self.context.request_id}
         detail = "The request failed on our side. Quote its request_id when you report it."
         try:
             await self._answer(Problem(status=500, detail=detail, extra=extra))
         finally:
             if not self.finished:
-                self._status = self._status or 500
+                self.status = self.status or 500
                 self._finish(error, error_type)
 
     def _left(self) -> None:
@@ -238,5 +230,5 @@ class Exchange:
         streamed = any(name == b"content-type" and b"event-stream" in value for name, value in self._own or ())
         # To leave is the only way for a client to end a stream of events.
         if not streamed:
-            self._status = CLIENT_CLOSED
+            self.status = CLIENT_CLOSED
         self._finish()

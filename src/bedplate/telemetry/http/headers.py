@@ -13,32 +13,27 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class ResponseHeaders:
-    """The request id and the security headers, with HSTS over https in production."""
+    """The request id and the security headers, with HSTS over https in production.
 
-    __slots__ = ("_http", "_https", "_names")
+    :ivar plain: for answers over http. :ivar secure: for answers over https. :ivar names: what is among them.
+    """
+
+    __slots__ = ("names", "plain", "secure")
 
     def __init__(self, settings: HttpSettings, environment: Environment) -> None:
         headers = settings.security_headers.items()
-        self._http: RawHeaders = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in headers)
-        self._https = self._http
+        self.plain: RawHeaders = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in headers)
+        self.secure = self.plain
         if environment == "production" and settings.hsts:
-            self._https += ((b"strict-transport-security", settings.hsts.encode()),)
-        self._names = frozenset(name for name, _ in self._https) | {b"x-request-id"}
+            self.secure += ((b"strict-transport-security", settings.hsts.encode()),)
+        self.names = frozenset(name for name, _ in self.secure) | {b"x-request-id"}
 
-    def merge(
-        self, own: list[tuple[bytes, bytes]], request_id: str, scope: Scope, more: RawHeaders
-    ) -> list[tuple[bytes, bytes]]:
-        """Return the application's ``own`` headers followed by ours; what it has set itself, it keeps.
-
-        :param more: further headers, from guards; they are added in any case.
-        """
-        static = self._https if scope.get("scheme") == "https" else self._http
-        names = self._names
+    def added(self, own: list[tuple[bytes, bytes]], request_id: str, scope: Scope) -> RawHeaders:
+        """Return what is added to the application's ``own`` headers: all but what it has set itself."""
+        ours = ((b"x-request-id", request_id.encode()), *(self.secure if scope["scheme"] == "https" else self.plain))
+        names = self.names
         for name, _ in own:
             if name in names:
                 taken = {name for name, _ in own}
-                static = tuple(pair for pair in static if pair[0] not in taken)
-                if b"x-request-id" in taken:
-                    return [*own, *static, *more]
-                break
-        return [*own, (b"x-request-id", request_id.encode()), *static, *more]
+                return tuple(pair for pair in ours if pair[0] not in taken)
+        return ours

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.traces.propagation import clean_tracestate, parse_traceparent
@@ -17,7 +17,11 @@ __all__ = ["Identifier"]
 
 # Not the module's own generator: a service that seeds that one would repeat its ids in every worker.
 _random = random.Random()
-os.register_at_fork(after_in_child=_random.seed)
+_getrandbits = _random.getrandbits
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+_OURS = frozenset({b"x-request-id", b"traceparent"})
 
 #: Short, and without a character that would have to be escaped in JSON, a header or a shell.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}\Z")
@@ -40,40 +44,33 @@ class Identifier:
         self._trust_parent = trust_parent
         self._trust_request_id = trust_request_id
 
-    def identify(self, headers: Mapping[bytes, bytes], raw: Iterable[tuple[bytes, bytes]]) -> WorkContext:
-        """Return the context of a request.
-
-        :param headers: the request's headers; of several with one name the last.
-        :param raw: the same as the server gave them, to see what came twice.
-        """
-        digits = _random.randbytes(40).hex()
+    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> WorkContext:
+        """Return the context of a request with these headers, as the server gave them."""
+        digits = _getrandbits(320).to_bytes(40, "little").hex()
         request_id = digits[48:]
-        given = headers.get(b"x-request-id")
-        if given is not None and self._trust_request_id and _REQUEST_ID.match(given):
-            request_id = given.decode("ascii")
-        parent = headers.get(b"traceparent")
-        if parent is not None:
-            context = self._continue(request_id, digits[32:48], parent, raw)
+        parents: list[bytes] | None = None
+        for name, value in headers:
+            if name in _OURS:
+                if name == b"traceparent":
+                    parents = [*(parents or ()), value]
+                elif self._trust_request_id and _REQUEST_ID.match(value):
+                    request_id = value.decode("ascii")
+        if parents is not None:
+            context = self._continue(request_id, digits[32:48], parents, headers)
             if context is not None:
                 return context
         return WorkContext(request_id, digits[:32], digits[32:48], "", digits[16:32] < self._bound)
 
     def _continue(
-        self, request_id: str, span_id: str, parent: bytes, raw: Iterable[tuple[bytes, bytes]]
+        self, request_id: str, span_id: str, parents: list[bytes], headers: Iterable[tuple[bytes, bytes]]
     ) -> WorkContext | None:
-        parents = 0
-        states: list[str] = []
-        for name, value in raw:
-            if name == b"traceparent":
-                parents += 1
-            elif name == b"tracestate":
-                states.append(value.decode("latin-1"))
-        # Two of them contradict each other: the trace begins anew.
-        caller = parse_traceparent(parent.decode("latin-1")) if parents == 1 else None
+        # Two callers contradict each other: the trace begins anew.
+        caller = parse_traceparent(parents[0].decode("latin-1")) if len(parents) == 1 else None
         if caller is None:
             return None
         sampled = caller.sampled if self._trust_parent else caller.trace_id[16:] < self._bound
         context = WorkContext(request_id, caller.trace_id, span_id, caller.span_id, sampled)
+        states = [value.decode("latin-1") for name, value in headers if name == b"tracestate"]
         if states:
             context.tracestate = clean_tracestate(*states)
         return context

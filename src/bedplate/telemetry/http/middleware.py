@@ -87,8 +87,7 @@ class HttpMiddleware:
             return
         if "router" in scope:
             scope = _as_root(scope)
-        headers = scope["headers"]
-        context = self._identify(dict(headers), headers)
+        context = self._identify(scope["headers"])
         kept: type[Exchange | WebSocketExchange] = Exchange if kind == "http" else WebSocketExchange
         exchange = kept(scope, receive, send, context, self._headers, self._report)
         token = current.set(context)

@@ -21,12 +21,13 @@ class TrustedProxies:
         Unix socket, which have no address.
     """
 
-    __slots__ = ("_networks", "_trusted", "_unix")
+    __slots__ = ("_networks", "_nobody", "_trusted", "_unix")
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         names = tuple(networks)
         self._networks: tuple[Any, ...] = tuple(ip_network(name, strict=False) for name in names if name != "unix")
         self._unix = "unix" in names
+        self._nobody = not names
         self._trusted: dict[str, bool] = {}
 
     def client(self, scope: Scope) -> str:
@@ -36,7 +37,7 @@ class TrustedProxies:
         """
         peer = scope.get("client")
         address: str = peer[0] if peer else ""
-        if not self._trusts(address):
+        if self._nobody or not self._trusts(address):
             return address
         entries: list[str] = []
         for name, value in scope["headers"]:

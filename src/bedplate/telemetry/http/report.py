@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from time import time_ns
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.types import Scope
 
@@ -28,6 +28,9 @@ from bedplate.telemetry.http.proxies import TrustedProxies
 from bedplate.telemetry.http.routes import Templates
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.traces.recorder import TraceRecorder
+
+if TYPE_CHECKING:
+    from bedplate.telemetry.http.exchange import Exchange
 
 __all__ = ["ErrorSink", "Reporter", "type_name"]
 
@@ -63,6 +66,7 @@ class Reporter:
     __slots__ = (
         "_access",
         "_errors",
+        "_everything",
         "_host",
         "_kinds",
         "_ratio",
@@ -94,6 +98,7 @@ class Reporter:
         self._slow = math.inf if traces is None else traces.slow_threshold
         self._skip = frozenset(settings.access_log_skip)
         self._ratio = settings.access_log_ratio
+        self._everything = self._ratio >= 1.0
         self._host: Host | None = None
         self._kinds: dict[tuple[str, str, int], Kind] = {}
 
@@ -115,46 +120,44 @@ class Reporter:
         self.failures.clear()
 
     def request(
-        self,
-        scope: Scope,
-        context: WorkContext,
-        route: str,
-        status: int,
-        duration: float,
-        request_size: int,
-        response_size: int,
-        error_type: str,
-        error: BaseException | None,
+        self, exchange: Exchange, route: str, duration: float, error_type: str, error: BaseException | None
     ) -> None:
-        """Report a request: seconds, bytes, and what went wrong on our side.
+        """Report a request that took ``duration`` seconds, and what went wrong on our side.
 
         ``route`` is a template; unknown methods become one here, so that all labels are bounded.
         """
+        scope = exchange.scope
+        context = exchange.context
+        status = exchange.status
         method = scope["method"]
         if method not in METHODS:
             method = OTHER_METHOD
         kind = self._kinds.get((method, route, status))
         if kind is None:
             kind = self._meet(method, route, status)
+        observe_duration, observe_request, observe_response, shared = kind
         sampled = context.sampled
-        kind.duration(duration, (context.trace_id, context.span_id) if sampled else None)
-        kind.request_size(request_size)
-        kind.response_size(response_size)
+        observe_duration(duration, (context.trace_id, context.span_id) if sampled else None)
+        observe_request(exchange.request_size)
+        observe_response(exchange.response_size)
         if error_type:
             self._count_failure(route, error_type)
             if error is not None:
                 self._failed(error, context, route)
         kept = sampled or context.keep or status >= 500 or duration >= self._slow
         access = self._access
-        if access is not None and (kept or status >= 400 or self._wanted(scope, context)):
-            more: dict[str, Any] | None = None
-            if error_type:
-                more = {"error_type": error_type}
-            if method is OTHER_METHOD:
-                more = {**(more or {}), "method_original": scope["method"]}
-            client = self.proxies.client(scope)
-            level = "ERROR" if error_type else "INFO"
-            access.write(level, kind.shared, context, scope, duration, request_size, response_size, client, more)
+        if access is not None and (kept or status >= 400 or self._everything or self._wanted(context)):
+            path: str = scope["path"]
+            root = scope.get("root_path")
+            if status >= 400 or (path.removeprefix(root) if root else path) not in self._skip:
+                more: dict[str, Any] | None = None
+                if error_type or method is OTHER_METHOD:
+                    more = _rare(scope, method, error_type)
+                level = "ERROR" if error_type else "INFO"
+                access.write(
+                    level, shared, context, scope, duration, exchange.request_size, exchange.response_size,
+                    self.proxies.client(scope), more,
+                )  # fmt: skip
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, duration, error)
 
@@ -173,14 +176,10 @@ class Reporter:
         self._kinds[method, route, status] = kind
         return kind
 
-    def _wanted(self, scope: Scope, context: WorkContext) -> bool:
-        """Return whether a success is to be logged."""
-        path: str = scope["path"]
-        root = scope.get("root_path")
-        if (path.removeprefix(root) if root else path) in self._skip:
-            return False
+    def _wanted(self, context: WorkContext) -> bool:
+        """Return whether a success is among the share that is logged."""
         # Other digits of the trace id than those that decide on sampling.
-        return self._ratio >= 1.0 or int(context.trace_id[:8], 16) < self._ratio * 2**32
+        return int(context.trace_id[:8], 16) < self._ratio * 2**32
 
     def late(self, context: WorkContext, route: str, error: BaseException) -> None:
         """Report an exception that came after the request was reported, from a background task."""
@@ -263,6 +262,16 @@ class Reporter:
             access.write(level, shared, context, scope, duration, 0, 0, self.proxies.client(scope), more)
         if self._traces is not None and (context.sampled or context.keep or error is not None):
             self._trace(scope, context, WEBSOCKET, route, status, duration, error)
+
+
+def _rare(scope: Scope, method: str, error_type: str) -> dict[str, Any]:
+    """Return the fields of a record that few requests have."""
+    more: dict[str, Any] = {}
+    if error_type:
+        more["error_type"] = error_type
+    if method == OTHER_METHOD:
+        more["method_original"] = scope["method"]
+    return more
 
 
 def _unmeasured(*_: object) -> None:

@@ -12,7 +12,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 def identify(*headers: tuple[bytes, bytes], ratio: float = 0.0, **policy: bool) -> WorkContext:
-    return Identifier(ratio, **policy).identify(dict(headers), headers)
+    return Identifier(ratio, **policy).identify(headers)
 
 
 def parent(flags: str = "01", version: str = "00", trace: str = TRACE, span: str = SPAN, rest: str = "") -> bytes:
@@ -91,7 +91,7 @@ def test_tracestate_is_passed_on_joined() -> None:
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 1.0])
 def test_the_ratio_holds_and_follows_from_the_trace_id(ratio: float) -> None:
     identifier = Identifier(ratio)
-    contexts = [identifier.identify({}, ()) for _ in range(20_000)]
+    contexts = [identifier.identify(()) for _ in range(20_000)]
     share = sum(context.sampled for context in contexts) / len(contexts)
     assert share == pytest.approx(ratio, abs=0.02)
     bound = int(ratio * 2**64)

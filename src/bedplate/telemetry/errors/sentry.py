@@ -61,7 +61,6 @@ class SentryReporter:
                 environment=environment,
                 default_integrations=False,
                 auto_enabling_integrations=False,
-                send_default_pii=False,
                 include_local_variables=False,
                 max_breadcrumbs=0,
                 max_request_body_size="never",
@@ -111,6 +110,9 @@ class SentryReporter:
         mechanism = {"type": "bedplate", "handled": handled}
         event, hint = event_from_exception(error, client_options=self._client.options, mechanism=mechanism)
         fields: dict[str, Any] = dict(event)
+        for value in fields.get("exception", {}).get("values", ()):
+            for frame in value.get("stacktrace", {}).get("frames", ()):
+                frame.pop("vars", None)  # a client that is not ours may collect local variables
         sample = group.sample
         fields["fingerprint"] = [group.fingerprint]
         fields["tags"] = {"service": self._service, "fingerprint": group.fingerprint}

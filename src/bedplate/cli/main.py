@@ -41,7 +41,3 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 def main() -> None:
     """Run the command; the entry point of the console script."""
     sys.exit(app())
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -64,11 +65,5 @@ def _reload() -> None:
         typer.echo("--reload needs watchfiles. Run: pip install 'bedplate[reload]'", err=True)
         raise typer.Exit(EXIT_USAGE) from None
     arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
-    command = " ".join(_quoted(part) for part in [sys.executable, "-m", "bedplate.cli.main", *arguments])
+    command = shlex.join([sys.executable, "-m", "bedplate.cli", *arguments])
     run_process(Path.cwd(), target=command, target_type="command")
-
-
-def _quoted(part: str) -> str:
-    import shlex
-
-    return shlex.quote(part)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bedplate.problems import BedplateError, RefusedError
+from bedplate.problems import BedplateError, Refusal, RefusedError
 from bedplate.service.process import Process
 from bedplate.service.service import Service
-from bedplate.settings import Settings
+from bedplate.settings import Settings, SettingsError
 
 __all__ = ["load"]
 
@@ -42,22 +44,38 @@ def load(target: str) -> Service | Process:
         if not hasattr(found, part):
             raise BedplateError(f"Module {module_name} has no {attribute!r}.", "Name its factory: build(settings).")
         found = getattr(found, part)
-    built = found if isinstance(found, Service | Process) else _build(target, found)
-    refusals = built.refusals()
+    if isinstance(found, Service | Process):
+        refusals = found.refusals()
+        built: Service | Process = found
+    elif inspect.isroutine(found) or inspect.isclass(found) or isinstance(found, functools.partial):
+        built, refusals = _build(target, found)
+    else:
+        raise BedplateError(
+            f"{target} is a {type(found).__name__}, neither a service nor a factory of one.",
+            "Name a function build(settings) that returns Service(name, app, components).",
+        )
     if refusals:
         raise RefusedError(target, refusals)
     return built
 
 
-def _build(target: str, factory: Any) -> Service | Process:
-    if not callable(factory):
-        raise BedplateError(f"{target} is neither a service nor a factory.", "Name a function build(settings).")
+def _build(target: str, factory: Callable[..., object]) -> tuple[Service | Process, list[Refusal]]:
     parameters = list(inspect.signature(factory).parameters.values())
-    if parameters:
+    if not parameters:
+        built = _checked(target, factory())
+        return built, built.refusals()
+    refusals: list[Refusal] = []
+    try:
         with _settings_class(factory, parameters[0].name).collecting() as settings:
-            built = factory(settings)
-    else:
-        built = factory()
+            built = _checked(target, factory(settings))
+            # In here, so that the built-in components ask for their sections, whose faults then join the others.
+            refusals = built.refusals()
+    except SettingsError as error:
+        raise RefusedError(target, list(dict.fromkeys([*error.refusals, *refusals]))) from None
+    return built, refusals
+
+
+def _checked(target: str, built: object) -> Service | Process:
     if not isinstance(built, Service | Process):
         raise BedplateError(f"{target} gave a {type(built).__name__}.", "Return a Service or a Process from it.")
     return built
@@ -66,6 +84,6 @@ def _build(target: str, factory: Any) -> Service | Process:
 def _settings_class(factory: Any, parameter: str) -> type[Settings]:
     try:
         annotation = typing.get_type_hints(factory).get(parameter)
-    except NameError:
+    except (NameError, TypeError):
         annotation = None
     return annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,9 +43,19 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take over SIGINT and SIGTERM, unless another server of the process does."""
-        with super().capture_signals() if self._signals else contextlib.nullcontext():
+        """Take over SIGINT and SIGTERM, unless another server of the process does.
+
+        Uvicorn raises the signal again at the end, which makes a clean stop look like a death; here it ends in 0.
+        """
+        if not self._signals:
             yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Become unready at once, and close after the drain time."""
@@ -75,6 +86,7 @@ def serve(
     """
     settings = services_of(target)[0].builtins.settings
     options = {
+        "interface": "asgi3",
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -103,7 +103,7 @@ class Supervisor:
             if status is None:
                 continue
             child.process = None
-            if status == EXIT_START_FAILED and now - child.started < HEALTHY_AFTER and child.starts == 1:
+            if status == EXIT_START_FAILED and child.starts == 1:
                 # It never came up: the same start would fail the same way, and the message has been printed.
                 self._status = EXIT_START_FAILED
                 self._stopping.set()

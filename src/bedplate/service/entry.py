@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry"]
 
+#: Marks a request that came in where the application is not served.
+_OPERATORS_ONLY = "bedplate.operators_only"
 _STAGES = ("edge", "identity", "guard", "replay")
 
 
@@ -80,7 +82,11 @@ class Entry:
     async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what operators ask for and nothing else; for a port of their own."""
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        await (self.serve if path.startswith(self.prefixes) else self._operators)(scope, receive, send)
+        if path.startswith(self.prefixes):
+            scope[_OPERATORS_ONLY] = True
+            await self.serve(scope, receive, send)
+        else:
+            await _unknown(scope, receive, send)
 
     def relay(self, app: ASGIApp) -> None:
         """Pass what operators ask for on to ``app``; only the probes of this process are answered here."""
@@ -122,7 +128,7 @@ class Entry:
             await self._router(scope, receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._public.app(scope, receive, send)
+        await (_unknown if _OPERATORS_ONLY in scope else self._public.app)(scope, receive, send)
 
 
 def _first(route: BaseRoute) -> str:

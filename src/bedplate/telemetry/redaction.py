@@ -152,18 +152,14 @@ class Redactor:
 
         Line breaks stay, for stacks have them; JSON and the console renderer escape them.
         """
-        limit = self.limit if limit is None else limit
+        if limit is None:
+            limit = self.limit
         cut = len(text) - limit
+        # A secret may lie across the cut: look a little further than what is kept.
+        text = self._scan(text) if cut <= 0 else self._scan(text[: limit + _SCAN_SLACK])[:limit]
         if cut > 0:
-            # A secret may lie across the cut: look a little further than what is kept.
-            text = self._scan(text[: limit + _SCAN_SLACK])[:limit] + f"… [{cut} characters cut]"
-        else:
-            text = self._scan(text)
-        if not text.isascii():
-            text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-            if not _encodable(text):
-                text = text.encode("utf-8", "backslashreplace").decode()
-        return text
+            text += f"… [{cut} characters cut]"
+        return text if text.isascii() else _presentable(text)
 
     def value(self, value: Any) -> Any:
         """Return a copy of the value made of dict, list, str, int, float, bool and None only, without secrets.
@@ -378,9 +374,11 @@ def _normal(key: str) -> str:
     return key.lower().translate(_SEPARATORS)
 
 
-def _encodable(text: str) -> bool:
+def _presentable(text: str) -> str:
+    """Return the text without what moves cursors or cannot be encoded; ASCII's control characters JSON escapes."""
+    text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

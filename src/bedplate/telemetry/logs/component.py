@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Annotated, Any
@@ -89,7 +90,7 @@ class Logs:
         )
         self.write = self.writer.write
         self.tail = LogTail(settings.tail_records, settings.tail_bytes)
-        self.tail.catch_up = self.writer.flush
+        self.tail.catch_up = partial(self.writer.flush, patient=False)
         self.levels = LevelTable()
         self._encoder = LineEncoder("", self.redactor)
         self._host: Host | None = None

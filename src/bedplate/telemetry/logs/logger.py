@@ -93,9 +93,9 @@ class EventLogger:
         return f"<EventLogger {self._logger.name}>"
 
 
-def get_logger(name: str, /, **context: Any) -> EventLogger:
-    """Return the logger of this name, with context for every record; cheap, and at any time."""
-    return EventLogger(logging.getLogger(name), context or _NO_CONTEXT)
+def get_logger(name: str = "", /, **context: Any) -> EventLogger:
+    """Return the logger of this name (the root's without one), with context for every record; cheap, at any time."""
+    return EventLogger(logging.getLogger(name or None), context or _NO_CONTEXT)
 
 
 def handled(exc_info: object) -> BaseException | None:

@@ -85,7 +85,7 @@ class Writer:
         self._pending.append((level, line))
         if level >= ERROR or self._at_once:
             self.flush(patient=False)
-        elif size > self.flush_bytes:
+        elif size > self.flush_bytes and not self._wake.is_set():
             self._wake.set()
 
     def start(self, outputs: Sequence[Output]) -> None:

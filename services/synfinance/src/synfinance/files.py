@@ -113,23 +113,27 @@ class TableSource:
 
     def between(self, start: int, stop: int) -> pl.DataFrame:
         """Rows ``start`` to ``stop`` (exclusive), typed. Raises :class:`BadFile` when the data are damaged."""
-        return self._collect(self._scan.slice(start, stop - start))
+        return self.narrow(self.raw_between(start, stop))
+
+    def raw_between(self, start: int, stop: int) -> pl.DataFrame:
+        """The same rows as the file has them: the columns of a CSV file are all text."""
+        with _polars_errors(self._name):
+            return self._scan.slice(start, stop - start).collect(engine="streaming")
 
     def every(self, step: int) -> pl.DataFrame:
         """Every ``step``-th row, typed. Raises :class:`BadFile` when the data are damaged."""
         index = "row"
         while index in self.columns:
             index += "_"
-        return self._collect(self._scan.with_row_index(index).filter(pl.col(index) % step == 0).drop(index))
-
-    def _collect(self, lazy: pl.LazyFrame) -> pl.DataFrame:
         with _polars_errors(self._name):
-            frame = lazy.collect(engine="streaming")
-            if self._text:
-                return frame.with_columns(typed(column) for column in frame.iter_columns())
-            return frame.with_columns(
-                cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String), cs.decimal().cast(pl.Float64)
-            )
+            chosen = self._scan.with_row_index(index).filter(pl.col(index) % step == 0).drop(index)
+            return self.narrow(chosen.collect(engine="streaming"))
+
+    def narrow(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Raw rows with the types that their values have: text as numbers and times, categories and decimals plain."""
+        if self._text:
+            return raw.with_columns(typed(column) for column in raw.iter_columns())
+        return raw.with_columns(cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String), cs.decimal().cast(pl.Float64))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,6 @@ from __future__ import annotations
 from synfinance.generator.catalog import FRAUD_TYPES, SEVERITIES
 from synfinance.generator.config import GeneratorConfig
 from synfinance.generator.generator import BLOCK_ROWS, Generator
-from synfinance.generator.writer import FORMATS, Format, write
+from synfinance.generator.writer import write
 
-__all__ = ["BLOCK_ROWS", "FORMATS", "FRAUD_TYPES", "SEVERITIES", "Format", "Generator", "GeneratorConfig", "write"]
+__all__ = ["BLOCK_ROWS", "FRAUD_TYPES", "SEVERITIES", "Generator", "GeneratorConfig", "write"]

@@ -91,15 +91,15 @@ class Population:
 
     def card(self, customer: Codes, draw: Reals) -> Codes:
         """One of the customer's cards, the first one mostly. ``draw`` is uniform."""
-        first = self.first_card[customer]
+        first: Codes = self.first_card[customer]
         more: Codes = ((self.first_card[customer + 1] - first) * draw**2).astype(np.uint32)
-        return first + more
+        return np.asarray(first + more)
 
     def merchant(self, category: NDArray[Any], place: NDArray[Any], draw: Reals) -> Codes:
         """A merchant of a category at a place, popular ones more often. ``draw`` is uniform."""
         group = category.astype(np.uint32) * np.uint32(PLACES) + place
         rank: Codes = (self.group_size[group] * draw**_POPULARITY_SKEW).astype(np.uint32)
-        return self.group_start[group] + rank
+        return np.asarray(self.group_start[group] + rank)
 
     def habit(self, customer: Codes, category: NDArray[Any], place: NDArray[Any], draw: Reals) -> Reals:
         """The draw that leads :meth:`merchant` to one of the few merchants a customer keeps going to."""

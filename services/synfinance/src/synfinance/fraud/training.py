@@ -1,0 +1,318 @@
+"""Training on a labelled table: split by time, fit, choose a threshold, and measure on what came later."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import average_precision_score
+
+from synfinance.fraud.anomaly import AnomalyModel
+from synfinance.fraud.detector import Attribute, Detector, UnfitTable
+from synfinance.fraud.encoding import Encoder
+from synfinance.fraud.features import DAY, FeatureTable, build_features
+from synfinance.fraud.labels import Labels, attribute_of, read_labels, repeats_label
+from synfinance.fraud.report import Criterion, Period, Report, quality_by, quality_of
+from synfinance.fraud.roles import Roles, infer_roles
+
+MAX_HONEST: Final = 60_000
+"""Negative rows that are learned from; of more, a weighted sample is."""
+DELAY_DAYS: Final = 7.0
+"""Days until a label is known, unless said otherwise; never more than a twentieth of the table's span."""
+
+_ROUNDS: Final = 160
+_ROUND_STEP: Final = 10
+_MIN_CLASS: Final = 5
+_SHARES: Final = (0.60, 0.80)
+
+Flags = NDArray[np.bool_]
+Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Which rows, in order of time, are learned from, which choose, and which judge."""
+
+    train: Flags
+    validation: Flags
+    refit: Flags
+    """What the final model learns from: everything before the rows that judge, less the delay."""
+    test: Flags
+    delay: int
+    """Milliseconds."""
+    notes: tuple[str, ...] = ()
+
+
+def train(
+    frame: pl.DataFrame,
+    label: str,
+    positive: str | None = None,
+    *,
+    criterion: Criterion | None = None,
+    delay_days: float | None = None,
+    exclude: tuple[str, ...] = (),
+    seed: int = 0,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> tuple[Detector, Report]:
+    """Train a detector on a table with a label column, and judge it on the latest fifth of the rows.
+
+    The rows are split by time into 60 % to learn from, 20 % to choose the number of trees and the threshold by, and
+    20 % to judge; between the parts lies a gap of ``delay_days``, in which labels come to be known. The final model
+    learns from the first two parts. ``exclude`` names columns not to be used. ``on_step`` is told what is being done.
+
+    Raises:
+        BadLabel: nothing can be learned from the label column.
+        UnfitTable: no column besides the label can be used.
+    """
+    criterion = criterion or Criterion()
+    clock = time.perf_counter
+    began = clock()
+    labels = read_labels(frame, label, positive)
+    roles, attributes = _roles(frame, label, labels, exclude)
+    on_step("features")
+    table = build_features(frame, roles)
+    if not table.names and not roles.categories and not roles.texts:
+        raise UnfitTable("no column besides the label can be used")
+    ordered = frame[table.order]
+    y, known = labels.positive[table.order], labels.known[table.order]
+    split = _split(table.time, y, known, DELAY_DAYS if delay_days is None else delay_days)
+    featured = clock()
+
+    on_step("fit")
+    encoder, coded = Encoder.fit(
+        ordered.filter(split.train), roles, y[split.train], table.time[split.train], split.delay
+    )
+    first = _fit(np.hstack([table.values[split.train], coded]), y[split.train], _ROUNDS, seed)
+    held = np.hstack([table.values[split.validation], encoder.transform(ordered.filter(split.validation))])
+    rounds, probability = _best_rounds(first, held, y[split.validation])
+    threshold = criterion.threshold(y[split.validation], probability)
+
+    on_step("refit")
+    encoder, coded = Encoder.fit(
+        ordered.filter(split.refit), roles, y[split.refit], table.time[split.refit], split.delay
+    )
+    values = np.hstack([table.values[split.refit], coded])
+    model = _fit(values, y[split.refit], rounds, seed)
+    detector = Detector(
+        roles=roles,
+        feature_names=table.names,
+        anomaly=AnomalyModel.fit(table, split.refit),
+        encoder=encoder,
+        classifier=model,
+        threshold=threshold,
+        attributes=_attributes(values[y[split.refit]], ordered.filter(split.refit & y), attributes, seed),
+        meaning=labels.meaning,
+    )
+    fitted = clock()
+
+    on_step("judge")
+    report = Report(
+        label=label,
+        positive=labels.meaning,
+        criterion=str(criterion),
+        threshold=threshold,
+        delay_days=split.delay / DAY,
+        iterations=rounds,
+        features=values.shape[1],
+        train=_period(table, split.refit & ~split.validation, y, roles),
+        validation=_period(table, split.validation, y, roles),
+        test=_period(table, split.test, y, roles),
+        quality=quality_of(np.empty(0, bool), np.empty(0), np.empty(0, bool)),
+        notes=[*labels.notes, *split.notes],
+    )
+    _judge(report, detector, ordered.filter(split.test), _rows(table, split.test), y[split.test], attributes, seed)
+    report.seconds = {"features": featured - began, "fit": fitted - featured, "judge": clock() - fitted}
+    detector.summary = report.as_dict()
+    return detector, report
+
+
+def _roles(frame: pl.DataFrame, label: str, labels: Labels, exclude: tuple[str, ...]) -> tuple[Roles, dict[str, str]]:
+    """Roles without what repeats the label, and the columns that tell the type and severity of positive rows."""
+    unknown = [name for name in exclude if name not in frame.columns]
+    if unknown:
+        raise UnfitTable(f"there is no column {unknown[0]!r} to exclude")
+    roles = infer_roles(frame, exclude=(label, *exclude))
+    repeated, attributes = {}, {}
+    for name in frame.columns:
+        if name in (label, *exclude) or frame[name].dtype.is_nested() or not repeats_label(frame[name], labels):
+            continue
+        repeated[name] = "it is known only with the label"
+        told = attribute_of(name)
+        if told is not None and told not in attributes:
+            attributes[told] = name
+    return roles.without(repeated), attributes
+
+
+def _split(moments: NDArray[np.int64], y: Flags, known: Flags, delay_days: float) -> _Split:
+    """Cut the rows in order of time. Where a part would have no positive row, cut by positive rows instead."""
+    rows = len(moments)
+    span = int(moments[-1] - moments[0]) if rows else 0
+    delay = int(min(delay_days * DAY, span / 20))
+    notes = [] if span else ["the table has no time; its rows are taken to be in order"]
+    place = np.arange(rows) if not span else moments
+    for basis in (known, known & y):
+        at = np.flatnonzero(basis)
+        first, second = (int(place[at[int(share * len(at))]]) for share in _SHARES)
+        split = _Split(
+            train=known & (place < first),
+            validation=known & (place >= first + delay) & (place < second),
+            refit=known & (place < second),
+            test=known & (place >= second + delay),
+            delay=delay,
+        )
+        parts = (split.train, split.validation, split.test)
+        if all((part & y).any() and (part & ~y).any() for part in parts):
+            fewest = min(int((part & y).sum()) for part in parts[1:])
+            if fewest < 20:
+                notes.append(f"only {fewest} positive rows choose the threshold or judge it; both are uncertain")
+            if basis is not known:
+                notes.append("positive rows are bunched in time; the parts have equal shares of them, not of all rows")
+            return replace(split, notes=tuple(notes))
+    raise UnfitTable(
+        "positive rows are too few, or too close together in time, to learn from some and be judged by later ones"
+    )
+
+
+def _fit(values: NDArray[np.float32], y: Flags, rounds: int, seed: int) -> HistGradientBoostingClassifier:
+    """Boosted trees on all positive rows and a sample of the others.
+
+    Rare kinds of fraud need small leaves and weight: an unweighted leaf of twenty rows swallows them.
+    """
+    positive, honest = np.flatnonzero(y), np.flatnonzero(~y)
+    kept = honest
+    if len(honest) > MAX_HONEST:
+        kept = np.sort(np.random.default_rng(seed).choice(honest, MAX_HONEST, replace=False))
+    chosen = np.sort(np.concatenate([positive, kept]))
+    lift = min(30.0, max(1.0, np.sqrt(len(honest) / max(1, len(positive)))))
+    weight = np.where(y[chosen], lift, len(honest) / max(1, len(kept)))
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.1,
+        max_iter=rounds,
+        max_leaf_nodes=31,
+        min_samples_leaf=int(np.clip(len(positive) // 20, 3, 20)),
+        l2_regularization=1.0,
+        max_features=0.4,
+        early_stopping=False,
+        random_state=seed,
+    )
+    return model.fit(values[chosen], y[chosen], sample_weight=weight)
+
+
+def _best_rounds(model: HistGradientBoostingClassifier, values: NDArray[np.float32], y: Flags) -> tuple[int, Reals]:
+    """The number of trees with the best average precision on later rows, and the probabilities it gives them."""
+    honest = np.flatnonzero(~y)
+    sample = np.sort(np.concatenate([np.flatnonzero(y), honest[:: max(1, len(honest) // 40_000)]]))
+    weight = np.where(y[sample], 1.0, len(honest) / max(1, int((~y[sample]).sum())))
+    best, best_precision = _ROUND_STEP, -1.0
+    for index, probability in enumerate(model.staged_predict_proba(values[sample]), 1):
+        if index % _ROUND_STEP == 0:
+            precision = average_precision_score(y[sample], probability[:, 1], sample_weight=weight)
+            if precision > best_precision:
+                best, best_precision = index, float(precision)
+    # The threshold is chosen on what a model of that many trees says, as the final one will be.
+    return best, next(itertools.islice(model.staged_predict_proba(values), best - 1, None))[:, 1]
+
+
+def _attributes(
+    values: NDArray[np.float32],
+    found: pl.DataFrame,
+    columns: dict[str, str],
+    seed: int,
+) -> dict[str, Attribute]:
+    """Classifiers of type and severity, learned from positive rows; classes with too few rows are not told."""
+    result = {}
+    for name, column in columns.items():
+        text = found[column].cast(pl.String).fill_null("unknown").to_numpy().astype(str)
+        classes, counts = np.unique(text, return_counts=True)
+        common = classes[counts >= _MIN_CLASS]
+        if len(common) < 2:
+            continue
+        rows = np.isin(text, common)
+        model = HistGradientBoostingClassifier(
+            learning_rate=0.15,
+            max_iter=40,
+            max_leaf_nodes=12,
+            min_samples_leaf=4,
+            l2_regularization=1.0,
+            max_features=0.3,
+            early_stopping=False,
+            random_state=seed,
+        ).fit(values[rows], np.searchsorted(common, text[rows]))
+        result[name] = Attribute(model, tuple(map(str, common)))
+    return result
+
+
+def _judge(
+    report: Report,
+    detector: Detector,
+    rows: pl.DataFrame,
+    table: FeatureTable,
+    y: Flags,
+    attributes: dict[str, str],
+    seed: int,
+) -> None:
+    """Fill in how the detector does on these rows."""
+    model = detector.classifier
+    if model is None:
+        raise TypeError("a detector without a classifier cannot be judged by labels")
+    values = np.hstack([table.values, detector.encoder.transform(rows)])
+    probability = model.predict_proba(values)[:, 1]
+    alerts = probability >= detector.threshold
+    report.quality = quality_of(y, probability, alerts)
+    for name, target in (("type", report.by_type), ("severity", report.by_severity)):
+        if name in attributes:
+            truth = rows[attributes[name]].cast(pl.String).fill_null("").to_numpy().astype(str)
+            said = None
+            if name in detector.attributes:
+                said = np.full(len(y), "", dtype="<U80")
+                said[alerts] = detector.attributes[name].predict(values[alerts])
+            target.extend(quality_by(truth, y, probability, alerts, said))
+    report.anomaly_average_precision = float(average_precision_score(y, detector.anomaly.score(table)[0]))
+    names = (*detector.feature_names, *detector.encoder.feature_names)
+    report.important = _importance(model, values, y, names, seed)
+
+
+def _importance(
+    model: HistGradientBoostingClassifier, values: NDArray[np.float32], y: Flags, names: tuple[str, ...], seed: int
+) -> list[tuple[str, float]]:
+    """The ten features whose shuffling costs most average precision, on a sample of rows."""
+    rng = np.random.default_rng(seed)
+    positive, honest = np.flatnonzero(y), np.flatnonzero(~y)
+    sample = np.concatenate([
+        rng.choice(positive, min(len(positive), 300), replace=False),
+        rng.choice(honest, min(len(honest), 2_000), replace=False),
+    ])  # fmt: skip
+    values, y = values[sample].copy(), y[sample]
+    base = average_precision_score(y, model.predict_proba(values)[:, 1])
+    losses = []
+    for place, name in enumerate(names):
+        kept = values[:, place].copy()
+        values[:, place] = rng.permutation(kept)
+        losses.append((name, float(base - average_precision_score(y, model.predict_proba(values)[:, 1]))))
+        values[:, place] = kept
+    return sorted(losses, key=lambda loss: -loss[1])[:10]
+
+
+def _rows(table: FeatureTable, rows: Flags) -> FeatureTable:
+    return FeatureTable(table.values[rows], table.names, table.concepts, table.order[rows], table.time[rows])
+
+
+def _period(table: FeatureTable, rows: Flags, y: Flags, roles: Roles) -> Period:
+    moments = table.time[rows]
+
+    def written(milliseconds: Any) -> str | None:
+        moment = int(milliseconds)
+        if roles.time is None or not 0 < moment < 32_503_680_000_000:
+            return None
+        return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    begin, end = (written(moments[0]), written(moments[-1])) if len(moments) else (None, None)
+    return Period(rows=int(rows.sum()), positive=int((rows & y).sum()), begin=begin, end=end)

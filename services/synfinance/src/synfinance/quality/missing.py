@@ -27,6 +27,7 @@ PLACEHOLDERS: Final = frozenset(
 _NEGATIVE: Final = (-1.0, -9.0, *(-(10.0**digits - 1) for digits in range(2, 10)))
 _POSITIVE: Final = tuple(10.0**digits - 1 for digits in range(3, 13))
 _FAR: Final = 3.0
+_HEAP: Final = 5
 _DATES: Final = tuple(
     datetime(*day)  # noqa: DTZ001  # calendar days of no zone
     for day in [
@@ -55,8 +56,8 @@ def missing_words(lowered: pl.Series, *, placeholders: bool, namibia: bool = Fal
 def missing_numbers(values: Floats) -> NDArray[np.bool_]:
     """Which numbers stand for a missing value: nines far outside of the rest, or a negative code among positive ones.
 
-    ``values`` may hold NaN, which are never marked. -1 needs a hundred company to count, because it is a number that
-    people mean.
+    Where other values are negative too, a code must be far below them or far more frequent than any of them. ``values``
+    may hold NaN, which are never marked. -1 must be frequent, because it is a number that people mean.
     """
     marked = np.zeros(len(values), dtype=bool)
     suspects = [code for code in (*_NEGATIVE, *_POSITIVE) if np.any(values == code)]
@@ -75,10 +76,16 @@ def missing_numbers(values: Floats) -> NDArray[np.bool_]:
         elif least >= 0:
             stands_for_missing = code <= -9 or count >= max(5, len(values) // 1000)
         else:
-            stands_for_missing = count >= 2 and code < -far
+            heaped = code <= -99 and count >= max(5, _HEAP * _commonest(rest[rest < 0]))
+            stands_for_missing = heaped or (count >= 2 and code < -far)
         if stands_for_missing:
             marked |= equal
     return marked
+
+
+def _commonest(values: Floats) -> int:
+    """How often the commonest value occurs."""
+    return int(np.unique(values, return_counts=True)[1].max(initial=0))
 
 
 def missing_dates(values: pl.Series) -> pl.Series:

@@ -9,8 +9,9 @@ values: Hofmann, Wickham and Kafadar, 2017.) A column whose β exceeds that of a
 scale, logarithmic for large values, where a log-normal is normal and a Pareto exponential.
 
 Quantiles near the middle resist an eighth of outliers at most. To see more, and to keep a few per cent from widening
-the fence, a fraction *c* of the side is presumed to be outliers and left out; the presumption is accepted when at least
-half of what was left out lies beyond a wide fence drawn from the rest, which natural tails do not reach.
+the fence, a fraction *c* of the side is presumed to be outliers and left out; the presumption is accepted when half of
+what was left out (four fifths, when it is more than a tenth of all) lies beyond a wide fence drawn from the rest, which
+natural tails do not reach.
 """
 
 from __future__ import annotations
@@ -33,11 +34,15 @@ _REACH: Final = -math.log(2.0 * _RARE) / _OCTILE
 _BETAS: Final = (0.585, 0.770, 1.0)
 _GAMMAS: Final = (0.35, 0.63, 1.0)
 """Exact for the normal and the exponential; for the uniform 0.13 would be, which bimodal columns would not forgive."""
-_PRESUMED: Final = (0.01, 0.02, 0.04, 0.07, 0.10, 0.15, 0.20, 0.25, 0.30)
+_PRESUMED: Final = (0.01, 0.02, 0.04, 0.07, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40)
+_PLENTY: Final = 0.1
 _PRESUMED_GAMMA: Final = 0.77
 _PRESUMABLE: Final = 100
 """Values, and a fifth as many different ones, below which no outliers are presumed: too few to tell two groups."""
 _LOGARITHMIC: Final = 0.01
+_HUMP_APART: Final = 50.0
+_HUMP_BIN: Final = 0.35
+_HUMP_SIGMAS: Final = 3.0
 _FEW: Final = 3
 _APART: Final = 20.0
 _MODE_SHARE: Final = 0.25
@@ -63,7 +68,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Fences:
-    """Values below ``low`` or above ``high`` are outliers, except ``usual``, which very many are."""
+    """Values below ``low`` or above ``high`` are outliers, except ``usual``, which most are."""
 
     low: float
     high: float
@@ -87,16 +92,19 @@ def fences_of(values: Floats) -> Fences | None:
     minority = min(np.count_nonzero(signs > 0), np.count_nonzero(signs < 0)) / max(1, len(sample))
     by_magnitude = 0.0 < minority < _MINORITY
     ordered = np.sort(np.abs(sample) if by_magnitude else sample)
-    usual = _mode(ordered)
-    if usual is not None:
-        ordered = ordered[ordered != usual]
+    mode, share = _mode(ordered)
+    if share >= _MODE_SHARE:
+        ordered = ordered[ordered != mode]
     if len(ordered) < MIN_VALUES:
         return None
     high = _fence(ordered)
     # Towards zero a logarithm has no end: small amounts are not outliers for being many times smaller than others.
-    low = -high if by_magnitude else -_fence(-ordered[::-1], linear=ordered[0] >= 0)
-    low, high = max(low, -_isolated(-values)), min(high, _isolated(values))
-    return None if math.isinf(high) and math.isinf(low) else Fences(low, high, usual)
+    low = -high if by_magnitude else -_fence(-ordered[::-1], downwards=True)
+    low = max(low, -_isolated(-values))
+    high = min(high, _isolated(values), _second_hump(ordered))
+    if by_magnitude:
+        low = max(low, -_second_hump(ordered))
+    return None if math.isinf(high) and math.isinf(low) else Fences(low, high, mode if share > 0.5 else None)
 
 
 def _isolated(values: Floats) -> float:
@@ -109,6 +117,31 @@ def _isolated(values: Floats) -> float:
         if above >= _APART * below:
             return float(np.sqrt(below * above))
     return math.inf
+
+
+def _second_hump(ordered: Floats) -> float:
+    """The valley before a second hump of sorted values, fifty times as large as the first; infinite without one.
+
+    Amounts in cents among amounts in euros make one. Natural tails fall all the way, however heavy they are, and the
+    tiers of natural prices lie closer together.
+    """
+    logs = np.log(ordered[ordered > 0])
+    if len(logs) < _PRESUMABLE:
+        return math.inf
+    middle = float(np.median(logs))
+    heights = np.bincount(((logs[logs > middle] - middle) / _HUMP_BIN).astype(np.int64)).astype(np.float64)
+    # Each bin with its neighbours, so that a chance gap is no valley.
+    smooth = np.convolve(heights, np.ones(3), mode="same")
+    after = np.maximum.accumulate(smooth[::-1])[::-1]
+    deep = after / 2 - smooth > _HUMP_SIGMAS * np.sqrt(after / 4 + smooth)
+    if not deep.any():
+        return math.inf
+    valley = int(np.argmin(np.where(deep, smooth, np.inf)))
+    split = middle + (valley + 0.5) * _HUMP_BIN
+    hump = logs[logs > split]
+    first = logs[: len(logs) - len(hump)]
+    apart = float(np.median(hump) - np.median(first)) >= math.log(_HUMP_APART)
+    return math.exp(split) if apart and len(hump) <= _PRESUMED[-1] * len(ordered) else math.inf
 
 
 def scale_of(values: Floats) -> Scale:
@@ -126,15 +159,20 @@ def _asinh_scale(values: Floats) -> Scale:
     return Scale(unit if values[0] < 0 < values[-1] else _LOGARITHMIC * unit)
 
 
-def _mode(ordered: Floats) -> float | None:
-    """The value that makes up a quarter of sorted values or more (zeros, a flat fee) and has no spread, if any."""
+def _mode(ordered: Floats) -> tuple[float, float]:
+    """The commonest of sorted values and its share; a heap of equal ones (zeros, a flat fee) has no spread to learn."""
     distinct, counts = np.unique(ordered, return_counts=True)
-    top = int(np.argmax(counts)) if len(counts) else 0
-    return float(distinct[top]) if len(counts) and counts[top] >= _MODE_SHARE * len(ordered) else None
+    if not len(counts):
+        return 0.0, 0.0
+    top = int(np.argmax(counts))
+    return float(distinct[top]), float(counts[top]) / len(ordered)
 
 
-def _fence(ordered: Floats, *, linear: bool = False) -> float:
-    """The upper fence of sorted values, with the presumed share of outliers that explains itself best."""
+def _fence(ordered: Floats, *, downwards: bool = False) -> float:
+    """The upper fence of sorted values, with the presumed share of outliers that explains itself best.
+
+    ``downwards`` says that the values were negated, to find a lower fence.
+    """
     best, misfit = 0, math.inf
     presumable = len(ordered) >= _PRESUMABLE and len(np.unique(ordered)) >= _PRESUMABLE // 5
     for share in _PRESUMED if presumable else ():
@@ -143,12 +181,13 @@ def _fence(ordered: Floats, *, linear: bool = False) -> float:
             continue
         kept = ordered[:-left_out]
         # What is left of a cut tail looks light: test it on a logarithmic scale, with a growth set beforehand.
+        linear = downwards and kept[-1] <= 0
         wide = _drawn(kept, Scale() if linear else _asinh_scale(kept), _PRESUMED_GAMMA)
         seen = len(ordered) - int(np.searchsorted(ordered, wide, side="right"))
-        if seen >= left_out / 2 and abs(seen - left_out) / left_out < misfit:
+        if seen >= left_out * (0.5 if share <= _PLENTY else 0.8) and abs(seen - left_out) / left_out < misfit:
             best, misfit = left_out, abs(seen - left_out) / left_out
     kept = ordered[: len(ordered) - best]
-    return _drawn(kept, Scale() if linear else scale_of(kept))
+    return _drawn(kept, Scale() if downwards and kept[-1] <= 0 else scale_of(kept))
 
 
 def _drawn(ordered: Floats, scale: Scale, growth: float | None = None) -> float:

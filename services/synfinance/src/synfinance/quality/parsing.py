@@ -15,6 +15,7 @@ _DRESSED: Final = r"^\(?[+-]?\s?[£$€¥₹]?\s?[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.
 _COMMA: Final = r"^\(?[+-]?\s?[£$€¥₹]?\s?[+-]?(\d{1,3}([. ]\d{3})+|\d+)(,\d+)?\s?([£$€¥₹%]|[A-Z]{3})?\)?$"
 _LEADING_ZERO: Final = r"^[+-]?0\d"
 _COMPACT_DATE: Final = r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+_AGREEMENT: Final = 0.2
 _FORMATS: Final = 4
 _SECOND: Final = 1_000_000
 
@@ -71,7 +72,7 @@ class Dates:
 
 
 def dates(values: pl.Series) -> Dates | None:
-    """Trimmed texts as timestamps, or None when fewer than half are, in at most four formats, commonest first."""
+    """Trimmed texts as timestamps, or None when fewer than a fifth are, in at most four formats, commonest first."""
     count = len(values) - values.null_count()
     # Formats are judged by the first values of a column, so they are dealt out of order first.
     order = _dealt(len(values))
@@ -79,7 +80,7 @@ def dates(values: pl.Series) -> Dates | None:
     result: pl.Series | None = None
     parsed = [0]
     while len(parsed) <= _FORMATS and rest.null_count() < len(rest):
-        found = _moments(temporal(rest.drop_nulls(), agreement=0.5))
+        found = _moments(temporal(rest.drop_nulls(), agreement=_AGREEMENT))
         if found is None or not (fitting := len(found) - found.null_count()):
             break
         there = rest.is_not_null()
@@ -90,7 +91,7 @@ def dates(values: pl.Series) -> Dates | None:
         result = read if result is None else result.fill_null(read)
         rest = rest.set(read.is_not_null(), None)
         parsed.append(fitting)
-    if result is None or sum(parsed) < count / 2:
+    if result is None or sum(parsed) < _AGREEMENT * count:
         return None
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))

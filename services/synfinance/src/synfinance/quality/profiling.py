@@ -135,7 +135,7 @@ def _examined(
         findings += check_texts(column)
     findings += check_unique(column, unique=rule.unique)
     findings += check_rule(column, rule)
-    outliers, outlier_findings = check_outliers(column)
+    outliers, outlier_findings = check_outliers(column, now)
     findings += outlier_findings
     findings += drifted
     score, settled = settle(findings)

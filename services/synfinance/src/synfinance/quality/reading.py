@@ -204,20 +204,20 @@ def _kind_of_text(name: str, known: pl.Series) -> Kind:
         words & {"is", "has"} or sample.n_unique() > 1
     ):
         return Kind.BOOLEAN
-    if matching(r"\d") >= 0.3:
+    if matching(r"\d") >= 0.1:
         if parsing.dates(sample) is not None:
             return Kind.TIMESTAMP
         numeric = parsing.numeric_share(sample)
         # Words among numbers are wrong numbers; digits among words are names.
         stray = sample.filter(~sample.str.contains(r"^[^A-Za-z]*$"))
-        if numeric >= 0.9 or (numeric >= 0.2 and parsing.share_matching(stray, r"\d") <= 0.1):
+        if numeric >= 0.9 or (numeric >= 0.1 and parsing.share_matching(stray, r"\d") <= 0.1):
             return Kind.NUMBER
     upper = sample.str.to_uppercase()
     for kind, hints, codes in (
         (Kind.CURRENCY, kinds.CURRENCY_WORDS, kinds.CURRENCIES),
         (Kind.COUNTRY, kinds.COUNTRY_WORDS, kinds.COUNTRIES),
     ):
-        if parsing.share_of(upper.is_in(sorted(codes))) >= (0.5 if words & hints else 0.98):
+        if parsing.share_of(upper.is_in(sorted(codes))) >= (0.2 if words & hints else 0.98):
             return kind
     distinct, count = known.n_unique(), len(known)
     few = distinct <= min(_MAX_CATEGORIES, max(20, count // 4))

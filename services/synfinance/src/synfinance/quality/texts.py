@@ -171,7 +171,7 @@ def _cut(column: Column) -> Iterator[Finding]:
         here, before = float(kinds[length]), float(np.median(kinds[length - 3 : length]))
         if not before:
             continue
-        if length == last and length >= _CUT_WALL and here >= max(_CUT_END, before / 2):
+        if length == last and here >= max(_CUT_END, before / 2 if length >= _CUT_WALL else 2 * before):
             cut[length] = 1.0
         elif length < last and here >= max(_CUT_SPIKE, 1.9 * before) and kinds[length + 1] <= here / 2:
             cut[length] = 1.0 - before / here

@@ -146,10 +146,17 @@ def _misfits(column: Column) -> Iterator[Finding]:
         )
 
 
+def _late(column: Column, now: datetime) -> pl.Series | None:
+    """Which dates lie in the future, for a column whose dates should not."""
+    if column.kind is not Kind.TIMESTAMP or words_of(column.name) & kinds.LATER_WORDS:
+        return None
+    return (column.values > now + timedelta(days=1)).fill_null(False)
+
+
 def _future(column: Column, now: datetime) -> Iterator[Finding]:
-    if words_of(column.name) & kinds.LATER_WORDS:
+    late = _late(column, now)
+    if late is None:
         return
-    late = (column.values > now + timedelta(days=1)).fill_null(False)
     count = int(late.sum())
     # A file that lies in the future as a whole is a simulation, or this machine's clock is wrong.
     if count and count < _FUTURE_FILE * column.known:
@@ -191,12 +198,16 @@ def _variety(column: Column) -> Iterator[Finding]:
             )
 
 
-def check_outliers(column: Column) -> tuple[int, list[Finding]]:
+def check_outliers(column: Column, now: datetime) -> tuple[int, list[Finding]]:
     """How many values are outliers, and what to say about them."""
     # Places lie where people live, in clusters far apart.
     if not (column.kind.numeric or column.kind is Kind.TIMESTAMP) or _coordinate(column):
         return 0, []
     values, mask = column.finite()
+    late = _late(column, now)
+    if late is not None and late.any():  # a finding of their own already
+        mask &= ~late.to_numpy()
+        values = column.floats[mask]
     fences = fences_of(values)
     if fences is None:
         return 0, []

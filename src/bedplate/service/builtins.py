@@ -13,7 +13,7 @@ from bedplate.promql.selectors import scoped
 from bedplate.service.relay import Shipping, Store
 from bedplate.service.settings import ServiceSettings
 from bedplate.service.supervision import Supervision
-from bedplate.settings import Settings
+from bedplate.settings import Settings, SettingsReloader
 from bedplate.telemetry.errors import Errors, ErrorSettings
 from bedplate.telemetry.http import Http, HttpSettings
 from bedplate.telemetry.logs import Logs, LogSettings, get_logger
@@ -33,6 +33,8 @@ class Builtins:
         self.settings = settings.section(ServiceSettings, "service")
         self.redactor = Redactor()
         settings.on_secret(self._hide)
+        self.live = SettingsReloader(settings)
+        self.live.subscribe(self._reloaded)
         self.metrics = Metrics()
         self.logs = Logs(LogSettings.of(settings), redactor=self.redactor)
         self.errors = Errors(ErrorSettings.of(settings), redactor=self.redactor)
@@ -74,7 +76,7 @@ class Builtins:
     def before(self) -> list[Component]:
         """Return what starts before the service's own components, so that their start is measured and logged."""
         told: list[Component] = [self.metrics, self.logs, self.errors, self.supervision, self.traces, self.runtime]
-        return [*told, self.shipping, self.http]
+        return [*told, self.shipping, self.live, self.http]
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
@@ -83,6 +85,12 @@ class Builtins:
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""
         return get_logger(f"{self._service}.{label}").bind(component=label)
+
+    def _reloaded(self, old: Settings, new: Settings, changed: frozenset[str]) -> None:
+        if "auth.tokens" in changed:
+            self.auth.replace(new.section(AuthSettings, "auth").tokens)
+        if changed & {"log_level", "logs.level"}:
+            self.logs.set_level("root", LogSettings.of(new).level)
 
     def _hide(self, secret: str) -> None:
         self.redactor.add_secret(secret)

@@ -65,6 +65,8 @@ class Process:
         name = scope["path"].removeprefix(root).lstrip("/").partition("/")[0]
         service = self._mounts.get(name)
         if service is not None:
+            # Records of the standard library do not say whose they are; the context does.
+            service.builtins.logs.mark()
             await service(_below(scope, f"{root}/{name}"), receive, send)
         elif scope["type"] == "http":
             await self._root(name, scope, receive, send)

@@ -95,7 +95,11 @@ class Service:
 
         :raises BedplateError: when something is not a component, or needs form a circle.
         """
-        before, after = self.builtins.before(), self.builtins.after()
+        builtins = self.builtins
+        before, after = builtins.before(), builtins.after()
+        if any(component.spec.kind == builtins.live.spec.kind for component in self.own_components):
+            # A service that asks its live settings at run time brings its own reloader, of its own settings class.
+            before.remove(builtins.live)
         return tuple(start_order(collect([*before, *self.own_components, *after])))
 
     @cached_property

@@ -170,9 +170,7 @@ class Settings(BaseSettings):
     otel_traces_sampler: Annotated[Sampler | None, Env("OTEL_TRACES_SAMPLER")] = None
     """Which requests are traced in full; errors and slow ones are kept in any case."""
 
-    otel_traces_sampler_arg: Annotated[
-        float | None, Field(ge=0, le=1), Env("OTEL_TRACES_SAMPLER_ARG"), Reloadable()
-    ] = None
+    otel_traces_sampler_arg: Annotated[float | None, Field(ge=0, le=1), Env("OTEL_TRACES_SAMPLER_ARG")] = None
     """The share of requests that a ratio sampler takes."""
 
     _reading: Reading = PrivateAttr()

@@ -121,6 +121,7 @@ class Redactor:
         self._named: tuple[str, ...] = ()
         self._hints: tuple[str, ...] = _PAIR_HINTS
         self._harmless: set[Any] = set()
+        self._recurring: dict[str, str] = {}
         self._secrets: tuple[str, ...] = ()
         for key in keys:
             self.add_key(key)
@@ -132,6 +133,7 @@ class Redactor:
         if _normal(key):
             self._named = (*self._named, _normal(key))
             self._hints = (*self._hints, key.lower())
+            self._recurring = {}
             self._harmless = set()
 
     def add_secret(self, value: str) -> bool:
@@ -141,6 +143,7 @@ class Redactor:
         forms = {*self._secrets, value, quote(value), quote(value, safe="")}
         # Longest first, so that a secret that begins with another one is replaced whole.
         self._secrets = tuple(sorted(forms, key=len, reverse=True))
+        self._recurring = {}
         return True
 
     def is_secret(self, key: str) -> bool:
@@ -160,6 +163,15 @@ class Redactor:
         if cut > 0:
             text += f"… [{cut} characters cut]"
         return text if text.isascii() else _presentable(text)
+
+    def recurring(self, text: str) -> str:
+        """Return :meth:`text` of one that comes again and again, such as a line of source code; it is remembered."""
+        known = self._recurring.get(text)
+        if known is None:
+            if len(self._recurring) >= _KEY_CACHE:
+                self._recurring = {}
+            known = self._recurring[text] = self.text(text)
+        return known
 
     def value(self, value: Any) -> Any:
         """Return a copy of the value made of dict, list, str, int, float, bool and None only, without secrets.

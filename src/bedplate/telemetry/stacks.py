@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
-from bedplate.telemetry.redaction import describe
+from bedplate.telemetry.redaction import Redactor, describe
 
 __all__ = ["Frame", "chain", "frames", "in_app", "qualified_name", "render", "short_path"]
 
@@ -106,12 +106,12 @@ def chain(error: BaseException) -> list[tuple[BaseException, str]]:
     return links
 
 
-def render(error: BaseException, limit: int = 32_768) -> str:
-    """Return the exception with its causes and stacks as text, oldest first, as Python prints it.
+def render(error: BaseException, limit: int = 32_768, *, redactor: Redactor) -> str:
+    """Return the exception with its causes and stacks as text, oldest first, as Python prints it, without secrets.
 
-    :param limit: characters; what is too much is cut out of the middle. Secrets are not redacted yet.
+    :param limit: characters; what is too much is cut out of the middle.
     """
-    text = "\n".join(_lines(error, depth=0))
+    text = "\n".join(_lines(error, redactor, depth=0))
     if len(text) <= limit:
         return text
     head = limit // 3
@@ -120,27 +120,25 @@ def render(error: BaseException, limit: int = 32_768) -> str:
 
 def _frame(step: TracebackType) -> Frame:
     code = step.tb_frame.f_code
-    path = code.co_filename
     module = step.tb_frame.f_globals.get("__name__")
-    return Frame(
-        module=module if isinstance(module, str) else "",
-        function=code.co_qualname,
-        file=short_path(path),
-        line=step.tb_lineno or 0,
-        path=path,
-        in_app=in_app(path),
-    )
+    return _known(module if isinstance(module, str) else "", code.co_qualname, code.co_filename, step.tb_lineno or 0)
 
 
-def _lines(error: BaseException, depth: int) -> Iterator[str]:
+@lru_cache(maxsize=8192)
+def _known(module: str, function: str, path: str, line: int) -> Frame:
+    # Errors come in storms, and those of one kind pass the same lines.
+    return Frame(module, function, short_path(path), line, path, in_app(path))
+
+
+def _lines(error: BaseException, redactor: Redactor, depth: int) -> Iterator[str]:
     links = chain(error)
     for position in range(len(links) - 1, -1, -1):
-        yield from _exception(links[position][0], depth)
+        yield from _exception(links[position][0], redactor, depth)
         if links[position][1]:
             yield f"\n{links[position][1]}\n"
 
 
-def _exception(error: BaseException, depth: int) -> Iterator[str]:
+def _exception(error: BaseException, redactor: Redactor, depth: int) -> Iterator[str]:
     stack, cut = frames(error.__traceback__)
     if stack:
         yield "Traceback (most recent call last):"
@@ -149,18 +147,18 @@ def _exception(error: BaseException, depth: int) -> Iterator[str]:
             yield f"  … {cut} frames left out …"
         yield f'  File "{frame.file}", line {frame.line}, in {frame.function}'
         if source := frame.source:
-            yield f"    {source}"
-    message = describe(error)[:_MAX_MESSAGE]
+            yield f"    {redactor.recurring(source)}"
+    message = redactor.text(describe(error), _MAX_MESSAGE)
     name = qualified_name(type(error))
     yield f"{name}: {message}" if message else name
     notes = getattr(error, "__notes__", None)
     if isinstance(notes, list):
-        yield from (describe(note)[:_MAX_MESSAGE] for note in notes[:_MAX_GROUP])
+        yield from (redactor.text(describe(note), _MAX_MESSAGE) for note in notes[:_MAX_GROUP])
     if isinstance(error, BaseExceptionGroup) and depth < 3:
         members = error.exceptions
         for number, member in enumerate(members[:_MAX_GROUP], 1):
             yield f"  + {number} of {len(members)}:"
-            for block in _lines(member, depth + 1):
+            for block in _lines(member, redactor, depth + 1):
                 yield from (f"  | {line}" for line in block.split("\n"))
         if len(members) > _MAX_GROUP:
             yield f"  + {len(members) - _MAX_GROUP} more"

@@ -38,7 +38,7 @@ REPORTS = Counter(
 )
 
 #: Seconds between two updates of what is not counted as it happens.
-_TICK = 5.0
+_TICK = 1.0
 
 
 class WhichError(BaseModel):

@@ -217,10 +217,9 @@ class ErrorStore:
         return origin.fingerprint
 
     def _sample(self, error: BaseException, origin: Origin) -> dict[str, Any]:
-        text = self.redactor.text
         return {
-            "message": text(describe(error), 2_000),
-            "stack": text(render(error, _STACK_LIMIT), _STACK_LIMIT + 256),
+            "message": self.redactor.text(describe(error), 2_000),
+            "stack": render(error, _STACK_LIMIT, redactor=self.redactor),
             "frames": [
                 {
                     "module": frame.module,

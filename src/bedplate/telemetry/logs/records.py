@@ -205,7 +205,7 @@ class LineEncoder:
         return {
             "type": qualified_name(type(error)),
             "message": text(describe(error)),
-            "stack": text(render(error, 2 * limit), 2 * limit + 256),
+            "stack": render(error, 2 * limit, redactor=self.redactor),
         }
 
     def _merge(self, context: Mapping[str, Any], head: dict[str, Any], rest: dict[str, Any]) -> None:

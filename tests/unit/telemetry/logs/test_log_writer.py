@@ -138,12 +138,17 @@ def test_a_full_backlog_drops_and_counts(writer: Writer) -> None:
 
 
 def test_nobody_waits_for_an_output_that_is_stuck() -> None:
-    stuck = threading.Event()
-    kept = Kept(during=lambda: stuck.wait(10) and None)
+    entered, stuck = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        stuck.wait(10)
+
+    kept = Kept(during=hang)
     writer = Writer(interval=0.005)
     writer.start([kept])
     writer.write(b"one\n")
-    time.sleep(0.05)  # the thread is in the output now
+    assert entered.wait(10)
     writer.write(b"two\n", 40)
     assert kept.lines == []
     stuck.set()

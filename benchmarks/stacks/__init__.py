@@ -8,12 +8,12 @@ from starlette.types import ASGIApp
 
 __all__ = ["STACKS", "build"]
 
-#: Every stack with the words for people.
+#: Every stack with the words for people. In turns, neighbours share the machine's mood: what is close stands close.
 STACKS = {
     "bare": "bare FastAPI",
+    "ours": "Bedplate",
     "modern": "the usual modern stack",
     "usual": "the usual stack",
-    "ours": "Bedplate",
 }
 
 

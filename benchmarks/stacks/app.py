@@ -7,9 +7,12 @@ from typing import BinaryIO
 
 from fastapi import FastAPI
 
-__all__ = ["ITEMS", "SERVICE", "add_routes", "log_file", "path", "targets"]
+__all__ = ["ITEMS", "SERVICE", "TOKEN", "add_routes", "log_file", "path", "targets"]
 
 SERVICE = "bench"
+
+#: What a scraper shows to a stack that asks for it.
+TOKEN = "a-token-that-is-long-enough"
 
 #: Different paths in the requests of a round.
 ITEMS = 1_000

@@ -1,4 +1,4 @@
-"""Bedplate: a service with its defaults, and a rate limit in the process."""
+"""Bedplate: a service in production with its defaults, and a rate limit in the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from bedplate.service.service import Service
 from bedplate.settings import Settings
 from bedplate.state.limits import RateLimit
-from benchmarks.stacks.app import SERVICE, add_routes
+from benchmarks.stacks.app import SERVICE, TOKEN, add_routes
 
 __all__ = ["LIMIT", "build"]
 
@@ -20,4 +20,9 @@ def build(routes: int) -> ASGIApp:
     """Return the service."""
     app = FastAPI()
     add_routes(app, routes)
-    return Service(SERVICE, app, [RateLimit(limits=LIMIT)], settings=Settings(environment="development"))
+    settings = Settings(
+        environment="production",
+        logs={"stream": "stdout"},
+        auth={"tokens": f"bench:metrics:{TOKEN}"},
+    )
+    return Service(SERVICE, app, [RateLimit(limits=LIMIT)], settings=settings)

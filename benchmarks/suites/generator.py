@@ -37,7 +37,7 @@ def run(lab: Lab) -> list[Row]:
         rates = [rows / contestant(rows=rows) for _ in range(lab.scale(5, 3))]
     lab.say("P21: memory")
     small = lab.scale(1_000_000, 1_000_000)
-    large = lab.scale(10_000_000, 3_000_000)
+    large = lab.scale(10_000_000, 2_000_000)
     peak: dict[int, float] = {}
     seconds: dict[int, float] = {}
     for size in (small, large):

@@ -7,8 +7,8 @@ import string
 from collections.abc import Callable
 
 from benchmarks import series
-from benchmarks.lab import Lab
 from benchmarks.driver import Driver
+from benchmarks.lab import Lab
 from benchmarks.results import Goal, Measure, Row
 from benchmarks.spread import Spread
 from benchmarks.stacks import STACKS, build

@@ -25,6 +25,9 @@ __all__ = ["SUITE", "make", "rate_of"]
 UNIT = "requests/s"
 CONNECTIONS = 32
 
+#: Seconds in which any request must be answered, however busy the machine is.
+PATIENCE = 10
+
 TEXT = """\
 One uvicorn process (uvloop, httptools, its own access log off) on one core, `wrk` with 32 connections on another, over
 loopback. All stacks' servers run at once and are loaded in turns. What counts is the share of bare FastAPI's requests a
@@ -93,11 +96,14 @@ def run(lab: Lab) -> list[Row]:
 
 def _load(wrk: str, url: str, seconds: int, core: int | None) -> float:
     """Load a server and return its requests a second. Raises RuntimeError when any request failed."""
-    command = [wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", url]
+    command = [wrk, "--threads", "1", "--connections", str(CONNECTIONS), "--timeout", f"{PATIENCE}s"]
+    command += ["--duration", f"{seconds}s", url]
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     pin(core)  # a child inherits it
     try:
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
+        output = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=seconds + 2 * PATIENCE
+        ).stdout
     finally:
         if before is not None:
             os.sched_setaffinity(0, before)

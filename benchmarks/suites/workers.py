@@ -301,7 +301,7 @@ def _stall(lab: Lab) -> Row:
         (
             f"{scrapes} scrapes were watched.",
             f"In wall time, the machine's own pauses included, the longest stall was {max(walls):.1f} ms, and "
-            + f"{max(idle):.1f} ms without scrapes.",
+            f"{max(idle):.1f} ms without scrapes.",
         ),
     )
 

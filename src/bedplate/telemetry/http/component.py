@@ -74,6 +74,7 @@ class Http:
         self._errors = errors
         self._redactor = redactor
         self._wrapped: list[HttpMiddleware] = []
+        self._host: Host | None = None
 
     @property
     def spec(self) -> Spec:
@@ -91,7 +92,7 @@ class Http:
     ) -> HttpMiddleware:
         """Return ``app`` inside the fused middleware; FastAPI and Starlette applications answer errors as problems.
 
-        It can serve at once; metrics begin with :meth:`lifespan`.
+        It can serve at once, and measures for as long as :meth:`lifespan` runs, whichever of the two comes first.
 
         :param guards: asked in order before the application is.
         :param sink: takes the lines of the access log; None for no access log.
@@ -110,15 +111,19 @@ class Http:
             errors=self._errors,
         )
         self._wrapped.append(middleware)
+        if self._host is not None:
+            middleware.start(self._host)
         return middleware
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Measure while inside."""
+        self._host = host
         for middleware in self._wrapped:
             middleware.start(host)
         try:
             yield
         finally:
+            self._host = None
             for middleware in self._wrapped:
                 middleware.stop()

@@ -26,10 +26,17 @@ def test_metrics_have_opentelemetrys_names_and_boundaries() -> None:
 async def test_two_wraps_share_the_metrics() -> None:
     async with wired(lambda s, r, send: respond(send)) as w:
         first, second = w.app, w.http.wrap(lambda s, r, send: respond(send))
-        second.start(w.host)
         await w.get()
         w.app = second
         await w.get()
         w.app = first
         assert await w.values(DURATION, "_count") == {("GET", "_unmatched", "200"): 2}
     assert len(w.records) == 1
+
+
+async def test_what_is_wrapped_while_it_runs_is_measured_too() -> None:
+    """A service builds its routes when the first request comes, or at the end of its start, whichever is first."""
+    async with wired(lambda s, r, send: respond(send)) as w:
+        w.app = w.http.wrap(lambda s, r, send: respond(send))
+        await w.get()
+        assert await w.values(DURATION, "_count") == {("GET", "_unmatched", "200"): 1}

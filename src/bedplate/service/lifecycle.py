@@ -25,29 +25,14 @@ from bedplate.component import (
 )
 from bedplate.metric import Metric
 from bedplate.problems import BedplateError, UndeclaredMetricError
+from bedplate.service.observer import Observer
 from bedplate.service.tasks import SupervisedTask
 
-__all__ = ["ComponentHost", "Lifecycle", "Observer", "StartError"]
+__all__ = ["ComponentHost", "Lifecycle", "StartError"]
 
 
 class StartError(BedplateError):
     """A component did not start; the message names it, the cause is chained."""
-
-
-class Observer(Protocol):
-    """Who is told what happens to components: the log, the metrics, the grouped errors."""
-
-    def changed(self, label: str, state: ComponentState, reason: str) -> None:
-        """A component has another state."""
-        ...
-
-    def crashed(self, label: str, task: str, error: BaseException) -> None:
-        """A supervised task crashed and will be restarted."""
-        ...
-
-    def abandoned(self, label: str, what: str) -> None:
-        """Something did not stop within its deadline and was left behind."""
-        ...
 
 
 class Binder(Protocol):

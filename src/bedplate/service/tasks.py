@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bedplate.component import Host, Lease, TaskView
-
-if TYPE_CHECKING:
-    from bedplate.service.lifecycle import Observer
+from bedplate.service.observer import Observer
 
 __all__ = ["SupervisedTask"]
 

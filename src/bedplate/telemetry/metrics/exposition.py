@@ -13,7 +13,9 @@ import numpy as np
 import orjson
 
 from bedplate.telemetry.metrics.layout import Layout, Sample, lay_out
-from bedplate.telemetry.metrics.merge import SLICE, Family, Snapshot, Words
+from bedplate.telemetry.metrics.merge import SLICE, Snapshot
+from bedplate.telemetry.metrics.series import Family
+from bedplate.telemetry.metrics.sources import Words
 
 __all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "Exposition"]
 

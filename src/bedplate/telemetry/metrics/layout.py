@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bedplate.telemetry.metrics.merge import SLICE, Family, Series, Snapshot, Words
+from bedplate.telemetry.metrics.merge import SLICE, Snapshot
+from bedplate.telemetry.metrics.series import Family, Series
+from bedplate.telemetry.metrics.sources import Words
 
 __all__ = ["Layout", "Sample", "lay_out"]
 

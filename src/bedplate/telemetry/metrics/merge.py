@@ -13,12 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import mmap
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,69 +25,18 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from bedplate.telemetry.metrics.cells import Segment, Writer
+from bedplate.telemetry.metrics.cells import Writer
 from bedplate.telemetry.metrics.instruments import EXEMPLAR_WORDS
+from bedplate.telemetry.metrics.series import Family, Series
+from bedplate.telemetry.metrics.sources import FileSource, OwnSource, Source, Words
 
-__all__ = ["Family", "Merger", "Series", "Snapshot"]
+__all__ = ["Merger", "Snapshot"]
 
 #: Index lines parsed, or samples laid out, before the event loop gets its turn.
 SLICE = 400
 
 _POINTER = "tombstone.json"
 _LOCK = "fold.lock"
-Words = NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class Series:
-    """One child: its label values and where its words start in the merged array."""
-
-    family: Family
-    labels: tuple[Any, ...]
-    base: int
-    owners: int = 0
-
-    @property
-    def shown(self) -> bool:
-        """Whether it is exposed: a gauge vanishes with the last process that has it, a sum never does."""
-        return self.owners > 0 or self.family.survives
-
-
-@dataclass(slots=True)
-class Family:
-    """A family as the index describes it."""
-
-    name: str
-    type: str
-    help: str
-    unit: str = ""
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    exemplars: bool = False
-    merge: str = "sum"
-    raw: bool = False
-    series: dict[tuple[Any, ...], Series] = field(default_factory=dict)
-
-    @property
-    def width(self) -> int:
-        """Words of one series, without exemplars, which are not added up."""
-        if self.raw or self.type == "counter":
-            return 1
-        if self.type == "histogram":
-            return len(self.buckets) + 2
-        if self.type == "gauge":
-            return 2 if self.merge in ("last", "ratio") else 1
-        return 2
-
-    @property
-    def survives(self) -> bool:
-        """Whether its words still count when their process is dead."""
-        return self.type != "gauge"
-
-    @property
-    def operation(self) -> str:
-        """How words of several processes become one: ``sum``, ``max``, ``min`` or ``last``."""
-        return self.merge if self.type == "gauge" and self.merge in ("max", "min", "last") else "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,102 +49,6 @@ class Snapshot:
     exemplars: dict[int, tuple[str, str, float, float]]
 
 
-class _Source:
-    """One segment being read: own memory, another process' files, or the tombstone."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.families: dict[int, Family] = {}
-        self.pairs: dict[str, tuple[list[int], list[int]]] = {}
-        self.arrays: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
-        self.exemplars: list[tuple[int, int, int]] = []
-        self.series: list[tuple[Series, int]] = []
-
-    def new_lines(self) -> list[bytes]:
-        raise NotImplementedError
-
-    def copy(self) -> Words:
-        raise NotImplementedError
-
-    def dead(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        return None
-
-    def place(self, series: Series, offset: int) -> None:
-        family = series.family
-        source, target = self.pairs.setdefault(family.operation, ([], []))
-        if family.operation == "last":
-            source.append(offset)
-            target.append(series.base)
-        else:
-            source.extend(range(offset, offset + family.width))
-            target.extend(range(series.base, series.base + family.width))
-        self.arrays.pop(family.operation, None)
-        if family.exemplars:
-            self.exemplars.append((offset + family.width, series.base, len(family.buckets) + 1))
-        self.series.append((series, offset))
-
-    def permutation(self, operation: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        if operation not in self.arrays:
-            source, target = self.pairs[operation]
-            self.arrays[operation] = (np.array(source, np.intp), np.array(target, np.intp))
-        return self.arrays[operation]
-
-
-class _OwnSource(_Source):
-    def __init__(self, segment: Segment) -> None:
-        super().__init__(segment.id)
-        self._segment = segment
-        self._read = 0
-
-    def new_lines(self) -> list[bytes]:
-        lines = self._segment.lines[self._read :]
-        self._read += len(lines)
-        return lines
-
-    def copy(self) -> Words:
-        return np.array(np.frombuffer(self._segment.words, np.float64, int(self._segment.words[0])))
-
-
-class _FileSource(_Source):
-    def __init__(self, directory: Path, name: str) -> None:
-        super().__init__(name)
-        self._index = os.open(directory / f"{name}.index", os.O_RDONLY)
-        try:
-            self._values = os.open(directory / f"{name}.values", os.O_RDWR)
-        except OSError:
-            os.close(self._index)
-            raise
-        self._map = mmap.mmap(self._values, 0, prot=mmap.PROT_READ)
-        self._rest = b""
-
-    def new_lines(self) -> list[bytes]:
-        data = self._rest
-        while chunk := os.read(self._index, 1 << 20):
-            data += chunk
-        *lines, self._rest = data.split(b"\n")
-        return lines
-
-    def copy(self) -> Words:
-        used = int(np.frombuffer(self._map, np.float64, 1)[0])
-        return np.array(np.frombuffer(self._map, np.float64, used))
-
-    def dead(self) -> bool:
-        try:
-            fcntl.flock(self._values, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        os.close(self._index)
-        os.close(self._values)
-        with contextlib.suppress(BufferError):
-            self._map.close()
-
-
 class Merger:
     """Reads, merges and folds; belongs to one process, agrees with others through one lock file."""
 
@@ -204,7 +56,7 @@ class Merger:
         self._writer = writer
         self._directory = writer.directory
         self._families: dict[str, Family] = {}
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, Source] = {}
         self._tombstone = ""
         self._size = 0
         self._version = 0
@@ -257,7 +109,7 @@ class Merger:
         own = {segment.id for segment in self._writer.segments}
         for segment in self._writer.segments:
             if segment.id not in self._sources:
-                self._sources[segment.id] = _OwnSource(segment)
+                self._sources[segment.id] = OwnSource(segment)
         if self._directory is not None:
             pointer = self._read_pointer(self._directory)
             self._adopt(self._directory, pointer["segment"])
@@ -267,7 +119,7 @@ class Merger:
                     _remove(self._directory, name)
                 elif name not in self._sources and name not in own and not name.startswith("tombstone-"):
                     with contextlib.suppress(OSError):
-                        self._sources[name] = _FileSource(self._directory, name)
+                        self._sources[name] = FileSource(self._directory, name)
             for name in [n for n in self._sources if n in pointer["folded"]]:
                 self._forget(name)
         dead = [name for name, source in self._sources.items() if name not in own and source.dead()]
@@ -278,7 +130,7 @@ class Merger:
             if dead:
                 await self._fold(self._directory, dead)
 
-    async def _parse(self, source: _Source) -> None:
+    async def _parse(self, source: Source) -> None:
         for number, line in enumerate(source.new_lines(), 1):
             entry = orjson.loads(line)
             if isinstance(entry, dict):
@@ -310,9 +162,9 @@ class Merger:
             self._version += 1
         return series
 
-    def _merge(self) -> tuple[Words, list[tuple[_Source, Words]]]:
+    def _merge(self) -> tuple[Words, list[tuple[Source, Words]]]:
         total: Words = np.zeros(self._size)
-        copies: list[tuple[_Source, Words]] = []
+        copies: list[tuple[Source, Words]] = []
         fills: dict[str, Words] = {}
         for source in self._sources.values():
             words = source.copy()
@@ -334,7 +186,7 @@ class Merger:
             total[where] = seen[where]
         return total, copies
 
-    def _exemplars(self, copies: Iterable[tuple[_Source, Words]]) -> dict[int, tuple[str, str, float, float]]:
+    def _exemplars(self, copies: Iterable[tuple[Source, Words]]) -> dict[int, tuple[str, str, float, float]]:
         latest: dict[int, tuple[str, str, float, float]] = {}
         for source, words in copies:
             # A tombstone keeps sums only: its words end where those of a living segment go on with exemplars.
@@ -392,7 +244,7 @@ class Merger:
     def _adopt(self, directory: Path, tombstone: str) -> None:
         if tombstone != self._tombstone:
             self._forget(self._tombstone)
-            self._sources[tombstone] = _FileSource(directory, tombstone)
+            self._sources[tombstone] = FileSource(directory, tombstone)
             self._tombstone = tombstone
 
     def _forget(self, name: str) -> None:

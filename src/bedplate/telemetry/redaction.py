@@ -47,6 +47,8 @@ _STEMS = (
     "cardnumber",
     "securitycode",
 )
+#: Of these there are numbers: ``{"tokens": 1200}`` says how many.
+_COUNTED = ("token", "cookie")
 #: Keys that are secret as a whole word only; numbers under them are secret, too.
 _WORDS = frozenset({"auth", "cvc", "cvv", "dsn", "jwt", "otp", "pan", "passcode", "pin", "pwd", "sessionid", "ssn"})
 #: Endings that turn a secret into something said about it: ``token_type``, ``cookie_count``, ``password_age`` …
@@ -207,7 +209,9 @@ class Redactor:
             return 2
         if any(stem in normal for stem in self._named):
             return 2
-        return int(any(stem in normal for stem in _STEMS) and not _HARMLESS.search(normal))
+        if _HARMLESS.search(normal) or not any(stem in normal for stem in _STEMS):
+            return 0
+        return 1 if any(stem in normal for stem in _COUNTED) else 2
 
     def _walk(self, value: Any, depth: int, left: list[int]) -> Any:
         kind = type(value)
@@ -371,7 +375,7 @@ def describe(value: Any) -> str:
 
 
 def _is_secret(value: Any, rank: int) -> bool:
-    """Return whether a value under a key of rank 1 or 2 is a secret: numbers under most such keys are counts."""
+    """Return whether a value under a key of rank 1 or 2 is a secret; a number of tokens is none."""
     return value is not None and type(value) is not bool and (rank == 2 or not isinstance(value, int | float))
 
 

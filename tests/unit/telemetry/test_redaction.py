@@ -48,8 +48,10 @@ def test_what_only_sounds_secret_stays(key: str, value: Any) -> None:
     assert Redactor().value({key: value}) == {key: value}
 
 
-def test_numbers_under_whole_word_keys_are_secret() -> None:
-    assert Redactor().value({"cvv": 123, "pin": 1234, "otp": 4711.0}) == dict.fromkeys(("cvv", "pin", "otp"), REDACTED)
+def test_numbers_are_secret_where_they_cannot_be_counts() -> None:
+    keys = ("cvv", "pin", "otp", "password", "client_secret")
+    assert Redactor().value(dict.fromkeys(keys, 1234)) == dict.fromkeys(keys, REDACTED)
+    assert Redactor().text("password=1234 pin: 12 tokens=12") == f"password={REDACTED} pin: {REDACTED} tokens=12"
 
 
 def test_further_keys_may_be_named() -> None:

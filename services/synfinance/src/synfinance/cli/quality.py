@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import orjson
 import polars as pl
 import typer
-from rich.console import Console
 
+from synfinance.cli.output import FAILED, emit, notices, refuse, screen
 from synfinance.files import BadFile, Table, read_table
 from synfinance.quality import BadSchema, Report, Schema, profile
 from synfinance.quality.rendering import print_report
-
-OK, BELOW, BAD_INPUT = 0, 1, 2
 
 
 def quality(
@@ -39,8 +36,7 @@ def quality(
     Looks for missing, invalid, inconsistent, repeated and outlying values and for drift. Exit codes: 0 done, 1 below
     --fail-under, 2 bad input.
     """
-    screen = Console(highlight=False)
-    with Console(stderr=True).status("Reading …") as status:
+    with notices.status("Reading …") as status:
         rules = _schema(schema)
         table = _table(file)
         before = _table(reference) if reference is not None else None
@@ -48,38 +44,29 @@ def quality(
         report = _report(file, table, rules, before)
     notes = [*table.notes, *(f"reference: {note}" for note in (before.notes if before is not None else ()))]
     if as_json:
-        document = {"file": str(file), "file_rows": table.rows, **report.to_dict()}
-        document["notes"] = [*notes, *report.notes]
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        emit({"file": str(file), "file_rows": table.rows, **report.to_dict(), "notes": [*notes, *report.notes]})
     else:
         print_report(report, screen, title=file.name, notes=notes, verbose=verbose)
     if fail_under is not None and report.score < fail_under:
-        typer.echo(f"synfinance quality: the score {report.score:.2f} is under {fail_under:g}", err=True)
-        raise typer.Exit(BELOW)
+        refuse("quality", f"the score {report.score:.2f} is under {fail_under:g}", FAILED)
 
 
 def _schema(path: Path | None) -> Schema | None:
     try:
         return Schema.load(path) if path is not None else None
     except BadSchema as error:
-        _refuse(f"schema {error}")
+        refuse("quality", f"schema {error}")
 
 
 def _table(path: Path) -> Table:
     try:
         return read_table(path)
     except BadFile as error:
-        _refuse(str(error))
+        refuse("quality", error)
 
 
 def _report(file: Path, table: Table, rules: Schema | None, before: Table | None) -> Report:
     try:
         return profile(table.frame, schema=rules, reference=before.frame if before is not None else None)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, MemoryError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        _refuse(f"{file}: it cannot be judged ({reason})")
-
-
-def _refuse(reason: str) -> NoReturn:
-    typer.echo(f"synfinance quality: {reason}", err=True)
-    raise typer.Exit(BAD_INPUT)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        refuse("quality", f"{file}: it cannot be judged ({(str(error).splitlines() or ['?'])[0]})")

@@ -15,6 +15,7 @@ from synfinance.quality.comparing import MIN_HALVES, drift_from, drift_within, t
 from synfinance.quality.faults import Fault
 from synfinance.quality.found import found
 from synfinance.quality.kinds import Kind, words_of
+from synfinance.quality.masking import masked
 from synfinance.quality.reading import Column, read_column
 from synfinance.quality.report import ColumnReport, Drift, Finding, Report
 from synfinance.quality.rows import check_rows
@@ -80,7 +81,7 @@ def profile(
     drift_findings: list[Finding] = []
     compared = None
     if expected:
-        compared = "the reference"
+        compared = "this file and the reference"
         drifts, drift_findings = drift_from(list(expected.values()), columns, seed)
     elif time is not None and time.known >= MIN_HALVES:
         compared = f"the earlier and the later half by {time.name!r}"
@@ -204,7 +205,8 @@ def _unknown(frame: pl.DataFrame, rules: Schema, expected: Mapping[str, Column])
     extra = [name for name in frame.columns if name not in known and name not in rules.columns] if known else []
     if not extra:
         return []
-    message = f"{len(extra)} columns are not expected: {', '.join(extra[:5])}{' …' if len(extra) > 5 else ''}"
+    names = ", ".join(map(masked, extra[:5]))
+    message = f"{len(extra)} columns are not expected: {names}{' …' if len(extra) > 5 else ''}"
     return [found(Fault.UNKNOWN_COLUMN, None, len(extra), frame.width, message, examples=extra)]
 
 

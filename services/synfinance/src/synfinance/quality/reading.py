@@ -110,6 +110,8 @@ def read_column(raw: pl.Series, wanted: Kind | None = None) -> Column:
     dtype = raw.dtype
     if dtype in (pl.Categorical, pl.Enum) or dtype == pl.String:
         column = _read_text(replace(plain, raw=raw.cast(pl.String)), wanted)
+    elif wanted is not None and _unfit(dtype, wanted):
+        column = replace(_read_text(replace(plain, raw=raw.cast(pl.String)), wanted), raw=raw)
     elif dtype == pl.Boolean:
         column = replace(plain, kind=Kind.BOOLEAN)
     elif dtype in (pl.Date, pl.Datetime):
@@ -131,6 +133,13 @@ def read_column(raw: pl.Series, wanted: Kind | None = None) -> Column:
     ):
         return replace(column, kind=Kind.CONSTANT)
     return column
+
+
+def _unfit(dtype: pl.DataType, wanted: Kind) -> bool:
+    """Whether a column is stored as something else than its kind, so that its values must be judged as text."""
+    if dtype == pl.Boolean:
+        return wanted is not Kind.BOOLEAN
+    return dtype in (pl.Date, pl.Datetime) and wanted is not Kind.TIMESTAMP
 
 
 def _read_text(plain: Column, wanted: Kind | None) -> Column:

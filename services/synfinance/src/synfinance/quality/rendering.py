@@ -25,13 +25,14 @@ _MARKS: Final = {
 }
 _BRIEF_FINDINGS: Final = 3
 _BAR: Final = 12
+_WIDE: Final = 100
 
 
 def print_report(
     report: Report, console: Console, *, title: str, notes: Sequence[str] = (), verbose: bool = False
 ) -> None:
     """Print a report. ``verbose`` adds every note, examples, suggestions and the measured drift."""
-    console.print(_heading(report, title))
+    console.print(_heading(report, title, wide=console.width >= _WIDE))
     console.print(_columns(report, verbose=verbose))
     if report.findings:
         console.print(Text("Rows", style="bold"))
@@ -40,10 +41,10 @@ def print_report(
         console.print(_drift(report.drift, report.compared or ""))
     elif report.compared is not None:
         drifted = sum(item.drifted for item in report.drift)
-        told = f"{drifted} of {len(report.drift)} comparisons with {report.compared} drifted"
+        told = f"{drifted} of {len(report.drift)} comparisons between {report.compared} show drift."
         console.print(Text(told if drifted else f"No drift between {report.compared}.", style="dim"))
     for note in (*notes, *report.notes):
-        console.print(Text(f"Note: {masked(note) if len(note) <= 60 else note}", style="dim"))
+        console.print(Text(f"Note: {note}", style="dim"))
     if not verbose:
         console.print(Text("--verbose shows every finding with examples and what to do.", style="dim"))
 
@@ -52,7 +53,7 @@ def _coloured(score: float) -> Text:
     return Text(f"{score:.1f}", style=f"bold {_BANDS[band_of(score)]}")
 
 
-def _heading(report: Report, title: str) -> Panel:
+def _heading(report: Report, title: str, *, wide: bool) -> Panel:
     colour = _BANDS[report.band]
     line = Text.assemble(
         (f"{report.score:.1f}", f"bold {colour}"),
@@ -61,8 +62,6 @@ def _heading(report: Report, title: str) -> Panel:
         (f"   {report.rows:,} rows × {len(report.columns):,} columns", "dim"),
     )
     dimensions = Table.grid(padding=(0, 2))
-    for _ in range(6):
-        dimensions.add_column(no_wrap=True)
     cells: list[RenderableType] = []
     for dimension in Dimension:
         score = report.dimensions[dimension]
@@ -72,11 +71,14 @@ def _heading(report: Report, title: str) -> Panel:
             Text(dimension.value),
             Text.assemble(("━" * filled, style), ("━" * (_BAR - filled), "bright_black"), (f" {score:5.1f}", style)),
         ]
-    half = len(cells) // 2
-    dimensions.add_row(*cells[:half])
-    dimensions.add_row(*cells[half:])
+    across = 6 if wide else 4
+    for start in range(0, len(cells), across):
+        dimensions.add_row(*cells[start : start + across])
     return Panel(
-        Group(line, Text(), dimensions), title=Text(f" {title} ", style="bold"), title_align="left", border_style=colour
+        Group(line, Text(), dimensions),
+        title=Text(f" {masked(title)} ", style="bold"),
+        title_align="left",
+        border_style=colour,
     )
 
 
@@ -122,7 +124,11 @@ def _finding(finding: Finding, *, verbose: bool) -> Iterable[Text]:
 
 def _drift(items: Sequence[Drift], compared: str) -> Table:
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", title=f"Drift: {compared}", title_justify="left"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold",
+        title=f"Drift between {compared}",
+        title_justify="left",
     )
     for name in ("column", "measure"):
         table.add_column(name, overflow="fold")

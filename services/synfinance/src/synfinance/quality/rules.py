@@ -36,7 +36,7 @@ def _broken(column: Column, rule: ColumnRule) -> Iterator[tuple[Fault, pl.Series
         if isinstance(limit, datetime) != (comparable.dtype == pl.Datetime):
             continue
         broken = comparable < limit if below else comparable > limit
-        yield Fault.OUT_OF_RANGE, broken, f"are {'less' if below else 'greater'} than {limit:,}"
+        yield Fault.OUT_OF_RANGE, broken, f"are {'less' if below else 'greater'} than {_plain(limit)}"
     if rule.values is None and rule.pattern is None:
         return
     text = _as_text(values)
@@ -45,6 +45,10 @@ def _broken(column: Column, rule: ColumnRule) -> Iterator[tuple[Fault, pl.Series
         yield Fault.NOT_ALLOWED, ~text.is_in(allowed), f"are not among the {len(allowed)} allowed values"
     if rule.pattern is not None:
         yield Fault.BAD_PATTERN, ~text.str.contains(rule.pattern), f"do not match {rule.pattern[4:-2]}"
+
+
+def _plain(limit: float | datetime) -> str:
+    return limit.isoformat(" ") if isinstance(limit, datetime) else f"{limit:,.12g}"
 
 
 def _as_text(values: pl.Series) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from time import time_ns
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.types import Scope
@@ -159,7 +159,7 @@ class Reporter:
                     self.proxies.client(scope), more,
                 )  # fmt: skip
         if kept and self._traces is not None:
-            self._trace(scope, context, method, route, status, duration, error)
+            self._trace(scope, context, method, route, status, exchange.started, duration, error)
 
     def _meet(self, method: str, route: str, status: int) -> Kind:
         """Bind the children of a method, route and status that are seen for the first time."""
@@ -207,6 +207,7 @@ class Reporter:
         method: str,
         route: str,
         status: int,
+        started: float,
         duration: float,
         error: BaseException | None,
     ) -> None:
@@ -217,7 +218,8 @@ class Reporter:
             route=route if route.startswith("/") else "",
             path=scope["path"],
             status=status,
-            started_ns=time_ns() - int(duration * 1e9),
+            # By the clock of its spans: what was done since it ended, such as logging an error, is not its time.
+            started_ns=time_ns() - int((perf_counter() - started) * 1e9),
             duration_s=duration,
             error=error,
         )
@@ -236,7 +238,7 @@ class Reporter:
         route: str,
         status: int,
         outcome: str,
-        duration: float,
+        started: float,
         error: BaseException | None,
         *,
         counted: bool,
@@ -244,8 +246,9 @@ class Reporter:
         """Report a WebSocket that has ended.
 
         :param status: that of the handshake, 101 when it was accepted. :param outcome: how it ended; must be bounded.
-        :param counted: what :meth:`websocket_opened` returned.
+        :param started: by :func:`time.perf_counter`. :param counted: what :meth:`websocket_opened` returned.
         """
+        duration = perf_counter() - started
         if self._host is not None:
             self._host.bind(WEBSOCKET_DURATION, http_route=route, outcome=outcome).observe(duration)
             if counted:
@@ -261,7 +264,7 @@ class Reporter:
             level = "INFO" if error is None else "ERROR"
             access.write(level, shared, context, scope, duration, 0, 0, self.proxies.client(scope), more)
         if self._traces is not None and (context.sampled or context.keep or error is not None):
-            self._trace(scope, context, WEBSOCKET, route, status, duration, error)
+            self._trace(scope, context, WEBSOCKET, route, status, started, duration, error)
 
 
 def _rare(scope: Scope, method: str, error_type: str) -> dict[str, Any]:

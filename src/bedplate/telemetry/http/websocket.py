@@ -147,7 +147,7 @@ class WebSocketExchange:
             self._route,
             self._status,
             self._outcome(error),
-            perf_counter() - self.started,
+            self.started,
             error,
             counted=self._counted,
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from typing import Any
 
 from fastapi import BackgroundTasks, FastAPI
@@ -11,6 +12,7 @@ from bedplate.telemetry.context import bind_context, current
 from bedplate.telemetry.http.metrics import DURATION
 from bedplate.telemetry.traces.recorder import TraceRecorder
 from bedplate.telemetry.traces.settings import TraceSettings
+from bedplate.telemetry.traces.spans import span
 from bedplate.telemetry.traces.store import TraceStore
 from tests.unit.telemetry.http.wire import respond, wired
 
@@ -109,6 +111,26 @@ async def test_only_sampled_slow_and_failed_requests_reach_the_recorder() -> Non
     assert {"/slow", "/fail", "/down", "/sampled"} <= set(kept)
     assert {"/fast", "/unsampled"}.isdisjoint(kept)
     assert kept["/sampled"]["trace_id"] == "a" * 32
+
+
+async def test_a_request_contains_its_spans_however_long_reporting_its_failure_takes() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with span("work"):
+            raise ValueError("no")
+
+    class SlowToNote:
+        def capture(self, error: BaseException, context: Any, *, route: str) -> None:
+            time.sleep(0.02)
+
+    traces = recorder()
+    async with wired(app, traces=traces, errors=SlowToNote()) as w:
+        await w.get()
+    (kept,) = traces.store.search()
+    trace = traces.store.get(kept["trace_id"])
+    assert trace is not None
+    root, work = trace["spans"]
+    assert (root["name"], work["name"]) == ("GET", "work")
+    assert root["start"] <= work["start"]
 
 
 async def test_the_recorder_decides_what_is_sampled() -> None:

@@ -32,7 +32,7 @@ STANDARD_FIELDS: Final = frozenset(
 
 #: What a record of the standard library has without ``extra``, and what formatters may leave on it.
 _OWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
-_LEFT_BEHIND: Final = frozenset({"message", "asctime"})
+_NOT_EXTRA: Final = _OWN | {"message", "asctime"}
 _HAS_TASK_NAME: Final = "taskName" in _OWN
 _MAX_PLACES: Final = 8_192
 
@@ -258,7 +258,7 @@ class LineEncoder:
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     """Return what the caller gave as ``extra``."""
-    return {name: value for name, value in record.__dict__.items() if name not in _OWN and name not in _LEFT_BEHIND}
+    return {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA}
 
 
 def make_record(

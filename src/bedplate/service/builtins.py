@@ -89,8 +89,8 @@ class Builtins:
     def _reloaded(self, old: Settings, new: Settings, changed: frozenset[str]) -> None:
         if "auth.tokens" in changed:
             self.auth.replace(new.section(AuthSettings, "auth").tokens)
-        if changed & {"log_level", "logs.level"}:
-            self.logs.set_level("root", LogSettings.of(new).level)
+        if any(name.startswith(("log_", "logs.")) for name in changed):
+            self.logs.apply(LogSettings.of(new))
 
     def _hide(self, secret: str) -> None:
         self.redactor.add_secret(secret)

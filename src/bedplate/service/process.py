@@ -67,6 +67,7 @@ class Process:
         if service is not None:
             # Records of the standard library do not say whose they are; the context does.
             service.builtins.logs.mark()
+            service.builtins.errors.mark()
             await service(_below(scope, f"{root}/{name}"), receive, send)
         elif scope["type"] == "http":
             await self._root(name, scope, receive, send)

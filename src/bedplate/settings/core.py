@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     """The least severe records that are logged."""
 
     log_file: Annotated[Path | None, Env("LOG_FILE")] = None
-    """The rotating log file; standard output alone by default."""
+    """The rotating log file; the standard stream alone by default."""
 
     log_dir: Annotated[Path | None, Env("LOG_DIR")] = None
     """The directory of ``app.log`` and ``errors.log``."""

@@ -8,7 +8,8 @@ The conventions, for whoever writes a page:
   it, or name it in a command.
 - In ```` ```console ```` blocks each line after ``$ `` is run by bash, with the environment's programs on the PATH; a
   trailing backslash continues it. ``cd`` and ``export`` last to the end of the page. Exit code 0 is expected, or N
-  where the command ends in ``# exits N``. A command that ends in ``&`` runs until the page ends.
+  where the command ends in ``# exits N``. A command that ends in ``&`` runs until the page ends, or until
+  ``$ kill %1``, which waits for its end and exits with its code; ``$ kill -HUP %1`` only sends the signal.
 - Lines below a command are its expected output, both streams; without any, output is not compared. Blank lines, spaces
   at the ends and colours do not count; ``…`` stands for anything in a line, and alone on a line for any lines.
 - Port 8000 stands for a free one. While a command runs in the background, a block or command that names the port waits

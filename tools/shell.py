@@ -22,18 +22,20 @@ SERVER_SECONDS = 30
 
 _PORT = re.compile(rf"\b{PORT}\b")
 _BACKGROUND = re.compile(r"(?<!&)&\s*$")
+_KILL = re.compile(r"kill(?: -(?P<signal>[A-Z0-9]+))? %(?P<job>\d+)\s*(?:#.*)?$")
 
 
 class Shell:
     """Runs commands one after the other, as a reader would type them into one terminal.
 
-    ``cd`` and ``export`` last, and what ends in ``&`` runs until the session is closed. Port 8000 is replaced by a
-    free one, also in what is printed, so that pages can run at the same time and beside a real service.
+    ``cd`` and ``export`` last, and what ends in ``&`` runs until ``kill %1`` or the session's end. Port 8000 is
+    replaced by a free one, also in what is printed, so that pages can run at the same time and beside a real service.
     """
 
     def __init__(self, folder: Path) -> None:
         self._directory = str(folder)
         self._background: list[subprocess.Popen[bytes]] = []
+        self._jobs: dict[int, subprocess.Popen[bytes]] = {}
         self._scratch = Path(tempfile.mkdtemp(prefix="bedplate-shell-"))
         self.port = _free_port()
         programs = str(Path(sys.executable).parent)
@@ -71,8 +73,13 @@ class Shell:
         if _BACKGROUND.search(command):
             with (self._scratch / f"output.{len(self._background)}").open("wb") as stream:
                 local = _PORT.sub(str(self.port), _BACKGROUND.sub("", command))
-                self._background.append(self._start(local, stream.fileno()))
+                # The signals are meant for the program: bash outlives it and has its exit code.
+                process = self._start(f"trap : HUP INT TERM USR1 USR2\n{local}", stream.fileno())
+            self._background.append(process)
+            self._jobs[max(self._jobs, default=0) + 1] = process  # numbered as bash does
             return 0, ""
+        if kill := _KILL.match(command):
+            return self._signal(kill["signal"] or "TERM", int(kill["job"]))
         if _PORT.search(command):
             self.wait_for_server()
         state = self._scratch / "state"
@@ -106,6 +113,21 @@ class Shell:
         """Return what the background processes wrote so far: where to look when a later command fails."""
         written = [path.read_text(errors="replace") for path in sorted(self._scratch.glob("output.*"))]
         return "".join(f"--- in the background:\n{text}" for text in written if text)
+
+    def _signal(self, name: str, job: int) -> tuple[int, str]:
+        """Send a signal to a background process; wait for the end that SIGTERM and SIGINT ask for, its exit code."""
+        process = self._jobs.get(job)
+        if process is None or process.poll() is not None:
+            return 1, f"%{job}: no such job\n"
+        os.killpg(process.pid, signal.Signals[f"SIG{name.removeprefix('SIG')}"])
+        if name not in ("TERM", "INT"):
+            return 0, ""
+        try:
+            code = process.wait(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            return 1, f"%{job}: did not end within {COMMAND_SECONDS} s\n"
+        del self._jobs[job]
+        return (128 - code if code < 0 else code), ""
 
     def _start(self, command: str, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -119,6 +119,31 @@ def test_a_server_in_the_background_answers_on_the_pages_port_and_ends_with_the_
         socket.create_connection(("127.0.0.1", int((tmp_path / "port").read_text())), timeout=1)
 
 
+def test_a_command_in_the_background_can_be_signalled_and_ended(tmp_path: Path) -> None:
+    waiting = (
+        'python -c \'import signal, sys; signal.signal(1, lambda *_: print("again")); '
+        'signal.signal(15, lambda *_: sys.exit(3)); print("ready"); [signal.pause() for _ in range(9)]\''
+    )
+    page = write(
+        tmp_path,
+        f"""
+        ```console
+        $ {waiting} > log &
+        $ until grep -q ready log; do sleep 0.05; done
+        $ kill -HUP %1
+        $ until grep -q again log; do sleep 0.05; done
+        $ kill %1  # exits 3
+        $ kill %1  # exits 1
+        %1: no such job
+        $ sleep 60 &
+        $ kill -INT %1  # exits 130
+        ```
+        """,
+    )
+    result = run(page)
+    assert result.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("block", "says"),
     [

@@ -30,6 +30,8 @@ DELAY_DAYS: Final = 7.0
 
 _ROUNDS: Final = 160
 _ROUND_STEP: Final = 10
+_BINS: Final = 255
+"""Bins of a feature, scikit-learn's default."""
 _MIN_CLASS: Final = 5
 _SHARES: Final = (0.60, 0.80)
 
@@ -60,13 +62,15 @@ def train(
     delay_days: float | None = None,
     exclude: tuple[str, ...] = (),
     seed: int = 0,
+    explain: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[Detector, Report]:
     """Train a detector on a table with a label column, and judge it on the latest fifth of the rows.
 
     The rows are split by time into 60 % to learn from, 20 % to choose the number of trees and the threshold by, and
     20 % to judge; between the parts lies a gap of ``delay_days``, in which labels come to be known. The final model
-    learns from the first two parts. ``exclude`` names columns not to be used. ``on_step`` is told what is being done.
+    learns from the first two parts. ``exclude`` names columns not to be used. ``explain`` measures which features
+    matter, which takes half as long as the fitting. ``on_step`` is told what is being done.
 
     Raises:
         BadLabel: nothing can be learned from the label column.
@@ -128,7 +132,11 @@ def train(
         quality=quality_of(np.empty(0, bool), np.empty(0), np.empty(0, bool)),
         notes=[*labels.notes, *split.notes],
     )
-    _judge(report, detector, ordered.filter(split.test), _rows(table, split.test), y[split.test], attributes, seed)
+    judged = _rows(table, split.test)
+    values = _judge(report, detector, ordered.filter(split.test), judged, y[split.test], attributes)
+    if explain:
+        names = (*detector.feature_names, *encoder.feature_names)
+        report.important = _importance(model, values, y[split.test], names, seed)
     report.seconds = {"features": featured - began, "fit": fitted - featured, "judge": clock() - fitted}
     detector.summary = report.as_dict()
     return detector, report
@@ -203,7 +211,27 @@ def _fit(values: NDArray[np.float32], y: Flags, rounds: int, seed: int) -> HistG
         early_stopping=False,
         random_state=seed,
     )
-    return model.fit(values[chosen], y[chosen], sample_weight=weight)
+    return model.fit(_stepped(values[chosen], weight), y[chosen], sample_weight=weight)
+
+
+def _stepped(values: NDArray[np.float32], weight: Reals) -> NDArray[np.float32]:
+    """Each column with its values moved to the nearest of at most as many weighted quantiles as there are bins.
+
+    scikit-learn finds weighted bins one percentile at a time, which takes several times as long as growing the trees.
+    For a column of few values it takes the midpoints between them, which are the edges of what was moved where.
+    """
+    stepped = values.copy()
+    for column in stepped.T:
+        known = np.flatnonzero(~np.isnan(column))
+        order = known[np.argsort(column[known], kind="stable")]
+        if not len(order):
+            continue
+        reached = np.cumsum(weight[order])
+        places = np.searchsorted(reached, np.linspace(0, reached[-1], _BINS))
+        steps = np.unique(column[order[np.minimum(places, len(order) - 1)]])
+        middles = (steps[1:].astype(np.float64) + steps[:-1]) / 2
+        column[known] = steps[np.searchsorted(middles, column[known])]
+    return stepped
 
 
 def _best_rounds(model: HistGradientBoostingClassifier, values: NDArray[np.float32], y: Flags) -> tuple[int, Reals]:
@@ -257,9 +285,8 @@ def _judge(
     table: FeatureTable,
     y: Flags,
     attributes: dict[str, str],
-    seed: int,
-) -> None:
-    """Fill in how the detector does on these rows."""
+) -> NDArray[np.float32]:
+    """Fill in how the detector does on these rows; returns what its classifier saw of them."""
     model = detector.classifier
     if model is None:
         raise TypeError("a detector without a classifier cannot be judged by labels")
@@ -276,8 +303,7 @@ def _judge(
                 said[alerts] = detector.attributes[name].predict(values[alerts])
             target.extend(quality_by(truth, y, probability, alerts, said))
     report.anomaly_average_precision = float(average_precision_score(y, detector.anomaly.score(table)[0]))
-    names = (*detector.feature_names, *detector.encoder.feature_names)
-    report.important = _importance(model, values, y, names, seed)
+    return values
 
 
 def _importance(

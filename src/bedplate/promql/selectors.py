@@ -242,54 +242,50 @@ class _Walk:
 
     def selector(self, name: Token | None) -> None:
         first = self.next if name is None else name
-        named = [] if name is None else [(name.text, name.start)]
         if not self.next.is_operator("{"):
-            assert name is not None
-            self.selectors.append(Selector(name.text, (), name.start, name.end, name.start, name.end, "{"))
+            self.selectors.append(Selector(first.text, (), first.start, first.end, first.start, first.end, "{"))
             return
         last, joint = self.take(), ""
+        text, text_start = ("", first.start) if name is None else (name.text, name.start)
         matchers: list[Matcher] = []
         while not self.next.is_operator("}"):
-            self.matcher(matchers, named)
+            value_start, matcher = self.matcher()
+            if matcher.label == "__name__" and name is not None:
+                what = f"The metric is named twice, {name.text} and {matcher.value}."
+                raise PromqlSyntaxError(self.expr, matcher.start, what, "Keep one of the names.")
+            if matcher.label == "__name__" and matcher.operator == "=" and matcher.value and not text:
+                text, text_start = matcher.value, value_start
+            else:
+                matchers.append(matcher)
             last, joint = self.tokens[self.index - 1], ","
             if self.next.is_operator(","):
                 last, joint = self.take(), ""
             elif not self.next.is_operator("}"):
                 raise self.fault("} is missing after the matchers.", "Conditions are separated by commas.")
         end = self.take().end
-        if not named and not matchers:
+        if not text and not matchers:
             what = "This selects every series there is."
             raise PromqlSyntaxError(self.expr, first.start, what, "Name a metric, or give a condition.")
-        text, start = named[0] if named else ("", first.start)
-        self.selectors.append(Selector(text, tuple(matchers), first.start, end, start, last.end, joint))
+        self.selectors.append(Selector(text, tuple(matchers), first.start, end, text_start, last.end, joint))
 
-    def matcher(self, matchers: list[Matcher], named: list[tuple[str, int]]) -> None:
+    def matcher(self) -> tuple[int, Matcher]:
+        """Take one condition; a metric's name in quotes is one on ``__name__``. Returns where the value stands, too."""
         label = self.next
         if label.kind not in ("name", "string"):
             raise self.fault("A label's name is missing here.", 'A matcher reads label="value".')
         self.take()
         text = unquote(label) if label.kind == "string" else label.text
         operator = self.next
+        if label.kind == "string" and operator.is_operator(",", "}"):
+            return label.start, Matcher("__name__", "=", text, label.start, label.end)
         if not self.take_operator(*_MATCHES):
-            if label.kind != "string" or not (operator.is_operator(",", "}")):
-                raise self.fault(f"After {label.text} one of =, !=, =~ and !~ is missing.")
-            self.name_once(text, label, named)
-            return
+            raise self.fault(f"After {label.text} one of =, !=, =~ and !~ is missing.")
         value = self.next
         if value.kind not in ("string", "variable"):
             raise self.fault(f"The value of {label.text} is missing.", "Write it in quotes.")
         self.take()
         content = unquote(value) if value.kind == "string" else value.text
-        if text == "__name__" and operator.text == "=":
-            self.name_once(content, value, named)
-        else:
-            matchers.append(Matcher(text, operator.text, content, label.start, value.end))
-
-    def name_once(self, text: str, token: Token, named: list[tuple[str, int]]) -> None:
-        if named:
-            what = f"The metric is named twice, {named[0][0]} and {text}."
-            raise PromqlSyntaxError(self.expr, token.start, what, "Keep one of the names.")
-        named.append((text, token.start))
+        return value.start, Matcher(text, operator.text, content, label.start, value.end)
 
     def modifiers(self) -> None:
         while True:

@@ -109,9 +109,9 @@ class Exchange:
             self.status = message["status"]
             self._trailers = message.get("trailers", False)
             self._own = own = list(message.get("headers") or ())
-            ours = self._headers.added(own, self.context.request_id, self.scope)
+            headers = self._headers.added_to(own, self.context.request_id, self.scope, self.guarded)
             # A new message: an application may send one and the same object for every request.
-            message = {**message, "headers": [*own, *ours, *self.guarded]}
+            message = {**message, "headers": headers}
         elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
             return self._file(message)
         elif kind == "http.response.trailers" and not message.get("more_trailers"):

@@ -28,12 +28,18 @@ class ResponseHeaders:
             self.secure += ((b"strict-transport-security", settings.hsts.encode()),)
         self.names = frozenset(name for name, _ in self.secure) | {b"x-request-id"}
 
-    def added(self, own: list[tuple[bytes, bytes]], request_id: str, scope: Scope) -> RawHeaders:
-        """Return what is added to the application's ``own`` headers: all but what it has set itself."""
-        ours = ((b"x-request-id", request_id.encode()), *(self.secure if scope["scheme"] == "https" else self.plain))
+    def added_to(
+        self, own: list[tuple[bytes, bytes]], request_id: str, scope: Scope, more: RawHeaders
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the application's ``own`` headers with ours behind them, but for those that it has set itself.
+
+        :param more: from guards; they are added in any case.
+        """
+        ours = self.secure if scope["scheme"] in ("https", "wss") else self.plain
+        identity = (b"x-request-id", request_id.encode())
         names = self.names
         for name, _ in own:
             if name in names:
                 taken = {name for name, _ in own}
-                return tuple(pair for pair in ours if pair[0] not in taken)
-        return ours
+                return [*own, *(pair for pair in (identity, *ours) if pair[0] not in taken), *more]
+        return [*own, identity, *ours, *more]

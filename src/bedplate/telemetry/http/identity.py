@@ -46,8 +46,9 @@ class Identifier:
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> WorkContext:
         """Return the context of a request with these headers, as the server gave them."""
-        digits = _getrandbits(320).to_bytes(40, "little").hex()
-        request_id = digits[48:]
+        digits = _getrandbits(192).to_bytes(24, "little").hex()
+        trace_id, span_id = digits[:32], digits[32:]
+        request_id = ""
         parents: list[bytes] | None = None
         for name, value in headers:
             if name in _OURS:
@@ -55,11 +56,13 @@ class Identifier:
                     parents = [*(parents or ()), value]
                 elif self._trust_request_id and _REQUEST_ID.match(value):
                     request_id = value.decode("ascii")
+        # Who quotes the id of a request has the id of its trace, too; unless the trace is the caller's and has others.
+        request_id = request_id or trace_id
         if parents is not None:
-            context = self._continue(request_id, digits[32:48], parents, headers)
+            context = self._continue(request_id, span_id, parents, headers)
             if context is not None:
                 return context
-        return WorkContext(request_id, digits[:32], digits[32:48], "", digits[16:32] < self._bound)
+        return WorkContext(request_id, trace_id, span_id, "", trace_id[16:] < self._bound)
 
     def _continue(
         self, request_id: str, span_id: str, parents: list[bytes], headers: Iterable[tuple[bytes, bytes]]

@@ -93,8 +93,8 @@ class WebSocketExchange:
         elif kind == "websocket.http.response.start" and not self._status:
             self._status = message["status"]
             own = list(message.get("headers") or ())
-            headers = self._headers.added(own, self._context.request_id, self._scope)
-            message = {**message, "headers": [*own, *headers, *self.guarded]}
+            headers = self._headers.added_to(own, self._context.request_id, self._scope, self.guarded)
+            message = {**message, "headers": headers}
         return self._send(message)
 
     async def refuse(self, verdict: Verdict) -> None:

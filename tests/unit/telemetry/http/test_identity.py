@@ -25,7 +25,8 @@ def test_a_request_without_headers_starts_a_trace() -> None:
     assert len(one.span_id) == 16
     assert one.parent_id == ""
     assert int(one.trace_id, 16)
-    assert len({one.trace_id, two.trace_id, one.request_id, two.request_id}) == 4
+    assert one.trace_id != two.trace_id
+    assert one.request_id == one.trace_id
 
 
 @pytest.mark.parametrize("given", [b"a", b"7f3-Az_9.~:+/=@", b"x" * 128])
@@ -48,6 +49,7 @@ def test_a_trace_goes_on_as_the_caller_decided(flags: str, sampled: bool) -> Non
         context = identify((b"traceparent", parent(flags)), ratio=ratio)
         assert (context.trace_id, context.parent_id, context.sampled) == (TRACE, SPAN, sampled)
         assert context.span_id != SPAN
+        assert context.request_id != TRACE
 
 
 def test_without_trust_our_own_ratio_decides() -> None:

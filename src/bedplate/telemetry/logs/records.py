@@ -30,7 +30,8 @@ STANDARD_FIELDS: Final = frozenset(
     {"timestamp", "level", "logger", "message", "service", "file", "line", "function", "exception"}
 )
 
-#: What a record of the standard library has without ``extra``, and what formatters may leave on it.
+#: What a record of the standard library has without ``extra``, and what formatters may leave on it; uvicorn gives the
+#: message a second time, with escape sequences for a terminal.
 _OWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 _NOT_EXTRA: Final = _OWN | {"message", "asctime"}
 _HAS_TASK_NAME: Final = "taskName" in _OWN

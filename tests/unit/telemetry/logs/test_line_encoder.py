@@ -75,6 +75,12 @@ def test_extra_becomes_fields(encoder: LineEncoder) -> None:
     assert line["password"] == "[redacted]"
 
 
+def test_what_formatters_leave_behind_is_no_field(encoder: LineEncoder) -> None:
+    line = decoded(encoder, record("on port 8000", color_message="on port \x1b[1m8000", asctime="12:00"))
+    assert line["message"] == "on port 8000"
+    assert line.keys().isdisjoint({"color_message", "asctime"})
+
+
 def test_context_goes_before_the_work_at_hand_but_never_replaces_what_identifies_the_record(
     encoder: LineEncoder, work: WorkContext
 ) -> None:

@@ -129,7 +129,8 @@ class SettingsReloader(LiveSettings[S], Generic[S]):
         return self._host
 
     def _first_look(self) -> None:
-        self._watch = Watch(self.current.files())
+        # The settings were read some time ago and may have changed since, so the watch begins with one reading more.
+        self._watch = Watch(self.current.files(), seen=())
         for secret in self.secrets:
             self.current.hide(secret.current.reveal())
 

@@ -38,10 +38,12 @@ class Watch:
 
     Between a truncation and the last write a file is half of what it will be, so a change counts once two looks in
     a row see the same.
+
+    :param seen: how they looked when they were read; by default, as they look now.
     """
 
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
-        self.taken(paths)
+    def __init__(self, paths: Iterable[Path] = (), seen: Fingerprint | None = None) -> None:
+        self.taken(paths, seen)
 
     def taken(self, paths: Iterable[Path], seen: Fingerprint | None = None) -> None:
         """Note that the files were read; ``seen`` is how they looked just before."""

@@ -69,6 +69,17 @@ class TestComponent:
             assert await harness.value("bedplate_settings_version") == 2
             assert await harness.value('bedplate_settings_reloads_total{outcome="applied"}') == 1
 
+    async def test_a_change_between_reading_and_starting_is_not_lost(self, machine: Machine) -> None:
+        reloader, clock = machine.reloader(), ManualClock()
+        machine.write("[ledger]\npage_size = 7")
+        async with running(reloader, clock=clock) as harness:
+
+            async def taken() -> bool:
+                await clock.advance(5)
+                return reloader.current.page_size == 7
+
+            await harness.eventually(taken)
+
     async def test_a_refused_change_shows_everywhere_until_it_is_mended(self, machine: Machine) -> None:
         reloader = machine.reloader()
         async with running(reloader) as harness:

@@ -1,8 +1,9 @@
 """How unusual a transaction is, without any label.
 
 Each feature of behaviour is read as the probability of a value at least as extreme, estimated on reference rows; what
-is common counts nothing. Features about one concept (pace, amount, place …) are averaged, so that a concept does not
-count by the number of its features, and the concepts are added up. This is the tail-probability idea of ECOD (Li, Zhao,
+is common counts nothing. Of the features about one concept (pace, amount, place …) the root mean square is taken, so
+that a concept does not count by the number of its features, and the concepts are added up. This is the
+tail-probability idea of ECOD (Li, Zhao,
 Hu, Botta, Ionescu and Chen, "ECOD: unsupervised outlier detection using empirical cumulative distribution functions",
 2022), one-sided except for plain values, and grouped. It explains itself: the reason is the concept that adds most.
 """
@@ -88,11 +89,11 @@ class AnomalyModel:
             surprise = _surprise(values[:, place], self.upper[place], self.tails)
             if concept in _TWO_SIDED:
                 surprise = np.maximum(surprise, _surprise(-values[:, place], self.lower[place], self.tails))
-            totals[:, concepts.index(concept)] += np.maximum(surprise - _COMMON, 0.0)
+            totals[:, concepts.index(concept)] += np.maximum(surprise - _COMMON, 0.0) ** 2
         sizes = np.array([self.concepts.count(concept) for concept in concepts], dtype=np.float64)
-        # Plain values are not said to be of one kind: together they count for more than their mean.
-        weights = np.array([1 / np.sqrt(n) if c in _TWO_SIDED else 1 / n for c, n in zip(concepts, sizes, strict=True)])
-        return concepts, totals * weights
+        # Plain values are not known to be about one thing, so they count by their number.
+        sizes[[concept in _TWO_SIDED for concept in concepts]] = 1.0
+        return concepts, np.sqrt(totals / sizes)
 
 
 def _points(values: Reals, tails: Reals) -> Reals:

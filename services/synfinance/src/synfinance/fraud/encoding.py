@@ -24,6 +24,8 @@ _MAX_KEPT: Final = 50_000
 _PRIOR_ROWS: Final = 10.0
 """Rows of the overall rate that every record begins with."""
 _WORDS_IN_TEXT: Final = 5
+_WITH: Final = " + "
+"""Between the names of two columns, and their values, that are recorded together."""
 
 Reals = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -61,8 +63,9 @@ class Encoder:
             values = counts.to_series(0).head(_MAX_CODES).to_list()
             encoder.categories[name] = {value: code for code, value in enumerate(sorted(values))}
             columns.append(_apply_codes(frame[name], encoder.categories[name]))
-        for name in (*roles.categories, *roles.texts):
-            text = _text(frame[name])
+        encoder.names = {name: {} for name in _recorded(roles)}
+        for name in encoder.names:
+            text = _named(frame, name)
             encoder.names[name] = _record(text, label)
             before = _record_before(key_codes(text), time, label, delay)
             columns += [_log_odds(*before, *overall), np.log1p(before[0])]
@@ -79,7 +82,7 @@ class Encoder:
         columns: list[Reals] = [_apply_codes(frame[name], codes) for name, codes in self.categories.items()]
         whole = (np.array(float(self.rows)), np.array(float(self.positive)))
         for name, record in self.names.items():
-            text = _text(frame[name])
+            text = _named(frame, name)
             seen = _look_up(text, record)
             columns += [_log_odds(*seen, *whole), np.log1p(seen[0])]
             if name in self.words:
@@ -116,6 +119,24 @@ class Encoder:
         categories = {c: {str(v): int(code) for v, code in codes.items()} for c, codes in values["categories"].items()}
         words, names = records(values["words"]), records(values["names"])
         return cls(categories, names, words, int(values["rows"]), int(values["positive"]))
+
+
+def _recorded(roles: Roles) -> list[str]:
+    """What records are kept of: categories, texts, the entity, and the entity together with the merchant."""
+    names = [*roles.categories, *roles.texts]
+    names += [name for name in (roles.entity, roles.merchant) if name is not None]
+    if roles.entity is not None and roles.merchant is not None:
+        names.append(f"{roles.entity}{_WITH}{roles.merchant}")
+    return list(dict.fromkeys(names))
+
+
+def _named(frame: pl.DataFrame, name: str) -> pl.Series:
+    """A column as text, or two columns joined."""
+    if name in frame.columns:
+        return _text(frame[name])
+    one, _, other = name.partition(_WITH)
+    parts = pl.DataFrame([_text(frame[one]).alias("one"), _text(frame[other]).alias("other")])
+    return parts.select(pl.concat_str("one", "other", separator=_WITH)).to_series()
 
 
 def _text(column: pl.Series) -> pl.Series:

@@ -107,7 +107,7 @@ def build_features(frame: pl.DataFrame, roles: Roles) -> FeatureTable:
         made.add("hour", (rows.time % DAY) / HOUR)
         made.add("weekday", (rows.time // DAY + 3) % 7)
     if rows.amount is not None:
-        _amount(made, np.clip(rows.amount, -_MOST, _MOST))
+        _amount(made, np.clip(rows.amount, -_MOST, _MOST), followed=rows.follow is not None)
     for name in rows.keys:
         _key(made, rows, name)
     if rows.follow is not None:
@@ -160,10 +160,11 @@ def _position(frame: pl.DataFrame, roles: Roles) -> tuple[Reals, Reals] | None:
     return None if latitude is None or longitude is None else (latitude, longitude)
 
 
-def _amount(made: _Columns, amount: Reals) -> None:
+def _amount(made: _Columns, amount: Reals, *, followed: bool) -> None:
+    """The amount itself. It is unusual as such only where nobody's own amounts are known to compare it with."""
     size = np.abs(amount)
     made.add("amount", amount)
-    made.add("amount_log", np.log1p(size), "amount")
+    made.add("amount_log", np.log1p(size), "" if followed else "amount")
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = 10.0 ** np.floor(np.log10(size))
         # 1 just below a round number (297 below 300, 985 below 1000), small just above one.
@@ -175,22 +176,26 @@ def _key(made: _Columns, rows: _Rows, name: str) -> None:
     """How a row compares to the past of its card, merchant or device."""
     key = rows.keys[name]
     known, history = key >= 0, History(key, rows.time)
-    # What is unusual about a card or a device says something; merchants differ too much among themselves.
-    about = name if name in (rows.follow, "device") or rows.follow is None else ""
+    # What is unusual about a card says something, and so does a device's pace; merchants differ too much in themselves.
+    telling = name == rows.follow or rows.follow is None
 
     def add(feature: str, values: NDArray[Any], concept: str = "") -> None:
-        made.add(f"{name}_{feature}", values, f"{about}_{concept}" if about and concept else "", known=known)
+        about = concept if telling or (name == "device" and concept == "pace") else ""
+        made.add(f"{name}_{feature}", values, about, known=known)
 
     count = history.count()
+    age = history.age()
     add("rows_before", np.log1p(count))
     windows = {label: history.window(length) for label, length in _WINDOWS.items()} if rows.timed else {}
+    recent = {label: window.count() for label, window in windows.items()}
     if windows:
         add("seconds_since", np.log1p(history.elapsed()))
-        recent = {label: window.count() for label, window in windows.items()}
         for label, counted in recent.items():
-            add(f"rows_{label}", np.log1p(counted), "pace")
-        # Transactions in the last hour against those of an average two hours of the last week.
-        add("rush", np.log((recent["1h"] + 0.2) / (recent["7d"] / 84 + 0.5)), "pace")
+            add(f"rows_{label}", np.log1p(counted))
+        # The last minutes and the last hour against twice as long in an average week, the last day against an average.
+        add("rush_10m", np.log((recent["10m"] + 0.2) / (recent["7d"] / 504 + 0.5)), "pace")
+        add("rush_1h", np.log((recent["1h"] + 0.2) / (recent["7d"] / 84 + 0.5)), "pace")
+        add("rush_24h", np.log((recent["24h"] + 0.5) / (count * (DAY / np.maximum(age, DAY)) + 0.5)), "pace")
     if rows.amount is None:
         return
     size = np.abs(np.nan_to_num(np.clip(rows.amount, -_MOST, _MOST)))
@@ -201,12 +206,21 @@ def _key(made: _Columns, rows: _Rows, name: str) -> None:
     add("amount_z", (logs - mean) / spread, "amount")
     add("amount_change", logs - history.previous(logs), "amount")
     add("amount_record", logs - history.largest(logs), "amount")
-    add("refund_share", history.total(refund) / np.maximum(count, 1), "refunds")
+    add("refund_share", history.total(refund) / np.maximum(count, 1))
     if windows:
-        add("refunds_7d", windows["7d"].total(refund), "refunds")
+        refunds = windows["7d"].total(refund)
+        add("refunds_7d", refunds)
+        expected = history.total(refund) * (7 * DAY / np.maximum(age, 7 * DAY))
+        add("refund_rush", np.where(refund > 0, np.log((refunds + 1) / (expected + 0.5)), 0.0), "refunds")
         minor = np.rint(size * 100).astype(np.int64)
+        spent, typical = history.total(minor) / 100, np.expm1(mean)
         for label in ("1h", "24h", "7d"):
-            add(f"amount_{label}", np.log1p(windows[label].total(minor) / 100), "spending")
+            total = windows[label].total(minor) / 100
+            add(f"amount_{label}", np.log1p(total))
+            if label != "1h":
+                # What was spent lately, this row included, against the average of as long a time.
+                usual = spent * (_WINDOWS[label] / np.maximum(age, _WINDOWS[label]))
+                add(f"spree_{label}", np.log((total + size + typical + 1) / (usual + typical + 1)), "amount")
         with np.errstate(divide="ignore", invalid="ignore"):
             add("mean_1h", windows["1h"].total(np.rint(logs * LOG_UNIT).astype(np.int64)) / LOG_UNIT / recent["1h"])
 
@@ -225,7 +239,10 @@ def _acquaintance(made: _Columns, rows: _Rows, follow: str) -> None:
         # Surprise of something never seen, the greater the longer the card has been known.
         made.add(f"{follow}_{name}_new", np.where(count == 0, np.log1p(before), 0.0), "novelty", known=known)
         if rows.timed and name in others:
-            made.add(f"{follow}_{name}_rows_24h", np.log1p(together.window(DAY).count()), f"{follow}_pace", known=known)
+            today = together.window(DAY).count()
+            expected = count * (DAY / np.maximum(history.age(), DAY))
+            made.add(f"{follow}_{name}_rows_24h", np.log1p(today), known=known)
+            made.add(f"{follow}_{name}_rush", np.log((today + 0.5) / (expected + 0.5)), "pace", known=known)
             made.add(f"{follow}_{name}_seconds_since", np.log1p(together.elapsed()), known=known)
         if rows.timed and name == "merchant":
             fresh = (count == 0).astype(np.int64)
@@ -238,7 +255,7 @@ def _newcomers(made: _Columns, rows: _Rows, name: str, follow: str) -> None:
     key = rows.keys[name]
     known, history = key >= 0, History(key, rows.time)
     fresh = (History(paired(rows.keys[follow], key), rows.time).count() == 0).astype(np.int64)
-    concept = "device_crowd" if name == "device" else ""
+    concept = "device" if name == "device" else ""
     made.add(f"{name}_visitors", np.log1p(history.total(fresh)), concept, known=known)
     made.add(f"{name}_newcomers", history.total(fresh) / np.maximum(history.count(), 1), concept, known=known)
     if rows.timed:

@@ -46,6 +46,10 @@ class History:
         """How many rows of the key came before."""
         return self._back(self._place - self._first)
 
+    def age(self) -> Whole:
+        """Milliseconds since the first row of the key."""
+        return self._back(self._time - self._time[self._first])
+
     def elapsed(self) -> Reals:
         """Seconds since the row before; NaN for the first."""
         gap = np.full(len(self._time), np.nan)

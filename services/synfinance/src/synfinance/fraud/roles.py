@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import polars as pl
@@ -116,13 +118,13 @@ class Roles:
         return tuple(dict.fromkeys([*named, *self.categories, *self.numbers, *self.texts]))
 
 
-def infer_roles(frame: pl.DataFrame, *, exclude: tuple[str, ...] = ()) -> Roles:
+def infer_roles(frame: pl.DataFrame, *, exclude: Mapping[str, str] = MappingProxyType({})) -> Roles:
     """Find the roles of a table's columns.
 
-    ``exclude`` names columns that must not be used, such as the label. Columns whose names say that they are labels
-    (fraud, severity, chargeback …) are left out too: at scoring time nobody knows them.
+    ``exclude`` names columns that must not be used, such as the label, with the reason. Columns whose names say that
+    they are labels (fraud, severity, chargeback …) are left out too: at scoring time nobody knows them.
     """
-    left_out = dict.fromkeys(exclude, "excluded")
+    left_out = dict(exclude)
     for name in frame.columns:
         if name not in left_out and (set(_words(name)) & _LABELS):
             left_out[name] = "its name says that it is a label"
@@ -253,6 +255,8 @@ def _sort_rest(roles: Roles, table: dict[str, pl.Series], distinct: dict[str, in
         words = set(_words(name))
         if column.dtype.is_temporal() or (column.dtype == pl.String and temporal(column.head(_PROBE)) is not None):
             left_out[name] = "a further time"
+        elif name != roles.merchant and words & _ID and words & set(_ENTITY) and roles.entity is not None:
+            left_out[name] = f"an identifier, as {roles.entity} is"
         elif column.dtype.is_numeric():
             code = column.dtype.is_integer() and (distinct[name] <= 12 or words & {"mcc", "code", "category"})
             if code and distinct[name] <= MAX_CATEGORY_VALUES:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 from typing import Final
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 _WORTH_THREADS: Final = 50_000
 

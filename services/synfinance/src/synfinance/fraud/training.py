@@ -147,7 +147,7 @@ def _roles(frame: pl.DataFrame, label: str, labels: Labels, exclude: tuple[str, 
     unknown = [name for name in exclude if name not in frame.columns]
     if unknown:
         raise UnfitTable(f"there is no column {unknown[0]!r} to exclude")
-    roles = infer_roles(frame, exclude=(label, *exclude))
+    roles = infer_roles(frame, exclude={label: "it is the label", **dict.fromkeys(exclude, "excluded")})
     repeated, attributes = {}, {}
     for name in frame.columns:
         if name in (label, *exclude) or frame[name].dtype.is_nested() or not repeats_label(frame[name], labels):

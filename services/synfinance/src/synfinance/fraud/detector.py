@@ -72,6 +72,19 @@ class Scores:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A table with its features, between the two halves of :meth:`Detector.score`."""
+
+    rows: pl.DataFrame
+    """The past, then the rows to be scored."""
+    table: FeatureTable
+    past: int
+    """How many of the rows are the past."""
+    seconds: float
+    """Time that feature engineering took."""
+
+
 @dataclass(slots=True)
 class Attribute:
     """A second classifier that tells the type or severity of what the first one found."""
@@ -141,13 +154,20 @@ class Detector:
         Raises:
             UnfitTable: a column that the detector needs is missing or of a wrong type.
         """
+        return self.judge(self.derive(frame, history))
+
+    def derive(self, frame: pl.DataFrame, history: pl.DataFrame | None = None) -> Derived:
+        """The first half of :meth:`score`: derive the features of a table."""
         begin = time.perf_counter()
         self._check(frame)
         past = 0 if history is None else history.height
         rows = frame if history is None else joined(history, frame, self.roles.used)
-        table = build_features(rows, self.roles)
-        with threads_for(frame.height):
-            return self._judge(rows, table, past, time.perf_counter() - begin)
+        return Derived(rows, build_features(rows, self.roles), past, time.perf_counter() - begin)
+
+    def judge(self, derived: Derived) -> Scores:
+        """The second half of :meth:`score`: predict from features."""
+        with threads_for(derived.rows.height - derived.past):
+            return self._judge(derived.rows, derived.table, derived.past, derived.seconds)
 
     def _judge(self, rows: pl.DataFrame, table: FeatureTable, past: int, feature_seconds: float) -> Scores:
         # Only what is to be scored goes on from here; the past has served.

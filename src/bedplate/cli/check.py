@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -25,9 +26,12 @@ def check(
     """
     with faults(as_json):
         found = services_of(load(target))
+    warnings = _warnings(found)
     if as_json:
-        print_json({"ok": True, "services": [_summary(service) for service in found]})
+        print_json({"ok": True, "warnings": warnings, "services": [_summary(service) for service in found]})
         return
+    for warning in warnings:
+        console.print(f"[yellow]warning[/yellow] {warning}")
     for service in found:
         console.print(f"[bold]{service.name}[/bold] ({service.settings.environment}) may start")
         table = Table("component", "summary", "metrics", "probes", "alerts", "panels", box=None, header_style="dim")
@@ -36,6 +40,14 @@ def check(
             counts = [str(len(part) or "") for part in (spec.metrics, spec.probes, spec.alerts, spec.panels)]
             table.add_row(spec.label, spec.summary, *counts)
         console.print(table)
+
+
+def _warnings(services: Sequence[Service]) -> list[str]:
+    unknown = [{str(name) for name in service.settings.unknown()} for service in services]
+    # In a process of several services a name is a typing error only if none of them reads it.
+    nobodys = set.intersection(*unknown) if unknown else set()
+    unsafe = {str(refusal) for service in services for refusal in service.settings.warnings()}
+    return sorted(nobodys) + sorted(unsafe)
 
 
 def _summary(service: Service) -> dict[str, Any]:

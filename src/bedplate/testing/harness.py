@@ -11,7 +11,7 @@ from bedplate.component import Component, Role
 from bedplate.metric import Metric
 from bedplate.service import Process, Service
 from bedplate.service.run import Run
-from bedplate.settings import Settings
+from bedplate.settings import Settings, Sources
 from bedplate.testing.clock import ManualClock, settle
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ TOKEN = "a-token-for-tests-that-nobody-guesses"  # noqa: S105
 
 
 def settings(**values: Any) -> Settings:
-    """Return settings for a test: environment ``test``, quiet logs, and a token for the management API."""
+    """Return settings for a test: environment ``test``, quiet logs, a token, and nothing of the machine's own."""
     values.setdefault("auth", {"tokens": f"test:admin:{TOKEN}"})
     values.setdefault("logs", {"stream": "off"})
-    return Settings(environment="test", **values)
+    return Settings(environment="test", _sources=Sources.none(), **values)
 
 
 class Harness:

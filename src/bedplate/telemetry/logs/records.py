@@ -33,7 +33,8 @@ STANDARD_FIELDS: Final = frozenset(
 #: What a record of the standard library has without ``extra``, and what formatters may leave on it; uvicorn gives the
 #: message a second time, with escape sequences for a terminal.
 _OWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
-_NOT_EXTRA: Final = _OWN | {"message", "asctime"}
+#: What no caller gave as ``extra``; uvicorn gives its message a second time, with escape sequences for a terminal.
+_NOT_EXTRA: Final = _OWN | {"message", "asctime", "color_message"}
 _HAS_TASK_NAME: Final = "taskName" in _OWN
 _MAX_PLACES: Final = 8_192
 

@@ -30,8 +30,7 @@ STANDARD_FIELDS: Final = frozenset(
     {"timestamp", "level", "logger", "message", "service", "file", "line", "function", "exception"}
 )
 
-#: What a record of the standard library has without ``extra``, and what formatters may leave on it; uvicorn gives the
-#: message a second time, with escape sequences for a terminal.
+#: What a record of the standard library has without ``extra``.
 _OWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 #: What no caller gave as ``extra``; uvicorn gives its message a second time, with escape sequences for a terminal.
 _NOT_EXTRA: Final = _OWN | {"message", "asctime", "color_message"}

@@ -34,7 +34,7 @@ _RULES = """\
   system lets a process choose it.
 - Costs are CPU times of the process with all its threads, so waiting costs nothing and hiding work in a thread gains
   nothing. The median of all rounds counts; the least and the greatest are shown beside it.
-- Peers are set up as their own documentation advises. Where it offers a choice, the faster way was taken; exporters
+- Peers are set up as their own documentation shows it, and where that recommends a faster way, in that way; exporters
   and log sinks cost nothing. A contestant that writes to the standard error, or answers a request with anything but
   200, ends the run.
 - Goals compare, wherever there is something to compare with; absolute goals stand only where there is no peer."""

@@ -185,7 +185,7 @@ def _fence(ordered: Floats, *, downwards: bool = False) -> float:
         wide = _drawn(kept, Scale() if linear else _asinh_scale(kept), _PRESUMED_GAMMA)
         seen = len(ordered) - int(np.searchsorted(ordered, wide, side="right"))
         if seen >= left_out * (0.5 if share <= _PLENTY else 0.8) and abs(seen - left_out) / left_out < misfit:
-            best, misfit = left_out, abs(seen - left_out) / left_out
+            best, misfit = seen, abs(seen - left_out) / left_out
     kept = ordered[: len(ordered) - best]
     return _drawn(kept, Scale() if downwards and kept[-1] <= 0 else scale_of(kept))
 

@@ -158,7 +158,7 @@ def _by_design(column: Column, flags: Sequence[Column]) -> tuple[str | None, int
 
     A fraud type exists where a row is fraud: the flag has values with which all but 1 % are missing and others with
     which most are there. A flag that is neither yes or no nor a namesake (the channel, for a device) must explain a
-    fifth of all rows. Rows in which the flag itself is missing explain nothing.
+    fifth of all rows, and cannot excuse numbers. Rows in which the flag itself is missing explain nothing.
     """
     lost = column.raw.is_null()
     if column.raw.dtype in (pl.Float32, pl.Float64):
@@ -168,7 +168,7 @@ def _by_design(column: Column, flags: Sequence[Column]) -> tuple[str | None, int
         return None, 0
     for flag in flags:
         akin = flag.kind is Kind.BOOLEAN or bool(words_of(flag.name) & words_of(column.name))
-        if flag is column or not (akin or share >= _DESIGNED):
+        if flag is column or not (akin or (share >= _DESIGNED and not column.kind.numeric)):
             continue
         levels = (
             pl.DataFrame({"flag": flag.values, "lost": lost})

@@ -233,6 +233,8 @@ def _kind_of_text(name: str, known: pl.Series) -> Kind:
     coded = matching(CODE_SHAPED) >= 0.9
     if matching(_UUID) >= 0.8 or (coded and words & kinds.ID_WORDS) or (coded and not few and distinct > 0.95 * count):
         return Kind.ID
+    if words & kinds.CODE_WORDS and matching(r"^\d+$") >= 0.9:
+        return Kind.CODE
     return Kind.CATEGORY if few else Kind.TEXT
 
 

@@ -40,7 +40,8 @@ def check_rows(frame: pl.DataFrame, columns: Sequence[Column], time: Column | No
         return
     hashes = frame.select(comparable).hash_rows(seed=0)
     first = hashes.is_first_distinct()
-    copies = ~first
+    # Rows without any value are missing, not copied.
+    copies = ~first & ~frame.select(pl.all_horizontal(pl.col(comparable).is_null())).to_series()
     count = int(copies.sum())
     if not count:
         return

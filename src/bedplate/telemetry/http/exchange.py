@@ -192,6 +192,8 @@ class Exchange:
         if self.finished:
             if not isinstance(error, Exception):
                 raise error
+            if isinstance(error, ClientDisconnect):
+                return
             self._report.late(self.context, self._route, error)
             if self._report.reraise:
                 raise error

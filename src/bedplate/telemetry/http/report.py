@@ -67,6 +67,7 @@ class Reporter:
         "_access",
         "_errors",
         "_everything",
+        "_failures",
         "_host",
         "_kinds",
         "_ratio",
@@ -74,7 +75,6 @@ class Reporter:
         "_slow",
         "_traces",
         "active",
-        "failures",
         "proxies",
         "reraise",
         "templates",
@@ -91,7 +91,7 @@ class Reporter:
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.reraise = settings.reraise
         self.active: BoundGauge | None = None
-        self.failures: dict[tuple[str, str], BoundCounter] = {}
+        self._failures: dict[tuple[str, str], BoundCounter] = {}
         self._access = access
         self._traces = traces
         self._errors = errors
@@ -117,7 +117,7 @@ class Reporter:
 
     def _forget(self) -> None:
         self._kinds.clear()
-        self.failures.clear()
+        self._failures.clear()
 
     def request(
         self, exchange: Exchange, route: str, duration: float, error_type: str, error: BaseException | None
@@ -187,12 +187,12 @@ class Reporter:
         self._failed(error, context, route)
 
     def _count_failure(self, route: str, error_type: str) -> None:
-        counter = self.failures.get((route, error_type))
+        counter = self._failures.get((route, error_type))
         if counter is None:
             if self._host is None:
                 return
             counter = self._host.bind(ERRORS, http_route=route, error_type=error_type)
-            self.failures[route, error_type] = counter
+            self._failures[route, error_type] = counter
         counter.inc()
 
     def _failed(self, error: BaseException, context: WorkContext, route: str) -> None:

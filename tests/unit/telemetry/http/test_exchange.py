@@ -385,6 +385,17 @@ async def test_the_frameworks_word_for_it_is_understood() -> None:
         assert await statuses(w) == {"499": 1}
 
 
+async def test_a_client_that_leaves_after_the_end_is_no_error() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send)
+        raise ClientDisconnect
+
+    async with wired(app) as w:
+        assert (await w.get()).error is None
+        assert await statuses(w) == {"200": 1}
+        assert await w.values(ERRORS) == {}
+
+
 async def test_cancellation_goes_on() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise asyncio.CancelledError

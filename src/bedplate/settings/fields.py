@@ -86,7 +86,9 @@ class Declared:
         """Return the value for people, masked where it must be."""
         if value is None or isinstance(value, (SecretStr, SecretBytes)):
             return "none" if value is None else str(value)
-        return MASK if self.discreet else mask_text(_plain(value))
+        # That a secret is not set is no secret.
+        empty = isinstance(value, (str, Mapping, list, tuple, set, frozenset)) and not value
+        return MASK if self.discreet and not empty else mask_text(_plain(value))
 
 
 def declared(model: type[BaseModel], path: SettingPath = (), preset: BaseModel | None = None) -> Iterator[Declared]:
@@ -160,6 +162,17 @@ def _members(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """Yield what is annotated inside of a type, such as the bounds in ``Annotated[int, Field(ge=1)] | None``."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        for item in arguments[1:]:
+            yield from item.metadata if isinstance(item, FieldInfo) else (item,)
+    elif origin in (Union, types.UnionType):
+        for member in arguments:
+            yield from _metadata(member)
+
+
 def _nested(annotation: Any) -> type[BaseModel] | None:
     members = list(_members(annotation))
     if len(members) == 1 and isinstance(members[0], type) and issubclass(members[0], BaseModel):
@@ -195,7 +208,7 @@ def _plain(value: object) -> str:
 def _expected(info: FieldInfo) -> str:
     names = [_name_of(member) for member in _members(info.annotation)]
     bounds: list[str] = []
-    for item in info.metadata:
+    for item in (*info.metadata, *_metadata(info.annotation)):
         for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
             bound = getattr(item, attribute, None)
             if bound is not None:

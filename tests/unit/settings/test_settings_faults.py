@@ -395,3 +395,18 @@ class TestDescribe:
 
         described: list[Declared] = describe(Settings, {"weak": Weak})
         assert "tops3cret" not in str(described)
+
+    def test_bounds_inside_of_an_optional_are_told(self) -> None:
+        class Ports(Section):
+            second: Annotated[int, Field(ge=0, le=65535)] | None = None
+
+        (second,) = (item for item in describe(Settings, {"ports": Ports}) if item.name == "ports.second")
+        assert (second.expects, second.default) == ("integer, ≥ 0, ≤ 65535", "none")
+
+    def test_a_secret_that_is_not_set_is_not_masked(self) -> None:
+        class Empty(Section):
+            token: str = ""
+            passwords: tuple[str, ...] = ()
+
+        described = {item.name: item.default for item in describe(Settings, {"empty": Empty})}
+        assert (described["empty.token"], described["empty.passwords"]) == ("empty", "empty")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_network
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from bedplate.settings import Section
 
 __all__ = ["SECURITY_HEADERS", "HttpSettings"]
 
@@ -20,10 +22,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 
 
-class HttpSettings(BaseModel):
+class HttpSettings(Section):
     """How requests are identified, measured, logged and protected."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     trust_parent: bool = True
     """Take the caller's sampling decision from ``traceparent``. Turn it off where anybody may call."""

@@ -20,6 +20,9 @@ WARM_UP = 1_000
 #: Seconds after which nothing that was put off is left: log writers hand over ten times a second.
 SETTLE = 0.2
 
+#: Seconds in which an application at rest is measured.
+REST = 1.0
+
 _REQUEST: Message = {"type": "http.request", "body": b"", "more_body": False}
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _HEADERS = [
@@ -88,6 +91,7 @@ class Driver:
         self.app = app
         self.loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self.loop)
+        self.idle = 0.0
         self._lifespan: asyncio.Task[None] | None = None
         self.loop.run_until_complete(self._start())
 
@@ -147,22 +151,33 @@ class Driver:
     def run(self, targets: list[str], count: int) -> float:
         """Make requests; return the CPU time of the process for one, in seconds.
 
-        All threads count, and so does what they put off: log lines and spans that wait to be written.
+        All threads count, and so does what they put off: log lines and spans that wait to be written. What the process
+        does anyway while it waits for that has been measured, and is taken off.
         """
         gc.collect()
         before = time.process_time()
         self.loop.run_until_complete(self.requests(targets, count))
         self.loop.run_until_complete(asyncio.sleep(SETTLE))
-        return (time.process_time() - before) / count
+        return (time.process_time() - before - self.idle * SETTLE) / count
+
+    def rest(self, seconds: float) -> None:
+        """Measure what the process does without requests: CPU seconds a second, in :attr:`idle`."""
+        before = time.process_time()
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        self.idle = (time.process_time() - before) / seconds
 
 
 def make(stack: str, routes: int = 1) -> Callable[..., float]:
-    """Make a contestant: requests spread evenly over the routes of an application in one of the stacks."""
+    """Make a contestant: requests spread evenly over the routes of an application in one of the stacks.
+
+    Without requests, a command returns the CPU seconds a second of the application at rest.
+    """
     wanted = targets(routes)
     driver = Driver(build(stack, routes))
     driver.run(wanted, WARM_UP)
+    driver.rest(REST)
 
-    def carry_out(requests: int) -> float:
-        return driver.run(wanted, requests)
+    def carry_out(requests: int = 0) -> float:
+        return driver.run(wanted, requests) if requests else driver.idle
 
     return carry_out

@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001  # columns hold times without a zone
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -97,6 +98,16 @@ def test_a_weekly_rhythm_is_no_drift(payments: Payments) -> None:
         pl.when(pl.col("timestamp").dt.weekday() >= 6).then(pl.col("amount") * 3).otherwise(pl.col("amount"))
     )
     assert drifted(profile(frame)) == set()
+
+
+def test_mornings_against_evenings_are_told_and_cost_nothing(payments: Payments) -> None:
+    frame = payments(1_000).with_columns(
+        timestamp=pl.lit(datetime(2026, 1, 1)) + pl.duration(seconds=pl.int_range(pl.len()) * 60),
+        amount=pl.when(pl.int_range(pl.len()) < 500).then(pl.col("amount")).otherwise(pl.col("amount") * 3),
+    )
+    report = profile(frame)
+    assert drifted(report) == {"amount"}
+    assert report.score == pytest.approx(100)
 
 
 def test_what_counts_up_with_time_is_not_compared(payments: Payments) -> None:

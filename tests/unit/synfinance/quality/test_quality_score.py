@@ -79,7 +79,7 @@ def test_more_damage_never_raises_the_score(payments: Payments, now: datetime, n
     assert fault in {finding.fault.value for finding in reports[2].all_findings()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(sorted(DAMAGES)),
     shares=st.lists(st.floats(0, 0.4), min_size=2, max_size=2).map(sorted),
@@ -98,8 +98,7 @@ def test_more_damage_never_raises_the_score_of_generated_files(name: str, shares
         balance=pl.col("latitude"),
     ).with_columns(pl.col("transaction_id").cast(pl.String))
     less, more = ladder(frame, DAMAGES[name][0], shares, datetime(2026, 6, 1), seed)
-    # A file of four hundred rows has drift that damage can hide, worth a fraction of a point.
-    assert more.score <= less.score + 0.5
+    assert more.score <= less.score + 1e-9
 
 
 @pytest.mark.parametrize(("rows", "seed"), [(300, 1), (1_000, 2), (10_000, 3), (50_000, 4)])

@@ -35,6 +35,7 @@ _WHAT: Final = {
 _KEY_DISTINCT: Final = 0.5
 _FUTURE_FILE: Final = 0.9
 _REFUNDS: Final = 0.25
+_EXTREMES: Final = 2
 _NEAR_CONSTANT: Final = 0.999
 
 
@@ -227,7 +228,9 @@ def check_outliers(column: Column, now: datetime) -> tuple[int, list[Finding]]:
         where = f"below {_plain(fences.low)}" if low else f"above {_plain(fences.high)}"
     where += ", which the spread of the others does not reach"
     message = f"{count:,} values ({percent(count / len(column))}) lie {where}"
-    return count, [found(Fault.OUTLIER, column.name, count, len(column), message, examples=extremes)]
+    # One or two in a small file are the extremes that every sample has.
+    charged = max(0, count - _EXTREMES) / len(column)
+    return count, [found(Fault.OUTLIER, column.name, count, len(column), message, examples=extremes, charged=charged)]
 
 
 def _plain(value: float) -> str:

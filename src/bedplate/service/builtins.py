@@ -13,7 +13,7 @@ from bedplate.promql.selectors import scoped
 from bedplate.service.relay import Shipping, Store
 from bedplate.service.settings import ServiceSettings
 from bedplate.service.supervision import Supervision
-from bedplate.settings import Settings, SettingsReloader
+from bedplate.settings import ReloaderSettings, Settings, SettingsReloader
 from bedplate.telemetry.errors import Errors, ErrorSettings
 from bedplate.telemetry.http import Http, HttpSettings
 from bedplate.telemetry.logs import Logs, LogSettings, get_logger
@@ -33,7 +33,7 @@ class Builtins:
         self.settings = settings.section(ServiceSettings, "service")
         self.redactor = Redactor()
         settings.on_secret(self._hide)
-        self.live = SettingsReloader(settings)
+        self.live = SettingsReloader(settings, options=settings.section(ReloaderSettings, "settings"))
         self.live.subscribe(self._reloaded)
         self.metrics = Metrics()
         self.logs = Logs(LogSettings.of(settings), redactor=self.redactor)

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -33,7 +34,7 @@ S = TypeVar("S", bound=Settings)
 class ReloaderSettings(Section):
     """How settings are kept current."""
 
-    interval: Seconds = 5.0
+    interval: Annotated[Seconds, Field(gt=0)] = 5.0
     """Seconds between two looks at the files; a change is taken at the second look that sees it."""
 
 
@@ -113,6 +114,7 @@ class SettingsReloader(LiveSettings[S], Generic[S]):
         """Return the page that says what every setting is and where it comes from."""
 
         async def show(request: Request) -> JSONResponse:
+            """Return every setting with its value, masked where it must be, and where it comes from."""
             return JSONResponse({"version": self.version, "settings": [_row(item) for item in self.current.values()]})
 
         return (Routes(routes=(Route("/settings", show),), access="operator"),)

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bedplate.component import Environment
 from bedplate.settings.fields import PREFIX, key_values
-from bedplate.settings.markers import Env, Issued, RefuseIf, Reloadable, Seconds
+from bedplate.settings.markers import Env, Issued, Reloadable, Seconds
 from bedplate.settings.secret import Dsn, Secret, schemes
 
 __all__ = ["LogLevel", "Sampler", "StandardSettings"]
@@ -56,9 +56,6 @@ class StandardSettings(BaseSettings):
 
     allow: frozenset[str] = frozenset()
     """Names of rules that production would refuse and this service means to break."""
-
-    debug: Annotated[bool, RefuseIf(True, "shows code and data to strangers", rule="debug")] = False
-    """Show tracebacks in answers and reload on change."""
 
     host: str = "127.0.0.1"
     """The address to listen on; 0.0.0.0 in a container."""

@@ -125,7 +125,12 @@ class TestOneMessage:
 
 class TestCollecting:
     def test_faults_of_settings_and_sections_come_in_one_message(self) -> None:
-        environ = {"PORT": "x", "BEDPLATE_TOKENS__SIZE": "y", "BEDPLATE_ENV": "production", "BEDPLATE_DEBUG": "1"}
+        environ = {
+            "PORT": "x",
+            "BEDPLATE_TOKENS__SIZE": "y",
+            "BEDPLATE_ENV": "production",
+            "DATABASE_URL": "sqlite:///x",
+        }
         with pytest.raises(SettingsError) as caught, Shop.collecting(sources(**environ)) as settings:
             assert (settings.port, settings.api_key) == (8000, None)
             tokens = settings.section(Tokens, "tokens")
@@ -136,7 +141,7 @@ class TestCollecting:
             "SHOP_API_KEY",
             "BEDPLATE_TOKENS__SIZE",
             "BEDPLATE_TOKENS__SIGNING",
-            "BEDPLATE_DEBUG",
+            "DATABASE_URL",
         }
 
     def test_what_fails_because_of_a_stand_in_is_not_what_is_reported(self) -> None:
@@ -150,7 +155,7 @@ class TestCollecting:
 
     def test_good_settings_pass_and_are_strict_afterwards(self) -> None:
         with Shop.collecting(sources(), api_key=STRONG) as settings:
-            settings.section(Tokens, "tokens") if settings.debug else None
+            settings.section(Tokens, "tokens") if settings.otel_sdk_disabled else None
         with pytest.raises(SettingsError, match="BEDPLATE_TOKENS__SIGNING"):
             settings.section(Tokens, "tokens")
 
@@ -170,13 +175,13 @@ class TestProduction:
 
     def test_only_production_refuses_and_staging_warns(self) -> None:
         for environment in ("development", "test", "staging"):
-            settings = Settings(sources(BEDPLATE_ENV=environment, BEDPLATE_DEBUG="1"))
+            settings = Settings(sources(BEDPLATE_ENV=environment, DATABASE_URL="sqlite:///x"))
             assert settings.refusals() == []
-            assert [item.component for item in settings.warnings()] == ["BEDPLATE_DEBUG"] * (environment == "staging")
-            assert [item.component for item in settings.refusals("production")] == ["BEDPLATE_DEBUG"]
+            assert [item.component for item in settings.warnings()] == ["DATABASE_URL"] * (environment == "staging")
+            assert [item.component for item in settings.refusals("production")] == ["DATABASE_URL"]
             settings.verify()
-        with pytest.raises(SettingsError, match="BEDPLATE_DEBUG: is true, which shows code"):
-            Settings(sources(BEDPLATE_ENV="production", BEDPLATE_DEBUG="1")).verify()
+        with pytest.raises(SettingsError, match="DATABASE_URL: is sqlite:///x, a database that instances cannot share"):
+            Settings(sources(BEDPLATE_ENV="production", DATABASE_URL="sqlite:///x")).verify()
 
     def test_a_rule_is_broken_on_purpose_by_its_name(self) -> None:
         environ = {"BEDPLATE_ENV": "production", "DATABASE_URL": "sqlite:///x.db"}

@@ -193,8 +193,8 @@ def test_sequences_and_mappings_are_written_plainly_or_as_json(machine: Machine)
 
 
 def test_scalars_of_many_types(machine: Machine) -> None:
-    settings = machine.settings(LEDGER_FEE="0.10", LEDGER_MODE="fast", BEDPLATE_DEBUG="on")
-    assert (settings.fee, settings.mode, settings.debug) == (Decimal("0.10"), Mode.FAST, True)
+    settings = machine.settings(LEDGER_FEE="0.10", LEDGER_MODE="fast", OTEL_SDK_DISABLED="on")
+    assert (settings.fee, settings.mode, settings.otel_sdk_disabled) == (Decimal("0.10"), Mode.FAST, True)
 
 
 def test_fields_of_a_subclass_have_its_prefix_and_table(machine: Machine) -> None:

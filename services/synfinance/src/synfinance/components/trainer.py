@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> None:
 
 def _end_with_parent() -> None:
     """Our standard input is a pipe that nobody writes to: it ends when the parent does, however it does."""
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock, held by this thread, would abort the interpreter when it ends by itself.
+    while os.read(0, 1):
+        pass
     os._exit(1)
 
 

@@ -46,8 +46,9 @@ bench: $(VENV)/.dev ## Measure Bedplate beside its peers; writes docs/benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: docs
-docs: $(VENV)/.dev ## Run every example in README.md and docs/, and check their links
-	$(BIN)/python -m pytest tests/unit/project -k docs $(ARGS)
+docs: $(VENV)/.dev ## Write docs/reference, run every example in the pages and check their links
+	$(BIN)/python -m tools.reference
+	$(BIN)/python -m pytest tests/unit/project -k "docs or reference or promises" $(ARGS)
 
 .PHONY: api
 api: $(VENV)/.dev ## Accept the public names as they are now: rewrites tests/unit/project/public_api.txt

@@ -18,9 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_origin
 
+from pydantic import BaseModel
+
 from tools.finding import ROOT
 
-__all__ = ["SNAPSHOT", "describe", "modules"]
+__all__ = ["SNAPSHOT", "describe", "modules", "signature"]
 
 SNAPSHOT = ROOT / "tests" / "unit" / "project" / "public_api.txt"
 
@@ -49,12 +51,12 @@ def _object(name: str, value: object) -> Iterator[str]:
         yield f"{name}: module"
     elif inspect.isclass(value) and get_origin(value) is None:
         kind = _kind(value)
-        yield f"{name}: {kind}{'' if kind in ('enum', 'protocol') else _signature(value)}"
+        yield f"{name}: {kind}{'' if kind in ('enum', 'protocol') else signature(value)}"
         yield from _members(value)
     elif inspect.isroutine(value):
-        yield f"{name}: {_routine(value)} {_signature(value)}"
+        yield f"{name}: {_routine(value)} {signature(value)}"
     elif get_origin(value) is not None:
-        yield f"{name}: type {value}"
+        yield f"{name}: type {_steady(str(value))}"
     else:
         yield f"{name}: {type(value).__name__}"
 
@@ -84,7 +86,7 @@ def _members(cls: type) -> Iterator[str]:
             yield f"    {name}: property{_returns(raw)}"
         elif inspect.isfunction(value) or inspect.ismethod(value):
             static = {staticmethod: "static ", classmethod: "class "}.get(type(raw), "")
-            yield f"    {name}: {static}{_routine(value)} {_signature(value)}"
+            yield f"    {name}: {static}{_routine(value)} {signature(value)}"
 
 
 def _routine(value: object) -> str:
@@ -98,22 +100,31 @@ class _Text(str):
     __repr__ = str.__str__
 
 
-def _signature(value: object) -> str:
+def signature(value: object) -> str:
+    """Return a callable's signature as its author wrote it, an empty string when it has none."""
     try:
-        signature = inspect.signature(value)  # type: ignore[arg-type]
+        found = inspect.signature(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):  # a builtin or an exception without one of its own
         return ""
+    if inspect.isclass(value) and issubclass(value, BaseModel):
+        # What a field takes is pydantic's to write down, differently from one version of Python to the next.
+        bare = [each.replace(annotation=inspect.Parameter.empty) for each in found.parameters.values()]
+        return _steady(str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty)))
     parameters = [
         parameter.replace(annotation=_Text(parameter.annotation))
         if isinstance(parameter.annotation, str)
         else parameter
-        for parameter in signature.parameters.values()
+        for parameter in found.parameters.values()
     ]
-    returned = signature.return_annotation
-    signature = signature.replace(
+    returned = found.return_annotation
+    found = found.replace(
         parameters=parameters, return_annotation=_Text(returned) if isinstance(returned, str) else returned
     )
-    return _ADDRESS.sub(lambda match: f"<{match[1] or match[2]}>", str(signature))
+    return _steady(str(found))
+
+
+def _steady(text: str) -> str:
+    return _ADDRESS.sub(lambda match: f"<{match[1] or match[2]}>", text)
 
 
 def _returns(prop: property) -> str:

@@ -28,7 +28,7 @@ from synfinance.quality.report import Drift, DriftKind
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int64] | Floats
 
-ALARM: Final = 0.005
+ALARM: Final = 0.002
 """Probability that a table in which nothing changed raises any alarm, when its bounds are larger than the effects."""
 PSI_EFFECT: Final = 0.1
 """The usual reading of the population stability index: below 0.1 none, to 0.25 moderate, above it major."""

@@ -56,3 +56,8 @@ def percent(share: float) -> str:
         if near == 0 or abs(float(text) - value) <= 0.1 * near:
             return f"{text} %"
     return f"{'<' if value < 50 else '>'}{'0.0001' if value < 50 else '99.9999'} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: ``1 value``, ``2,000 values``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from synfinance.quality.faults import Fault
-from synfinance.quality.found import found, percent
+from synfinance.quality.found import counted, found, percent
 from synfinance.quality.reading import Column
 from synfinance.quality.report import Finding
 
@@ -69,13 +69,13 @@ def check_rows(frame: pl.DataFrame, columns: Sequence[Column], time: Column | No
     share = count / rows
     keyed = _keyed(columns, first)
     if keyed:
-        message = f"{count:,} rows ({percent(share)}) are exact copies, although {keyed!r} tells rows apart"
+        message = f"{counted(count, 'row')} ({percent(share)}) are exact copies, although {keyed!r} tells rows apart"
         yield found(Fault.DUPLICATE_ROWS, None, count, rows, message, examples=example)
     elif share > _TWIN_SHARE and _room(columns) > 20 * rows:
-        message = f"{count:,} rows ({percent(share)}) are exact copies, more than genuine twins explain"
+        message = f"{counted(count, 'row')} ({percent(share)}) are exact copies, more than genuine twins explain"
         yield found(Fault.DUPLICATE_ROWS, None, count, rows, message, examples=example, charged=share - _TWIN_SHARE)
     else:
-        message = f"{count:,} rows ({percent(share)}) equal another one; they may be genuine twins"
+        message = f"{counted(count, 'row')} ({percent(share)}) equal another one; they may be genuine twins"
         yield found(Fault.TWIN_ROWS, None, count, rows, message, examples=example)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from synfinance.quality.faults import Fault
-from synfinance.quality.found import found, percent
+from synfinance.quality.found import counted, found, percent
 from synfinance.quality.kinds import Kind
 from synfinance.quality.reading import Column
 from synfinance.quality.report import Finding
@@ -20,7 +20,7 @@ def check_rule(column: Column, rule: ColumnRule) -> Iterator[Finding]:
     for fault, broken, what in _broken(column, rule):
         mask = broken.fill_null(False)
         if count := int(mask.sum()):
-            message = f"{count:,} values ({percent(count / len(column))}) {what}"
+            message = f"{counted(count, 'value')} ({percent(count / len(column))}) {what}"
             yield found(fault, column.name, count, len(column), message, examples=column.instances(mask))
 
 

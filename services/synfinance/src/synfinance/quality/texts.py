@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from synfinance.quality.faults import Fault
-from synfinance.quality.found import found, percent
+from synfinance.quality.found import counted, found, percent
 from synfinance.quality.kinds import Kind
 from synfinance.quality.reading import Column
 from synfinance.quality.report import Finding
@@ -61,7 +61,7 @@ def _matching(column: Column, fault: Fault, pattern: str, what: str) -> Iterator
         column.name,
         count,
         len(column),
-        f"{count:,} values ({percent(count / len(column))}) {what}",
+        f"{counted(count, 'value')} ({percent(count / len(column))}) {what}",
         examples=bad["value"].head(5),
     )
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from synfinance.quality import kinds
 from synfinance.quality.faults import Fault
-from synfinance.quality.found import found, percent
+from synfinance.quality.found import counted, found, percent
 from synfinance.quality.kinds import Kind, words_of
 from synfinance.quality.masking import masked
 from synfinance.quality.missing import PLACEHOLDERS
@@ -68,7 +68,7 @@ def check_missing(column: Column, structural: str | None, unexplained: int, *, n
                 column.name,
                 disguised,
                 rows,
-                f"{disguised:,} values ({percent(disguised / rows)}) stand for a missing one: {forms}",
+                f"{counted(disguised, 'value')} ({percent(disguised / rows)}) stand for a missing one: {forms}",
                 examples=shown,
             )
         )
@@ -76,7 +76,11 @@ def check_missing(column: Column, structural: str | None, unexplained: int, *, n
 
 
 def _missing_words(count: int, rows: int) -> str:
-    return "all values are missing" if count == rows else f"{count:,} values ({percent(count / rows)}) are missing"
+    return (
+        "all values are missing"
+        if count == rows
+        else f"{counted(count, 'value')} ({percent(count / rows)}) are missing"
+    )
 
 
 def check_values(column: Column, now: datetime) -> Iterator[Finding]:
@@ -89,7 +93,7 @@ def check_values(column: Column, now: datetime) -> Iterator[Finding]:
         yield found(fault, column.name, column.known, rows, f"{what} are stored as text")
     if column.minority_formats:
         count = column.minority_formats
-        message = f"{count:,} dates ({percent(count / rows)}) are not written in the commonest format"
+        message = f"{counted(count, 'date')} ({percent(count / rows)}) are not written in the commonest format"
         yield found(Fault.MIXED_FORMATS, column.name, count, rows, message)
     if column.kind is Kind.TIMESTAMP:
         yield from _future(column, now)
@@ -98,7 +102,7 @@ def check_values(column: Column, now: datetime) -> Iterator[Finding]:
     if limit := _coordinate(column):
         values, _ = column.finite()
         if count := int((np.abs(values) > limit).sum()):
-            message = f"{count:,} coordinates ({percent(count / rows)}) lie beyond ±{limit}°"
+            message = f"{counted(count, 'coordinate')} ({percent(count / rows)}) lie beyond ±{limit}°"
             off = values[np.abs(values) > limit][:50].tolist()
             yield found(Fault.OUT_OF_RANGE, column.name, count, rows, message, examples=off)
     if column.kind is Kind.CARD and column.known:
@@ -115,7 +119,7 @@ def check_values(column: Column, now: datetime) -> Iterator[Finding]:
         words = pl.col("value").str.strip_chars().str.to_lowercase()
         standing = column.vocabulary.filter(words.is_in(sorted(PLACEHOLDERS)))
         if count := int(standing["count"].sum()):
-            message = f"{count:,} values ({percent(count / rows)}) read like a placeholder"
+            message = f"{counted(count, 'value')} ({percent(count / rows)}) read like a placeholder"
             yield found(Fault.PLACEHOLDER, column.name, count, rows, message, examples=standing["value"].head(5))
     yield from _variety(column)
 
@@ -133,7 +137,7 @@ def _misfits(column: Column) -> Iterator[Finding]:
     wrong = column.invalid
     count = int(wrong.sum())
     if column.raw.dtype in (pl.Float32, pl.Float64) and count:
-        message = f"{count:,} values ({percent(count / rows)}) are infinite"
+        message = f"{counted(count, 'value')} ({percent(count / rows)}) are infinite"
         yield found(Fault.NOT_FINITE, column.name, count, rows, message)
     elif count:
         what = _WHAT.get(column.kind, "do not fit the type")
@@ -142,7 +146,7 @@ def _misfits(column: Column) -> Iterator[Finding]:
             column.name,
             count,
             rows,
-            f"{count:,} values ({percent(count / rows)}) {what}",
+            f"{counted(count, 'value')} ({percent(count / rows)}) {what}",
             examples=column.instances(wrong),
         )
 
@@ -161,7 +165,7 @@ def _future(column: Column, now: datetime) -> Iterator[Finding]:
     count = int(late.sum())
     # A file that lies in the future as a whole is a simulation, or this machine's clock is wrong.
     if count and count < _FUTURE_FILE * column.known:
-        message = f"{count:,} dates ({percent(count / len(column))}) lie in the future"
+        message = f"{counted(count, 'date')} ({percent(count / len(column))}) lie in the future"
         yield found(Fault.FUTURE_DATE, column.name, count, len(column), message, examples=column.instances(late))
 
 
@@ -171,7 +175,9 @@ def _signs(column: Column) -> Iterator[Finding]:
     lesser, what = min((negative, "negative"), (positive, "positive"))
     if 0 < lesser <= _REFUNDS * (negative + positive):
         side = values[values < 0] if what == "negative" else values[values > 0]
-        message = f"{lesser:,} amounts ({percent(lesser / len(column))}) are {what}, likely refunds or corrections"
+        message = (
+            f"{counted(lesser, 'amount')} ({percent(lesser / len(column))}) are {what}, likely refunds or corrections"
+        )
         extremes = side[np.argsort(-np.abs(side))[:3]].tolist()
         yield found(Fault.MINORITY_SIGN, column.name, lesser, len(column), message, examples=extremes)
 
@@ -227,7 +233,7 @@ def check_outliers(column: Column, now: datetime) -> tuple[int, list[Finding]]:
     else:
         where = f"below {_plain(fences.low)}" if low else f"above {_plain(fences.high)}"
     where += ", which the spread of the others does not reach"
-    message = f"{count:,} values ({percent(count / len(column))}) lie {where}"
+    message = f"{counted(count, 'value')} ({percent(count / len(column))}) {'lies' if count == 1 else 'lie'} {where}"
     # One or two in a small file are the extremes that every sample has.
     charged = max(0, count - _EXTREMES) / len(column)
     return count, [found(Fault.OUTLIER, column.name, count, len(column), message, examples=extremes, charged=charged)]
@@ -247,7 +253,7 @@ def check_unique(column: Column, *, unique: bool | None) -> Iterator[Finding]:
     twice = column.values.is_duplicated() & column.values.is_not_null()
     conflicting = column.raw.filter(twice).value_counts(sort=True)[column.raw.name]
     message = (
-        f"{copies:,} rows ({percent(copies / len(column))}) repeat an id; "
+        f"{counted(copies, 'row')} ({percent(copies / len(column))}) repeat an id; "
         f"{len(conflicting):,} different ids occur more than once"
     )
     yield found(Fault.DUPLICATE_ID, column.name, copies, len(column), message, examples=conflicting.head(5))

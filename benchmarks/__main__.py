@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from benchmarks import report
 from benchmarks.lab import Lab
 from benchmarks.results import Row
-from benchmarks.suites import Suite, access_log, generator, hostile, http_cpu, http_load, scrape, workers
+from benchmarks.suites import Suite, access_log, generator, hostile, http_cpu, http_load, scrape, stall, workers
 
 SUITES: tuple[Suite, ...] = (
     http_cpu.SUITE,
@@ -18,6 +18,7 @@ SUITES: tuple[Suite, ...] = (
     access_log.SUITE,
     scrape.SUITE,
     workers.SUITE,
+    stall.SUITE,
     hostile.SUITE,
     generator.SUITE,
 )

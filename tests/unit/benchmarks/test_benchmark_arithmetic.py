@@ -74,7 +74,7 @@ def test_ids_choose_suites_and_a_number_is_not_a_prefix() -> None:
     assert chosen([]) == list(SUITES)
     assert [suite.ids for suite in chosen(["p2"])] == [("P1a", "P1b", "P2a", "P2b")]
     assert [suite.ids for suite in chosen(["P21"])] == [("P21a", "P21b")]
-    assert [suite.ids for suite in chosen(["H1", "P6c"])] == [("P6a", "P6b", "P6c"), ("H1",)]
+    assert [suite.ids for suite in chosen(["H1", "P6"])] == [("P6a", "P6b"), ("P6c",), ("H1",)]
     with pytest.raises(ValueError, match="P99"):
         chosen(["P1", "P99"])
 

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--role", choices=("web", "ops"), required=True)
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--instance", default="")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--fd", type=int)
     arguments = parser.parse_args()
     try:
@@ -38,7 +39,7 @@ def main() -> int:
             service.options, role=arguments.role, directory=arguments.directory, instance=arguments.instance
         )
     if arguments.role == "ops":
-        return _ops(target, arguments.directory)
+        return _ops(target, arguments.directory, arguments.host)
     return _web(target, arguments.directory, arguments.fd)
 
 
@@ -50,13 +51,14 @@ def _web(target: Service | Process, directory: Path, descriptor: int) -> int:
     return serve(target, sockets=[socket.socket(fileno=descriptor)])
 
 
-def _ops(target: Service | Process, directory: Path) -> int:
+def _ops(target: Service | Process, directory: Path, host: str) -> int:
     path = socket_path(directory)
     path.unlink(missing_ok=True)
     # Whoever may open the socket may read everything: the directory is private, and so is the socket.
     os.umask(0o077)
     stores = {service.name: service.builtins.stores for service in services_of(target)}
-    return serve(target, uds=str(path), app=receiving(target, stores))
+    management_port = services_of(target)[0].builtins.settings.management_port
+    return serve(target, host=host, uds=str(path), management_port=management_port, app=receiving(target, stores))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def serve(
     """Serve until a signal comes; return the exit status: 0, or :data:`EXIT_START_FAILED`.
 
     :param sockets: listening sockets to use instead of host and port. :param uds: a unix socket to listen on instead.
-    :param management_port: a second port, which serves the management API and health alone.
+    :param management_port: a second port of ``host``, which serves the management API and health alone.
     :param app: what is served when it is more than the target itself.
     """
     settings = services_of(target)[0].builtins.settings
@@ -93,11 +93,18 @@ def serve(
         "date_header": True,
         "timeout_graceful_shutdown": int(settings.stop_timeout) or 1,
         "timeout_keep_alive": 65,
-        # Who asks is decided by the trusted proxies of the HTTP settings; only our own relay is believed here.
-        "proxy_headers": uds is not None,
-        "forwarded_allow_ips": "*" if uds is not None else None,
     }
-    config = uvicorn.Config(app or target, host=host, port=port, uds=uds, lifespan="on", **options)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app or target,
+        host=host,
+        port=port,
+        uds=uds,
+        lifespan="on",
+        # Who asks is decided by the trusted proxies of the HTTP settings; only our own relay is believed here.
+        proxy_headers=uds is not None,
+        forwarded_allow_ips="*" if uds is not None else None,
+        **options,  # type: ignore[arg-type]
+    )
     server = Server(config, target, drain=settings.drain, signals=True)
     failures: list[BaseException] = []
 
@@ -117,6 +124,7 @@ def serve(
             host=host,
             port=management_port,
             lifespan="off",
+            proxy_headers=False,
             **options,  # type: ignore[arg-type]
         )
         second = Server(management, target, drain=0, signals=False)

@@ -27,7 +27,8 @@ class ServiceSettings(Section):
     """Where the management API is."""
 
     management_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """A second port for health, metrics and the management API, in each process that listens; None for none."""
+    """A second port for health, metrics and the management API alone, served by the process that watches; None for
+    none."""
 
     @field_validator("management_prefix")
     @classmethod

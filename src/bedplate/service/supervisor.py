@@ -64,6 +64,7 @@ class Supervisor:
         directory: Path | None = None,
     ) -> None:
         self._target = target
+        self._host = host
         self._stop_timeout = stop_timeout
         self._own = directory is None
         self._directory = directory or Path(tempfile.mkdtemp(prefix="bedplate-"))
@@ -121,6 +122,8 @@ class Supervisor:
         if child.role == "web":
             descriptors = (self._socket.fileno(),)
             command += ["--fd", str(self._socket.fileno())]
+        else:
+            command += ["--host", self._host]
         # A group of its own: Ctrl-C in a terminal goes to the parent alone, which stops its children in order.
         child.process = subprocess.Popen(command, pass_fds=descriptors, process_group=0)
         child.started = now

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         Alert,
         Check,
         Degradation,
+        Middleware,
         Panel,
         Probe,
         Routes,
         Runbook,
         Series,
+        Verdict,
     )
     from bedplate.metric import Counter, Gauge, Histogram, Summary
     from bedplate.problems import BedplateError, Problem, Refusal
@@ -47,6 +49,7 @@ __all__ = [
     "Host",
     "HostLease",
     "Limit",
+    "Middleware",
     "Panel",
     "Probe",
     "Problem",
@@ -63,6 +66,7 @@ __all__ = [
     "Settings",
     "Spec",
     "Summary",
+    "Verdict",
     "Window",
     "bind_context",
     "event",
@@ -75,7 +79,8 @@ __all__ = [
 _HOMES = {
     "bedplate.component": ("Component", "Host", "Spec"),
     "bedplate.declarations": (
-        "SLO", "Action", "Actor", "Alert", "Check", "Degradation", "Panel", "Probe", "Routes", "Runbook", "Series",
+        "SLO", "Action", "Actor", "Alert", "Check", "Degradation", "Middleware", "Panel", "Probe", "Routes", "Runbook",
+        "Series", "Verdict",
     ),
     "bedplate.metric": ("Counter", "Gauge", "Histogram", "Summary"),
     "bedplate.problems": ("BedplateError", "Problem", "Refusal"),

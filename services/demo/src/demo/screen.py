@@ -1,0 +1,53 @@
+"""What the demo prints: addresses, the opening scene, and a line now and then."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """Prints for people; without colours and cursor movements when the output is no terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # Addresses must stay whole to be clicked and copied, however narrow the terminal is.
+        self._console = console or Console(highlight=False, soft_wrap=True)
+
+    def addresses(self, base: str) -> None:
+        """Print where everything is."""
+        service = f"{base}/synfinance"
+        self._console.print("[bold]Bedplate demo[/bold]: SynFinance with live traffic")
+        self._console.print()
+        for name, address in (
+            ("index", f"{base}/"),
+            ("API docs", f"{service}/docs"),
+            ("fraud summary", f"{service}/fraud"),
+            ("metrics", f"{service}/metrics"),
+            ("health", f"{service}/health"),
+            ("monitoring", f"{service}/monitoring"),
+        ):
+            self._console.print(f"  {name:<15}[link={address}][cyan]{address}[/cyan][/link]")
+        self._console.print()
+
+    def heading(self, text: str) -> None:
+        """Print what comes next."""
+        self._console.print(f"[bold]{text}[/bold]")
+
+    def step(self, what: str, result: str) -> None:
+        """Print one step of the opening scene."""
+        self._console.print(f"  [green]✓[/green] {what}: {result}")
+
+    def trouble(self, what: str) -> None:
+        """Print what went otherwise than it should."""
+        self._console.print(f"  [yellow]![/yellow] {what}")
+
+    def status(self, text: str) -> None:
+        """Print one line of the running traffic."""
+        self._console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]  {text}")
+
+    def note(self, text: str) -> None:
+        """Print a plain line."""
+        self._console.print(text)

@@ -1,0 +1,180 @@
+"""Live traffic: the opening scene, then a steady mix of requests, over real HTTP and at a bounded rate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import httpx2
+
+from demo.client import Client
+from demo.scene import opening, soiled_csv
+from demo.screen import Screen
+
+__all__ = ["Traffic"]
+
+#: Requests a second; fewer when the service is slower.
+RATE: Final = 6.0
+#: Requests under way at once.
+AT_ONCE: Final = 4
+#: Seconds between two status lines.
+TOLD_EVERY: Final = 10.0
+
+
+class Traffic:
+    """A thread with an event loop of its own, so that its work and waiting are not the service's.
+
+    :param base: ``http://127.0.0.1:8000``.
+    """
+
+    def __init__(self, base: str, screen: Screen) -> None:
+        self.client = Client(base)
+        self._base = base
+        self._screen = screen
+        self._random = random.Random(7)
+        self._known: list[dict[str, Any]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="demo-traffic", daemon=True)
+
+    def start(self) -> None:
+        """Begin as soon as the services are ready."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, in the middle of whatever it does."""
+        loop, task = self._loop, self._task
+        if loop is not None and task is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        async def main() -> None:
+            self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+            async with self.client.http:
+                # Requests fail when the service goes away before us, which is how the demo ends.
+                with contextlib.suppress(httpx2.TransportError):
+                    await self._play()
+
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(main())
+
+    async def _play(self) -> None:
+        await self._ready()
+        self._screen.addresses(self._base)
+        try:
+            await opening(self.client, self._screen)
+        except httpx2.HTTPStatusError as error:
+            self._screen.trouble(f"The scene ends early: {error.response.status_code} {error.response.text[:200]}")
+        self._screen.note(f"Traffic goes on at up to {RATE:g} requests a second. Ctrl-C ends it.")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell())
+            await self._flow(group)
+
+    async def _ready(self) -> None:
+        while True:
+            with contextlib.suppress(httpx2.TransportError):
+                if (await self.client.http.get(f"{self._base}/readyz")).is_success:
+                    return
+            await asyncio.sleep(0.1)
+
+    async def _flow(self, group: asyncio.TaskGroup) -> None:
+        free = asyncio.Semaphore(AT_ONCE)
+        kinds = list(self._mix)
+        weights = [self._mix[kind] for kind in kinds]
+
+        async def one(kind: Callable[[Traffic], Awaitable[None]]) -> None:
+            try:
+                await kind(self)
+            finally:
+                free.release()
+
+        while True:
+            await free.acquire()
+            group.create_task(one(self._random.choices(kinds, weights)[0]))
+            await asyncio.sleep(self._random.expovariate(RATE))
+
+    async def _tell(self) -> None:
+        before, then = self.client.requests, time.monotonic()
+        while True:
+            await asyncio.sleep(TOLD_EVERY)
+            said = await self.client.ask("GET", "/fraud")
+            now, count = time.monotonic(), self.client.requests
+            pace = (count - before) / (now - then)
+            before, then = count, now
+            line = (
+                f"{count:,} requests ({self.client.failed} failed), {pace:.1f}/s, p95 {self.client.p95 * 1000:.0f} ms"
+            )
+            if said.is_success:
+                line += _in_words(said.json())
+            self._screen.status(line)
+
+    async def _simulate(self) -> None:
+        rows = self._random.choice((20, 50, 100, 300))
+        answer = await self.client.ask("POST", "/simulate", json={"rows": rows, "first": 25})
+        if answer.is_success:
+            scores = ("fraud_probability", "alert", "anomaly")
+            self._known = [
+                {name: value for name, value in row.items() if not name.startswith(scores)}
+                for row in answer.json()["transactions"]
+            ]
+
+    async def _simulate_many(self) -> None:
+        await self.client.ask("POST", "/simulate", json={"rows": 10_000, "fraud": 300, "first": 0})
+
+    async def _score(self) -> None:
+        if self._known:
+            await self.client.ask("POST", "/score", json={"transactions": self._known})
+
+    async def _assess(self) -> None:
+        table = await asyncio.to_thread(soiled_csv, 300, self._random.randrange(1_000))
+        await self.client.ask("POST", "/quality", content=table, headers={"content-type": "text/csv"})
+
+    async def _look(self) -> None:
+        await self.client.ask("GET", self._random.choice(("/", "/health", "/fraud", "/docs", "/openapi.json")))
+
+    async def _exchange_rate(self) -> None:
+        await self.client.ask("GET", "/demo/exchange-rate", params={"currency": self._random.choice(("GBP", "CHF"))})
+
+    async def _lost(self) -> None:
+        await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))
+
+    async def _wrong(self) -> None:
+        wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("/simulate", {"json": {"rows": 100, "fraud": 90}}),
+            ("/score", {"json": {"transactions": [{"card_id": "K000001", "amount": "12.345"}]}}),
+            ("/score", {"content": b"who,what\nme,that\n", "headers": {"content-type": "text/csv"}}),
+            ("/quality", {"content": b"%PDF-1.7", "headers": {"content-type": "application/pdf"}}),
+        )
+        path, options = self._random.choice(wrong)
+        await self.client.ask("POST", path, **options)
+
+    _mix: Final[dict[Callable[[Traffic], Awaitable[None]], float]] = {
+        _simulate: 30,
+        _score: 24,
+        _look: 16,
+        _exchange_rate: 12,
+        _assess: 10,
+        _lost: 4,
+        _wrong: 3.5,
+        _simulate_many: 0.5,
+    }
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    """Return what the service itself says of the last minutes."""
+    parts = [
+        ("alerts", summary["fraud_rate"]),
+        ("precision", summary["precision"]),
+        ("recall", summary["recall"]),
+        ("cards at hand", summary["cache"]["hit_rate"]),
+    ]
+    known = [f"{name} {value:.1%}" for name, value in parts if value is not None]
+    score = summary["quality"]["score"]
+    return " · " + ", ".join(known + ([f"quality {score:.1f}"] if score is not None else []))

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, Self
 
 from bedplate.problems import DeclarationError
 
-__all__ = ["DURATION_BUCKETS", "OTHER", "Counter", "Gauge", "Histogram", "Label", "Metric", "Summary"]
+__all__ = ["DURATION_BUCKETS", "OTHER", "Counter", "Gauge", "Histogram", "Label", "Metric", "Summary", "taken_names"]
 
 #: The OpenTelemetry boundaries for durations, in seconds (semantic conventions 1.44).
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -232,8 +232,11 @@ class Histogram(Metric):
         super().__init__(name, help, labels, unit=unit)
 
     def _validate(self) -> None:
-        if not self.buckets or any(b <= a for a, b in zip(self.buckets, self.buckets[1:], strict=False)):
-            raise DeclarationError(f"The buckets of {self.name} do not ascend.", "Give at least one upper bound.")
+        ascending = all(a < b for a, b in zip(self.buckets, self.buckets[1:], strict=False))
+        if not self.buckets or not ascending or not all(map(math.isfinite, self.buckets)):
+            raise DeclarationError(
+                f"The buckets of {self.name} do not ascend.", "Give at least one upper bound, all finite."
+            )
         super()._validate()
 
     @property
@@ -282,17 +285,23 @@ class Summary(Metric):
         return self.selector("_count")
 
 
+def taken_names(metric: Metric) -> tuple[str, ...]:
+    """Return every name that no other family of a service may have: its samples', its own, and that in OpenMetrics."""
+    return tuple(dict.fromkeys((*metric.sample_names, metric.name, metric.stem)))
+
+
 def _labels(metric: str, labels: LabelSpec | tuple[Label, ...]) -> tuple[Label, ...]:
     result: list[Label] = []
+    if isinstance(labels, str):
+        raise DeclarationError(f"The labels of {metric} are one string.", f"Give a sequence: ({labels!r},).")
     items: Iterable[object] = labels.items() if isinstance(labels, Mapping) else labels
     for item in items:
         if isinstance(item, Label):
             result.append(item)
         elif isinstance(item, str):
             result.append(Label(item))
-        elif isinstance(item, tuple):
-            name, bound = item
-            result.append(Label(name, limit=bound) if isinstance(bound, int) else Label(name, values=tuple(bound)))
+        else:
+            result.append(_bounded(metric, item))
     seen: set[str] = set()
     for label in result:
         if not _LABEL_NAME.match(label.name) or label.name in _RESERVED_LABELS:
@@ -306,3 +315,17 @@ def _labels(metric: str, labels: LabelSpec | tuple[Label, ...]) -> tuple[Label, 
             raise DeclarationError(f"Label {label.name!r} of {metric} allows no value.", "Give a limit of 1 or more.")
         seen.add(label.name)
     return tuple(result)
+
+
+def _bounded(metric: str, item: object) -> Label:
+    match item:
+        case (str(name), bool() | str()):
+            pass
+        case (str(name), int(limit)):
+            return Label(name, limit=limit)
+        case (str(name), values) if isinstance(values, Iterable):
+            return Label(name, values=tuple(str(value) for value in values))
+    raise DeclarationError(
+        f"Metric {metric} has a label {item!r} that cannot be read.",
+        "Give names, or a mapping from each name to its allowed values or to how many there may be.",
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bedplate.component import Component, Environment, HasRefusals, Key, Spec
 from bedplate.declarations import metric_names
-from bedplate.metric import Metric
+from bedplate.metric import Metric, taken_names
 from bedplate.problems import BedplateError, Refusal
 
 __all__ = ["collect", "refusals", "start_order"]
@@ -90,7 +90,7 @@ def refusals(
                     f"metric {metric.name} is declared differently by {owner}.",
                     "Share one declaration, or rename one of them.",
                 )
-            for sample in metric.sample_names:
+            for sample in taken_names(metric):
                 first = samples.setdefault(sample, metric.name)
                 if first != metric.name:
                     yield Refusal(spec.label, f"metric {metric.name} exposes {sample}, as {first} does.", "Rename one.")

@@ -2,19 +2,21 @@
 
 A segment is a pair of files: ``<id>.values``, an array of float64 words, and ``<id>.index``, JSON lines that say what
 the words mean. A line is appended before its words are used, with one ``write``, so a process that dies at any moment
-leaves at worst a half line, which readers ignore. The writer holds a lock on the values file for as long as it lives;
-a lock that can be taken therefore means that the writer is dead, whatever its process id says.
-
-Word 0 of a segment is the number of words in use.
+leaves at worst a half line, which readers ignore, or words that were never written, which are 0. The writer holds a
+lock on the values file for as long as it lives; a lock that can be taken therefore means that the writer is dead,
+whatever its process id says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import mmap
 import os
 import threading
 import uuid
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +24,54 @@ import orjson
 
 __all__ = ["Segment", "Writer"]
 
-#: Words of a segment. The file is sparse: only pages that are written take memory or disk.
-SEGMENT_WORDS = 1 << 18
+#: Words of a segment: half a MiB, which is room for 65,536 counters.
+SEGMENT_WORDS = 1 << 16
+
+_logger = logging.getLogger("bedplate.metrics")
 
 
 class Segment:
-    """Where one process writes its words; anonymous memory when there is no directory to share."""
+    """Where one process writes its words; anonymous memory when there is no directory to share.
 
-    def __init__(self, directory: Path | None, words: int = SEGMENT_WORDS) -> None:
+    :raises OSError: when its files cannot be created; nothing is left of them then.
+    """
+
+    def __init__(self, directory: Path | None, words: int | None = None) -> None:
         self.lines: list[bytes] = []
-        self.capacity = words
-        self.used = 1
-        self._index = -1
-        self._values = -1
+        self.capacity = words or SEGMENT_WORDS
+        self.used = 0
         self.id = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self._index = self._lock = -1
         if directory is None:
-            self._map = mmap.mmap(-1, words * 8)
+            self._map = mmap.mmap(-1, self.capacity * 8)
         else:
-            self._values = os.open(directory / f"{self.id}.values", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            # Locked before the index exists, and readers start from the index: no reader can see it unlocked.
-            fcntl.flock(self._values, fcntl.LOCK_EX)
-            os.ftruncate(self._values, words * 8)
-            self._map = mmap.mmap(self._values, words * 8)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._index = os.open(directory / f"{self.id}.index", flags, 0o600)
+            self._open(directory)
+            _SEGMENTS.add(self)
         view = memoryview(self._map)
         self.words: Any = view.cast("d")
         self.integers: Any = view.cast("Q")
-        self.words[0] = 1.0
+
+    def _open(self, directory: Path) -> None:
+        values, index = directory / f"{self.id}.values", directory / f"{self.id}.index"
+        try:
+            # Locked before the index exists, and readers start from the index: no reader can see it unlocked.
+            self._lock = os.open(values, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _reserve(self._lock, self.capacity * 8)
+            # A mapping keeps a duplicate of its descriptor, and with it that descriptor's lock, for as long as a
+            # child refers to it: it gets a descriptor of its own, which has no lock to keep.
+            mapped = os.open(values, os.O_RDWR)
+            try:
+                self._map = mmap.mmap(mapped, self.capacity * 8)
+            finally:
+                os.close(mapped)
+            self._index = os.open(index, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except BaseException:
+            self.close()
+            for file in (index, values):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+            raise
 
     def allocate(self, words: int, line: bytes) -> int | None:
         """Append the index ``line`` for ``words`` new words and return where they start; None when there is no room.
@@ -57,35 +79,51 @@ class Segment:
         ``line`` holds ``%d`` where the offset goes.
         """
         start = self.used
-        if start + words > self.capacity:
+        if start + words > self.capacity or not self.append(line % start):
             return None
-        self.append(line % start)
         self.used = start + words
-        self.words[0] = float(self.used)
         return start
 
-    def append(self, line: bytes) -> None:
-        """Append a line to the index."""
+    def append(self, line: bytes) -> bool:
+        """Append a line to the index; return whether that could be done.
+
+        After a failure the segment takes nothing new: what it has stays valid, and a half line at the end is ignored.
+        """
         if self._index >= 0:
-            os.write(self._index, line + b"\n")
+            rest = line + b"\n"
+            try:
+                while rest:
+                    rest = rest[os.write(self._index, rest) :]
+            except OSError as error:
+                _logger.warning("Cannot extend the metrics' index: %s", error)
+                self.capacity = self.used
+                return False
         self.lines.append(line)
+        return True
 
     def close(self) -> None:
         """Release the lock; whoever scrapes next folds the words into the tombstone.
 
         The memory itself stays mapped for as long as children refer to it, so that a late update is harmless.
         """
-        if self._values >= 0:
-            # Closing alone does not unlock: the mapping keeps a duplicate of the descriptor.
-            fcntl.flock(self._values, fcntl.LOCK_UN)
-        for descriptor in (self._index, self._values):
+        if self._lock >= 0:
+            # A child that was forked from this process may have the same lock open: closing alone would not release it.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self.disown()
+
+    def disown(self) -> None:
+        """Close the descriptors without releasing the lock, as the child of a fork must: the parent lives on."""
+        for descriptor in (self._index, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._index = self._values = -1
+        self._index = self._lock = -1
 
 
 class Writer:
-    """All segments of one process and one service; thread-safe."""
+    """All segments of one process and one service; thread-safe.
+
+    :raises OSError: when the first segment cannot be created in the directory.
+    """
 
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
@@ -98,18 +136,30 @@ class Writer:
         with self._lock:
             segment = self.segments[-1]
             placed = self._place(segment, family, labels, words)
-            if placed is None:
-                segment = Segment(self.directory, max(SEGMENT_WORDS, words + 1))
+            while placed is None:
+                segment = self._another(words)
                 self.segments.append(segment)
                 placed = self._place(segment, family, labels, words)
-            assert placed is not None
             return segment, placed
+
+    def _another(self, words: int) -> Segment:
+        size = max(SEGMENT_WORDS, words)
+        # A second failure in a row would be a third and fourth: what follows is kept by this process alone.
+        if self.directory is not None and self.segments[-1].used:
+            try:
+                return Segment(self.directory, size)
+            except OSError as error:
+                # Whoever counts something must not fail because a disk is full or descriptors have run out.
+                _logger.warning("New metrics of this process are not shared with the others of its host: %s", error)
+        return Segment(None, size)
 
     def _place(self, segment: Segment, family: dict[str, Any], labels: list[Any], words: int) -> int | None:
         key = (segment.id, family["name"])
         if key not in self._families:
-            self._families[key] = number = len(self._families)
-            segment.append(orjson.dumps({"family": number, **family}))
+            number = len(self._families)
+            if not segment.append(orjson.dumps({"family": number, **family})):
+                return None
+            self._families[key] = number
         # Labels are user data: a percent sign in them must survive the formatting of the offset.
         encoded = orjson.dumps(labels).replace(b"%", b"%%")
         return segment.allocate(words, b"[%d,%%d,%s]" % (self._families[key], encoded))
@@ -118,3 +168,23 @@ class Writer:
         """Release the locks of all segments."""
         for segment in self.segments:
             segment.close()
+
+
+_SEGMENTS: weakref.WeakSet[Segment] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for segment in list(_SEGMENTS):
+        segment.disown()
+
+
+# A forked child shares the lock. Were it to keep it, its parent's cells would look alive for as long as the child is.
+os.register_at_fork(after_in_child=_disown_all)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Give a file its size, and its blocks: a write to a mapping of a file without blocks kills when a disk is full."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)

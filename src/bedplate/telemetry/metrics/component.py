@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,15 +47,18 @@ class Metrics:
 
     async def render(self, openmetrics: bool = False) -> bytes:
         """Return the exposition as bytes."""
-        registry = self.registry
-        mirror(registry)
-        return await registry.render(openmetrics)
+        await self._mirror()
+        return await self.registry.render(openmetrics)
 
     async def to_json(self) -> dict[str, Any]:
         """Return the families with their samples as plain data."""
-        registry = self.registry
-        mirror(registry)
-        return await registry.to_json()
+        await self._mirror()
+        return await self.registry.to_json()
+
+    async def _mirror(self) -> None:
+        # A collector of another library that fails must not cost us the scrape; the mirroring task tells of it.
+        with contextlib.suppress(Exception):
+            await mirror(self.registry)
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
@@ -62,7 +66,7 @@ class Metrics:
 
         async def mirroring() -> None:
             while True:
-                mirror(self.registry)
+                await mirror(self.registry)
                 await host.clock.sleep(PERIOD)
 
         host.spawn("mirror", mirroring)

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from bedplate.telemetry.metrics.layout import Layout, Sample, lay_out
-from bedplate.telemetry.metrics.merge import SLICE, Snapshot
+from bedplate.telemetry.metrics.merge import SLICE, Exemplar, Snapshot
 from bedplate.telemetry.metrics.series import Family
 from bedplate.telemetry.metrics.sources import Words
 
@@ -23,37 +23,34 @@ TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 #: Samples formatted and joined before the event loop gets its turn.
-CHUNK = 10_000
+CHUNK = 4_000
 
 _LABEL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 class Exposition:
-    """Renders snapshots; keeps the text around the numbers for as long as the layout stays the same."""
+    """Renders snapshots; keeps the text around the numbers for as long as the layout stays the same.
+
+    Several scrapes may be under way at once: each works with one layout, which does not change.
+    """
 
     def __init__(self) -> None:
         self._layout: Layout | None = None
-        self._text: list[bytes] = []
-        self._openmetrics: list[bytes] = []
 
     async def layout(self, snapshot: Snapshot) -> Layout:
         """Return the layout of the snapshot's version."""
-        if self._layout is None or self._layout.version != snapshot.version:
-            self._layout = await lay_out(snapshot)
-            self._text, self._openmetrics = [], []
-        return self._layout
+        layout = self._layout
+        if layout is None or layout.version != snapshot.version:
+            layout = self._layout = await lay_out(snapshot)
+        return layout
 
     async def render(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
         """Return the whole exposition as bytes."""
         layout = await self.layout(snapshot)
-        prefixes = self._openmetrics if openmetrics else self._text
-        if len(prefixes) != len(layout.samples):
-            prefixes = await _prefixes(layout, openmetrics)
-            if openmetrics:
-                self._openmetrics = prefixes
-            else:
-                self._text = prefixes
+        prefixes = layout.prefixes.get(openmetrics)
+        if prefixes is None:
+            prefixes = layout.prefixes[openmetrics] = await _prefixes(layout, openmetrics)
         values = layout.values(snapshot.words)
         chunks: list[bytes] = []
         for start in range(0, len(prefixes), CHUNK):
@@ -96,19 +93,22 @@ def _numbers(values: Words) -> list[bytes]:
     if len(values) == 0:
         return []
     for position in np.flatnonzero(~np.isfinite(values)).tolist():
-        value = values[position]
-        numbers[position] = b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
+        numbers[position] = _number(values[position]).encode()
     return numbers
 
 
-def _append_exemplars(
-    numbers: list[bytes], samples: list[Sample], exemplars: dict[int, tuple[str, str, float, float]]
-) -> None:
+def _number(value: float) -> str:
+    if math.isfinite(value):
+        return repr(value)
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _append_exemplars(numbers: list[bytes], samples: list[Sample], exemplars: dict[int, Exemplar]) -> None:
     for position, sample in enumerate(samples):
         if sample.exemplar >= 0 and sample.exemplar in exemplars:
             trace, span, value, when = exemplars[sample.exemplar]
             labels = f'trace_id="{trace}",span_id="{span}"'
-            numbers[position] += f" # {{{labels}}} {value!r} {when:.3f}".encode()
+            numbers[position] += f" # {{{labels}}} {_number(value)} {when:.3f}".encode()
 
 
 async def _prefixes(layout: Layout, openmetrics: bool) -> list[bytes]:

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from typing import Any
 
 from bedplate.metric import Counter, Gauge, Histogram, Metric
+from bedplate.telemetry.context import current
 
 __all__ = ["EXEMPLAR_WORDS", "CounterCell", "GaugeCell", "HistogramCell", "SummaryCell", "instrument", "words_of"]
 
@@ -23,6 +24,12 @@ EXEMPLAR_WORDS = 6
 
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 _MASK = (1 << 64) - 1
+
+#: Stands for the trace of the work at hand.
+PRESENT = ("", "")
+
+#: Two threads must not write one exemplar at once; sampled observations are rare enough to share a lock.
+_KEEPING = threading.Lock()
 
 
 class CounterCell:
@@ -35,13 +42,14 @@ class CounterCell:
         self._i = index
 
     def inc(self, amount: float = 1.0, /) -> None:
-        """Add ``amount``.
+        """Add ``amount``; NaN, which would stay for ever, is not added.
 
         :raises ValueError: when it is negative; counters only grow.
         """
-        if amount < 0:
+        if amount >= 0:
+            self._w[self._i] += amount
+        elif amount < 0:
             raise ValueError("A counter cannot go down; use a Gauge for what can.")
-        self._w[self._i] += amount
 
     def set(self, value: float, /) -> None:
         """Take over the absolute value of a counter that is kept elsewhere (the kernel, another library)."""
@@ -172,8 +180,11 @@ class ExemplarHistogramCell(HistogramCell):
         super().__init__(words, index, bounds)
         self._q = integers
 
-    def observe(self, value: float, exemplar: tuple[str, str] | None = None, /) -> None:
-        """Count one observation, with the (trace id, span id) of its trace, as hex, when that is sampled."""
+    def observe(self, value: float, exemplar: tuple[str, str] | None = PRESENT, /) -> None:
+        """Count one observation, and keep the trace that it is part of when that is sampled.
+
+        :param exemplar: trace id and span id as hex, None for no trace; by default those of the work at hand.
+        """
         bucket = bisect_left(self._bounds, value)
         if value == value:
             words = self._w
@@ -183,16 +194,22 @@ class ExemplarHistogramCell(HistogramCell):
                 self._keep(bucket, value, exemplar)
 
     def _keep(self, bucket: int, value: float, exemplar: tuple[str, str]) -> None:
+        if exemplar is PRESENT:
+            work = current.get()
+            if work is None or not work.sampled:
+                return
+            exemplar = (work.trace_id, work.span_id)
         trace, span = int(exemplar[0], 16), int(exemplar[1] or "0", 16)
-        at = self._s + 1 + bucket * EXEMPLAR_WORDS
-        # An odd sequence says that the record is being written: a reader in another process skips it.
-        self._q[at] = (self._q[at] + 1) | 1
-        self._w[at + 1] = value
-        self._w[at + 2] = time.time()
-        self._q[at + 3] = trace >> 64
-        self._q[at + 4] = trace & _MASK
-        self._q[at + 5] = span & _MASK
-        self._q[at] += 1
+        at, now = self._s + 1 + bucket * EXEMPLAR_WORDS, time.time()
+        with _KEEPING:
+            # An odd sequence says that the record is being written: a reader in another process skips it.
+            self._q[at] = (self._q[at] + 1) | 1
+            self._w[at + 1] = value
+            self._w[at + 2] = now
+            self._q[at + 3] = (trace >> 64) & _MASK
+            self._q[at + 4] = trace & _MASK
+            self._q[at + 5] = span & _MASK
+            self._q[at] += 1
 
 
 class SummaryCell:
@@ -205,10 +222,11 @@ class SummaryCell:
         self._i = index
 
     def observe(self, value: float, /) -> None:
-        """Count one observation."""
-        words = self._w
-        words[self._i] += 1.0
-        words[self._i + 1] += value
+        """Count one observation. NaN is not counted."""
+        if value == value:
+            words = self._w
+            words[self._i] += 1.0
+            words[self._i + 1] += value
 
     @property
     def count(self) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bedplate.telemetry.metrics.merge import SLICE, Snapshot
 from bedplate.telemetry.metrics.series import Family, Series
-from bedplate.telemetry.metrics.sources import Words
+from bedplate.telemetry.metrics.sources import Indexes, Words
 
 __all__ = ["Layout", "Sample", "lay_out"]
 
@@ -27,23 +27,28 @@ class Sample:
 
 
 class Layout:
-    """All samples of one version of a snapshot, with the arithmetic that turns words into their values."""
+    """All samples of one version of a snapshot, with the arithmetic that turns words into their values.
 
-    def __init__(self, version: int, samples: list[Sample], take: list[int], families: tuple[Family, ...]) -> None:
+    :param take: which word each sample shows. :param histograms: where series begin, by their number of buckets.
+    :param ratios: where series of merge ``ratio`` begin.
+    :ivar prefixes: what stands before the numbers in each format, once that has been rendered.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        samples: list[Sample],
+        take: Indexes,
+        histograms: dict[int, list[int]],
+        ratios: list[int],
+    ) -> None:
         self.version = version
         self.samples = samples
-        self._take = np.array(take, np.intp)
-        by_width: dict[int, list[int]] = defaultdict(list)
-        ratios: list[int] = []
-        for family in families:
-            if family.raw:
-                continue
-            if family.type == "histogram":
-                by_width[len(family.buckets) + 1].extend(series.base for series in family.series.values())
-            elif family.type == "gauge" and family.merge == "ratio":
-                ratios.extend(series.base for series in family.series.values())
-        self._buckets: list[NDArray[np.intp]] = [
-            np.array(bases, np.intp)[:, None] + np.arange(width) for width, bases in by_width.items()
+        self.prefixes: dict[bool, list[bytes]] = {}
+        self._take = take
+        self._buckets = [
+            np.array(bases, np.intp)[:, None] + np.arange(buckets, dtype=np.intp)
+            for buckets, bases in histograms.items()
         ]
         self._ratios = np.array(ratios, np.intp)
 
@@ -63,40 +68,44 @@ async def lay_out(snapshot: Snapshot) -> Layout:
     """Return the layout of a snapshot, built in slices that leave the event loop its turn."""
     samples: list[Sample] = []
     take: list[int] = []
-    laid = 0
-    for family in snapshot.families:
-        for series in [series for series in family.series.values() if series.shown]:
-            before = len(samples)
-            _place(family, series, samples, take)
-            laid += len(samples) - before
-            if laid >= SLICE:
-                laid = 0
-                await asyncio.sleep(0)
-    return Layout(snapshot.version, samples, take, snapshot.families)
+    taken: list[Indexes] = []
+    histograms: dict[int, list[int]] = defaultdict(list)
+    ratios: list[int] = []
+    for series in snapshot.series:
+        family = series.family
+        if family.type == "histogram" and not family.raw:
+            histograms[len(family.buckets) + 1].append(series.base)
+        elif family.merge == "ratio":
+            ratios.append(series.base)
+        for sample, word in _samples(family, series):
+            samples.append(sample)
+            take.append(word)
+        if len(take) >= SLICE:
+            taken.append(np.array(take, np.intp))
+            take.clear()
+            await asyncio.sleep(0)
+    taken.append(np.array(take, np.intp))
+    return Layout(snapshot.version, samples, np.concatenate(taken), histograms, ratios)
 
 
-def _place(family: Family, series: Series, samples: list[Sample], take: list[int]) -> None:
+def _samples(family: Family, series: Series) -> Iterable[tuple[Sample, int]]:
+    """Yield each sample of a series with the word that it shows."""
     base = series.base
     if family.raw:
         name, *pairs = series.labels
-        samples.append(Sample(family, name, tuple((key, value) for key, value in pairs)))
-        take.append(base)
+        yield Sample(family, name, tuple((key, value) for key, value in pairs)), base
         return
     labels = tuple(zip(family.labels, series.labels, strict=True))
     if family.type == "histogram":
         for position, bound in enumerate((*family.buckets, float("inf"))):
             le = "+Inf" if bound == float("inf") else repr(bound)
             exemplar = base + position if family.exemplars else -1
-            samples.append(Sample(family, f"{family.name}_bucket", (*labels, ("le", le)), exemplar))
-            take.append(base + position)
+            yield Sample(family, f"{family.name}_bucket", (*labels, ("le", le)), exemplar), base + position
         last = base + len(family.buckets)
-        samples.append(Sample(family, f"{family.name}_sum", labels))
-        samples.append(Sample(family, f"{family.name}_count", labels))
-        take.extend((last + 1, last))
+        yield Sample(family, f"{family.name}_sum", labels), last + 1
+        yield Sample(family, f"{family.name}_count", labels), last
     elif family.type == "summary":
-        samples.append(Sample(family, f"{family.name}_sum", labels))
-        samples.append(Sample(family, f"{family.name}_count", labels))
-        take.extend((base + 1, base))
+        yield Sample(family, f"{family.name}_sum", labels), base + 1
+        yield Sample(family, f"{family.name}_count", labels), base
     else:
-        samples.append(Sample(family, family.name, labels))
-        take.append(base)
+        yield Sample(family, family.name, labels), base

@@ -6,6 +6,8 @@ its words goes. A merge is then a few vectorised additions, whatever the number 
 published by renaming one small pointer file that also names what it has folded. A crash at any step leaves either the
 old pointer and the dead files, or the new pointer and dead files that it names as folded: no increment is lost or
 counted twice, and the cost of a scrape does not grow with the number of processes that ever lived.
+
+Whoever waits for a snapshot may be cancelled at any ``await``; the next snapshot goes on from there.
 """
 
 from __future__ import annotations
@@ -13,40 +15,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
-import uuid
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from bedplate.problems import BedplateError
 from bedplate.telemetry.metrics.cells import Writer
-from bedplate.telemetry.metrics.instruments import EXEMPLAR_WORDS
 from bedplate.telemetry.metrics.series import Family, Series
 from bedplate.telemetry.metrics.sources import FileSource, OwnSource, Source, Words
+from bedplate.telemetry.metrics.tombstone import Pointer, Tombstones
 
-__all__ = ["Merger", "Snapshot"]
+__all__ = ["Exemplar", "Merger", "Snapshot"]
 
 #: Index lines parsed, or samples laid out, before the event loop gets its turn.
 SLICE = 400
 
-_POINTER = "tombstone.json"
+#: Seconds that a scrape waits for another process' scrape.
+PATIENCE = 5.0
+
 _LOCK = "fold.lock"
+
+#: Trace id, span id, observed value, Unix time.
+Exemplar = tuple[str, str, float, float]
+
+_logger = logging.getLogger("bedplate.metrics")
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Merged values at one moment; ``version`` changes when a series or family comes or goes."""
+    """Merged values at one moment.
+
+    :ivar version: changes when a series comes or goes. :ivar series: those that are exposed, family by family.
+    :ivar exemplars: by the word of their bucket; empty unless asked for.
+    """
 
     version: int
-    families: tuple[Family, ...]
+    series: tuple[Series, ...]
     words: Words
-    exemplars: dict[int, tuple[str, str, float, float]]
+    exemplars: dict[int, Exemplar]
 
 
 class Merger:
@@ -55,24 +68,34 @@ class Merger:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._directory = writer.directory
+        self._tombstones = Tombstones(writer.directory) if writer.directory is not None else None
         self._families: dict[str, Family] = {}
         self._sources: dict[str, Source] = {}
         self._tombstone = ""
         self._size = 0
         self._version = 0
-        self._visible: tuple[Family, ...] = ()
+        self._shown: tuple[Series, ...] = ()
+        self._shown_version = -1
         self._turn: asyncio.Lock | None = None
         self._turn_loop: asyncio.AbstractEventLoop | None = None
 
-    async def snapshot(self) -> Snapshot:
-        """Return the merged values of this moment."""
+    def declare(self, described: dict[str, Any]) -> None:
+        """Say how this process declares a family: what others have under its name must have the same form."""
+        self._families.setdefault(described["name"], _family(described))
+
+    async def snapshot(self, *, exemplars: bool = False) -> Snapshot:
+        """Return the merged values of this moment.
+
+        :raises BedplateError: when another process of the host has held the lock for longer than :data:`PATIENCE`.
+        """
         async with self._own_turn(), self._host_turn():
-            before = self._version
             await self._discover()
-            words, copies = self._merge()
-            if before != self._version or not self._visible:
-                self._visible = tuple(self._families[name] for name in sorted(self._families))
-            return Snapshot(self._version, self._visible, words, self._exemplars(copies))
+            words, copies = await self._merge()
+            if self._shown_version != self._version:
+                self._shown = await self._visible()
+                self._shown_version = self._version
+            found = await self._exemplars(copies) if exemplars else {}
+            return Snapshot(self._version, self._shown, words, found)
 
     def close(self) -> None:
         """Close the files of other processes."""
@@ -95,11 +118,17 @@ class Merger:
             return
         descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            deadline = time.monotonic() + PATIENCE
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError:
+                    if time.monotonic() > deadline:
+                        raise BedplateError(
+                            "Another process of this host has been scraping for too long.",
+                            "One of the service's processes is stuck or stopped; see which, and restart it.",
+                        ) from None
                     await asyncio.sleep(0.001)
             yield
         finally:
@@ -110,49 +139,54 @@ class Merger:
         for segment in self._writer.segments:
             if segment.id not in self._sources:
                 self._sources[segment.id] = OwnSource(segment)
-        if self._directory is not None:
-            pointer = self._read_pointer(self._directory)
-            self._adopt(self._directory, pointer["segment"])
-            for name in _names(self._directory):
-                if name in pointer["folded"]:
-                    # A fold that published its sums and then died before it had removed what it folded.
-                    _remove(self._directory, name)
-                elif name not in self._sources and name not in own and not name.startswith("tombstone-"):
-                    with contextlib.suppress(OSError):
-                        self._sources[name] = FileSource(self._directory, name)
-            for name in [n for n in self._sources if n in pointer["folded"]]:
+        dead: list[str] = []
+        if self._tombstones is not None:
+            pointer = self._tombstones.read()
+            others = self._tombstones.others(pointer)
+            for name in self._sources.keys() - others - own - {pointer.segment}:
+                # Another process has folded it: now it is in the tombstone.
                 self._forget(name)
-        dead = [name for name, source in self._sources.items() if name not in own and source.dead()]
+            self._adopt(pointer)
+            for name in others - own - self._sources.keys():
+                with contextlib.suppress(FileNotFoundError):
+                    self._sources[name] = FileSource(self._tombstones.directory, name)
+            dead = [name for name, source in self._sources.items() if name in others - own and source.dead()]
         for source in list(self._sources.values()):
+            source.read()
             await self._parse(source)
-        if self._directory is not None:
-            dead = [name for name in dead if name != self._tombstone]
-            if dead:
-                await self._fold(self._directory, dead)
+        if dead:
+            await self._fold(dead)
 
     async def _parse(self, source: Source) -> None:
-        for number, line in enumerate(source.new_lines(), 1):
-            entry = orjson.loads(line)
-            if isinstance(entry, dict):
-                number_in_file = entry.pop("family")
-                source.families[number_in_file] = self._family(entry)
-            else:
-                family, offset, labels = source.families[entry[0]], entry[1], entry[2]
-                series = self._series(family, _key(labels))
-                source.place(series, offset)
-                self._version += series.owners == 0
-                series.owners += 1
+        number = 0
+        while source.pending:
+            line = source.pending.popleft()
+            try:
+                self._understand(source, orjson.loads(line))
+            except (ValueError, LookupError, TypeError):
+                _logger.warning("The index of %s has a line that cannot be read; it is left out.", source.name)
+            number += 1
             if number % SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _family(self, entry: dict[str, Any]) -> Family:
-        family = self._families.get(entry["name"])
-        if family is None:
-            entry["labels"] = tuple(entry.get("labels", ()))
-            entry["buckets"] = tuple(entry.get("buckets", ()))
-            family = self._families[entry["name"]] = Family(**entry)
-            self._version += 1
-        return family
+    def _understand(self, source: Source, entry: Any) -> None:
+        if isinstance(entry, dict):
+            number = entry.pop("family")
+            family = self._families.setdefault(entry["name"], described := _family(entry))
+            if family.form == described.form:
+                source.families[number] = family
+            else:
+                # Another version of the service runs beside this one, or ran here before.
+                source.families[number] = None
+                _logger.warning("%s is declared otherwise by another process; its part is left out.", family.name)
+            return
+        number, offset, labels = entry
+        known = source.families[number]
+        if known is not None:
+            series = self._series(known, tuple(tuple(item) if isinstance(item, list) else item for item in labels))
+            source.place(series, offset)
+            self._version += series.owners == 0
+            series.owners += 1
 
     def _series(self, family: Family, labels: tuple[Any, ...]) -> Series:
         series = family.series.get(labels)
@@ -162,16 +196,28 @@ class Merger:
             self._version += 1
         return series
 
-    def _merge(self) -> tuple[Words, list[tuple[Source, Words]]]:
+    async def _visible(self) -> tuple[Series, ...]:
+        shown: list[Series] = []
+        rested = 0
+        for name in sorted(self._families):
+            shown += [series for series in self._families[name].series.values() if series.shown]
+            if len(shown) - rested >= 10 * SLICE:
+                rested = len(shown)
+                await asyncio.sleep(0)
+        return tuple(shown)
+
+    async def _merge(self) -> tuple[Words, list[tuple[Source, Words]]]:
         total: Words = np.zeros(self._size)
         copies: list[tuple[Source, Words]] = []
         fills: dict[str, Words] = {}
-        for source in self._sources.values():
+        for source in list(self._sources.values()):
+            if copies:
+                await asyncio.sleep(0)
             words = source.copy()
             copies.append((source, words))
-            for operation in source.pairs:
+            for operation in source.operations:
                 at, to = source.permutation(operation)
-                if operation == "sum":
+                if operation in ("total", "sum"):
                     total[to] += words[at]
                 elif operation == "last":
                     newer = words[at + 1] >= total[to + 1]
@@ -186,124 +232,61 @@ class Merger:
             total[where] = seen[where]
         return total, copies
 
-    def _exemplars(self, copies: Iterable[tuple[Source, Words]]) -> dict[int, tuple[str, str, float, float]]:
-        latest: dict[int, tuple[str, str, float, float]] = {}
+    async def _exemplars(self, copies: list[tuple[Source, Words]]) -> dict[int, Exemplar]:
+        latest: dict[int, Exemplar] = {}
+        number = 0
         for source, words in copies:
-            # A tombstone keeps sums only: its words end where those of a living segment go on with exemplars.
-            if source.name == self._tombstone:
-                continue
             integers = words.view(np.uint64)
-            for offset, base, buckets in source.exemplars:
-                for bucket in range(buckets):
-                    at = offset + bucket * EXEMPLAR_WORDS
-                    sequence = int(integers[at]) if at < len(integers) else 0
-                    # Zero was never written; odd is being written.
-                    if not sequence or sequence & 1:
-                        continue
-                    value, when = float(words[at + 1]), float(words[at + 2])
-                    known = latest.get(base + bucket)
-                    if known is None or known[3] < when:
-                        trace = f"{int(integers[at + 3]):016x}{int(integers[at + 4]):016x}"
-                        latest[base + bucket] = (trace, f"{int(integers[at + 5]):016x}", value, when)
+            places, buckets = source.exemplars(words)
+            for at, to in zip(places.tolist(), buckets.tolist(), strict=True):
+                value, when = float(words[at + 1]), float(words[at + 2])
+                known = latest.get(to)
+                if known is None or known[3] < when:
+                    trace = f"{int(integers[at + 3]):016x}{int(integers[at + 4]):016x}"
+                    latest[to] = (trace, f"{int(integers[at + 5]):016x}", value, when)
+                number += 1
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)
         return latest
 
-    async def _fold(self, directory: Path, dead: list[str]) -> None:
+    async def _fold(self, dead: list[str]) -> None:
+        assert self._tombstones is not None
         names = [*dead, self._tombstone] if self._tombstone else dead
         sums: Words = np.zeros(self._size)
         survivors: dict[int, Series] = {}
         for name in names:
             source = self._sources[name]
-            words = source.copy()
-            for number, (series, offset) in enumerate(source.series, 1):
-                if series.family.survives:
-                    survivors[series.base] = series
-                    width = series.family.width
-                    sums[series.base : series.base + width] += words[offset : offset + width]
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)
-        fresh = f"tombstone-{uuid.uuid4().hex[:12]}"
-        index, values = await _tombstone(list(survivors.values()), sums)
-        (directory / f"{fresh}.values").write_bytes(values)
-        (directory / f"{fresh}.index").write_bytes(index)
-        pointer = directory / f"{fresh}.json"
-        pointer.write_bytes(orjson.dumps({"segment": fresh, "folded": dead}))
-        pointer.replace(directory / _POINTER)
-        for name in names:
+            at, to = source.permutation("total")
+            sums[to] += source.copy()[at]
+            for start in range(0, len(source.series), SLICE):
+                survivors |= {s.base: s for s in source.series[start : start + SLICE] if s.family.survives}
+                await asyncio.sleep(0)
+        pointer = await self._tombstones.publish(list(survivors.values()), sums, dead)
+        for name in dead:
             self._forget(name)
-            _remove(directory, name)
-        self._adopt(directory, fresh)
-        await self._parse(self._sources[fresh])
+        self._adopt(pointer)
+        await self._parse(self._sources[self._tombstone])
 
-    def _read_pointer(self, directory: Path) -> dict[str, Any]:
-        try:
-            pointer: dict[str, Any] = orjson.loads((directory / _POINTER).read_bytes())
-        except FileNotFoundError:
-            return {"segment": "", "folded": []}
-        return pointer
-
-    def _adopt(self, directory: Path, tombstone: str) -> None:
-        if tombstone != self._tombstone:
+    def _adopt(self, pointer: Pointer) -> None:
+        """Follow the tombstone that another process, or this one, has published."""
+        assert self._tombstones is not None
+        if pointer.segment != self._tombstone:
+            fresh = FileSource(self._tombstones.directory, pointer.segment, exemplars=False)
             self._forget(self._tombstone)
-            self._sources[tombstone] = FileSource(directory, tombstone)
-            self._tombstone = tombstone
+            self._sources[pointer.segment] = fresh
+            self._tombstone = pointer.segment
+            fresh.read()
 
     def _forget(self, name: str) -> None:
         source = self._sources.pop(name, None)
         if source is None:
             return
-        for series, _ in source.series:
+        for series in source.series:
             series.owners -= 1
         self._version += 1
         source.close()
 
 
-def _key(labels: list[Any]) -> tuple[Any, ...]:
-    return tuple(tuple(item) if isinstance(item, list) else item for item in labels)
-
-
-def _names(directory: Path) -> list[str]:
-    return [entry.name.removesuffix(".index") for entry in os.scandir(directory) if entry.name.endswith(".index")]
-
-
-def _remove(directory: Path, name: str) -> None:
-    # The index goes last: while it is there, the next scrape finds the rest and finishes the removal.
-    for suffix in (".values", ".index"):
-        with contextlib.suppress(FileNotFoundError):
-            (directory / f"{name}{suffix}").unlink()
-
-
-async def _tombstone(survivors: list[Series], sums: Words) -> tuple[bytes, bytes]:
-    numbers: dict[str, int] = {}
-    lines: list[bytes] = []
-    at: list[NDArray[np.intp]] = []
-    offset = 1
-    for count, series in enumerate(survivors, 1):
-        family = series.family
-        if family.name not in numbers:
-            numbers[family.name] = len(numbers)
-            lines.append(
-                orjson.dumps(
-                    {
-                        "family": numbers[family.name],
-                        "name": family.name,
-                        "type": family.type,
-                        "help": family.help,
-                        "unit": family.unit,
-                        "labels": family.labels,
-                        "buckets": family.buckets,
-                        "merge": family.merge,
-                        "raw": family.raw,
-                        "exemplars": family.exemplars,
-                    }
-                )
-            )
-        lines.append(orjson.dumps([numbers[family.name], offset, series.labels]))
-        at.append(np.arange(series.base, series.base + family.width))
-        offset += family.width
-        if count % SLICE == 0:
-            await asyncio.sleep(0)
-    words: Words = np.empty(offset)
-    words[0] = offset
-    if at:
-        words[1:] = sums[np.concatenate(at)]
-    return b"\n".join([*lines, b""]), words.tobytes()
+def _family(described: dict[str, Any]) -> Family:
+    lists = {key: tuple(described.get(key, ())) for key in ("labels", "buckets")}
+    return Family(**{**described, **lists})

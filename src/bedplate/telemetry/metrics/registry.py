@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bedplate.metric import OTHER, Counter, Gauge, Histogram, Metric
+from bedplate.metric import OTHER, Counter, Gauge, Histogram, Metric, taken_names
 from bedplate.problems import DeclarationError, UndeclaredMetricError
 from bedplate.telemetry.metrics.cells import Writer
 from bedplate.telemetry.metrics.exposition import Exposition
 from bedplate.telemetry.metrics.instruments import instrument, words_of
 from bedplate.telemetry.metrics.merge import Merger, Snapshot
 
-__all__ = ["OVERFLOW", "Registry", "describe"]
+__all__ = ["LABEL_LENGTH", "OVERFLOW", "Registry", "describe"]
+
+#: Characters of a label value; what is longer is cut, because every scrape carries it.
+LABEL_LENGTH = 200
 
 OVERFLOW = Counter(
     "bedplate_metrics_label_overflow_total",
@@ -66,13 +69,15 @@ class Registry:
                         f"Metric {family.name} is declared twice and differently.",
                         "Share one declaration, or give one of them another name.",
                     )
-                for sample in family.sample_names:
-                    owner = self._samples.setdefault(sample, family.name)
+                for sample in taken_names(family):
+                    owner = self._samples.get(sample, family.name)
                     if owner != family.name:
                         raise DeclarationError(
                             f"Metric {family.name} would expose {sample}, which belongs to {owner}.", "Rename one."
                         )
+                self._samples |= dict.fromkeys(taken_names(family), family.name)
                 self._families[family.name] = family
+                self._merger.declare(describe(family))
                 if not family.labels and not isinstance(family, Gauge):
                     self.bind(family)
 
@@ -80,9 +85,11 @@ class Registry:
         """Return the child for the labels, those that ``metric`` is narrowed to included.
 
         Values beyond a label's bound become ``_other`` and are counted in ``bedplate_metrics_label_overflow_total``.
+        Whatever a value is made of, it is taken: it is cut to :data:`LABEL_LENGTH`, and what UTF-8 cannot say becomes
+        ``?``.
 
         :raises UndeclaredMetricError: when the family is not declared here.
-        :raises DeclarationError: when a label is missing or unknown.
+        :raises DeclarationError: when a label is missing, unknown, or fixed to another value already.
         """
         key = (metric, *labels.items())
         try:
@@ -98,11 +105,20 @@ class Registry:
                 f"Metric {metric.name} is not declared in {self.service or 'this service'}.",
                 "Add it to the metrics of the component's spec.",
             )
-        given = {**dict(metric.fixed), **labels}
+        given = dict(metric.fixed)
+        for name, label in labels.items():
+            if given.setdefault(name, label) != label:
+                raise DeclarationError(
+                    f"{metric} is already narrowed: {name} is {given[name]!r}, not {label!r}.",
+                    "Bind the family instead.",
+                )
         if len(given) != len(family.labels) or any(name not in given for name in family.label_names):
             wanted = ", ".join(family.label_names) or "no labels"
             raise DeclarationError(f"{metric.name} needs {wanted}; got {', '.join(given) or 'none'}.", "Name them all.")
-        values = tuple(self._bounded(family, label, str(given[label.name])) for label in family.labels)
+        asked = tuple(given[label.name] for label in family.labels)
+        values = tuple(
+            self._bounded(family, label, _clean(value)) for label, value in zip(family.labels, asked, strict=True)
+        )
         canonical = (family.name, values)
         child = self._children.get(canonical)
         if child is None:
@@ -110,8 +126,8 @@ class Registry:
             segment, offset = self._writer.allocate(describe(family), list(values), words)
             child = instrument(family, segment.words, segment.integers, offset)
             self._children[canonical] = child
-        # A hostile value must not grow the table of short cuts either: only what was not folded into _other is kept.
-        if OTHER not in values or OTHER in given.values():
+        # A hostile value must not grow the table of short cuts either: only what was taken as it came is kept.
+        if values == asked:
             self._children[key] = child
         return child
 
@@ -133,21 +149,26 @@ class Registry:
     def external(self, family: dict[str, Any], sample: str, labels: list[tuple[str, str]]) -> Any:
         """Return a settable cell for a sample that another library keeps; ``family`` is name, type and help."""
         key = ("external", sample, *labels)
-        child = self._children.get(key)
-        if child is None:
-            with self._lock:
+        try:
+            return self._children[key]
+        except KeyError:
+            pass
+        with self._lock:
+            child = self._children.get(key)
+            if child is None:
                 described = {**family, "labels": [], "raw": True}
-                segment, offset = self._writer.allocate(described, [sample, *map(list, labels)], 1)
+                cleaned = [[name, _clean(value)] for name, value in labels]
+                segment, offset = self._writer.allocate(described, [sample, *cleaned], 1)
                 child = self._children[key] = instrument(_EXTERNAL, segment.words, segment.integers, offset)
-        return child
+            return child
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self, *, exemplars: bool = False) -> Snapshot:
         """Return the merged values of all processes of the host; cooperative, in slices under 5 ms."""
-        return await self._merger.snapshot()
+        return await self._merger.snapshot(exemplars=exemplars)
 
     async def render(self, openmetrics: bool = False) -> bytes:
         """Return the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0 with exemplars."""
-        return await self._exposition.render(await self.snapshot(), openmetrics=openmetrics)
+        return await self._exposition.render(await self.snapshot(exemplars=openmetrics), openmetrics=openmetrics)
 
     async def to_json(self) -> dict[str, Any]:
         """Return the families with their samples as plain data."""
@@ -157,6 +178,15 @@ class Registry:
         """Release this process's cells; their counters live on in the tombstone."""
         self._writer.close()
         self._merger.close()
+
+
+def _clean(value: object) -> str:
+    """Return a label value that every format can carry."""
+    text = value if type(value) is str else str(value)
+    if len(text) > LABEL_LENGTH:
+        text = f"{text[: LABEL_LENGTH - 1]}…"
+    # A lone surrogate, from a file name or a hostile path, is a str that no encoding of Unicode can express.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 _EXTERNAL = Counter("external_total", "A sample that another library keeps.")

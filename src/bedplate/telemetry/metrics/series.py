@@ -25,7 +25,13 @@ class Series:
 
 @dataclass(slots=True)
 class Family:
-    """A family as the index describes it."""
+    """A family as the index describes it.
+
+    :ivar width: words of one series, without exemplars, which are not added up.
+    :ivar survives: whether its words still count when their process is dead.
+    :ivar operation: how words of several processes become one: ``total`` and ``sum`` are added up, the first with those
+        of the dead; then there are ``max``, ``min`` and ``last``.
+    """
 
     name: str
     type: str
@@ -37,10 +43,16 @@ class Family:
     merge: str = "sum"
     raw: bool = False
     series: dict[tuple[Any, ...], Series] = field(default_factory=dict)
+    width: int = field(init=False)
+    survives: bool = field(init=False)
+    operation: str = field(init=False)
 
-    @property
-    def width(self) -> int:
-        """Words of one series, without exemplars, which are not added up."""
+    def __post_init__(self) -> None:
+        self.width = self._width()
+        self.survives = self.type != "gauge"
+        self.operation = "total" if self.survives else self.merge if self.merge in ("max", "min", "last") else "sum"
+
+    def _width(self) -> int:
         if self.raw or self.type == "counter":
             return 1
         if self.type == "histogram":
@@ -50,11 +62,6 @@ class Family:
         return 2
 
     @property
-    def survives(self) -> bool:
-        """Whether its words still count when their process is dead."""
-        return self.type != "gauge"
-
-    @property
-    def operation(self) -> str:
-        """How words of several processes become one: ``sum``, ``max``, ``min`` or ``last``."""
-        return self.merge if self.type == "gauge" and self.merge in ("max", "min", "last") else "sum"
+    def form(self) -> tuple[Any, ...]:
+        """What two descriptions must share so that their words can be merged."""
+        return (self.type, self.labels, self.buckets, self.exemplars, self.merge, self.raw)

@@ -9,36 +9,67 @@ import contextlib
 import fcntl
 import mmap
 import os
+from array import array
+from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bedplate.telemetry.metrics.cells import Segment
+from bedplate.telemetry.metrics.instruments import EXEMPLAR_WORDS
 from bedplate.telemetry.metrics.series import Family, Series
 
-__all__ = ["FileSource", "OwnSource", "Source", "Words"]
+__all__ = ["FileSource", "Indexes", "OwnSource", "Source", "Words"]
 
 Words = NDArray[np.float64]
+Indexes = NDArray[np.intp]
+
+_EXEMPLARS = "exemplars"
+
+
+class _Places:
+    """Runs of words: where they start in a segment, where in the merged array, and how many they are."""
+
+    __slots__ = ("bases", "lengths", "offsets")
+
+    def __init__(self) -> None:
+        self.offsets, self.bases, self.lengths = array("q"), array("q"), array("q")
+
+    def add(self, offset: int, base: int, length: int) -> None:
+        self.offsets.append(offset)
+        self.bases.append(base)
+        self.lengths.append(length)
+
+    def expanded(self, stride: int = 1) -> tuple[Indexes, Indexes]:
+        """Return one pair of positions a word; in the segment, words of a run are ``stride`` apart."""
+        lengths = np.array(self.lengths, np.intp)
+        steps = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        at = np.repeat(np.array(self.offsets, np.intp), lengths) + steps * stride
+        return at, np.repeat(np.array(self.bases, np.intp), lengths) + steps
 
 
 class Source:
-    """One segment being read: own memory, another process' files, or the tombstone."""
+    """One segment being read: own memory, another process' files, or the tombstone.
 
-    def __init__(self, name: str) -> None:
+    :param exemplars: whether its words are followed by exemplars; a tombstone has sums only.
+    :ivar families: by their number in this segment; None for one that does not fit to what is known under its name.
+    """
+
+    def __init__(self, name: str, *, exemplars: bool = True) -> None:
         self.name = name
-        self.families: dict[int, Family] = {}
-        self.pairs: dict[str, tuple[list[int], list[int]]] = {}
-        self.arrays: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
-        self.exemplars: list[tuple[int, int, int]] = []
-        self.series: list[tuple[Series, int]] = []
+        self.families: dict[int, Family | None] = {}
+        self.series: list[Series] = []
+        #: Lines of the index that were read and not yet understood: whoever is cancelled meanwhile loses none.
+        self.pending: deque[bytes] = deque()
+        self._with_exemplars = exemplars
+        self._extent = 0
+        self._places: dict[str, _Places] = {}
+        self._expanded: dict[str, tuple[Indexes, Indexes]] = {}
 
-    def new_lines(self) -> list[bytes]:
-        """Return the lines that the index has got since the last call; a half line waits for its end."""
-        raise NotImplementedError
-
-    def copy(self) -> Words:
-        """Return the words of this moment, the count of words in use first."""
+    def read(self) -> None:
+        """Add the lines that the index has got since the last call to :attr:`pending`; a half one waits for its end."""
         raise NotImplementedError
 
     def dead(self) -> bool:
@@ -49,27 +80,53 @@ class Source:
         """Close what was opened to read it."""
         return
 
-    def place(self, series: Series, offset: int) -> None:
-        """Remember that the words at ``offset`` are those of ``series``."""
-        family = series.family
-        source, target = self.pairs.setdefault(family.operation, ([], []))
-        if family.operation == "last":
-            source.append(offset)
-            target.append(series.base)
-        else:
-            source.extend(range(offset, offset + family.width))
-            target.extend(range(series.base, series.base + family.width))
-        self.arrays.pop(family.operation, None)
-        if family.exemplars:
-            self.exemplars.append((offset + family.width, series.base, len(family.buckets) + 1))
-        self.series.append((series, offset))
+    def _buffer(self) -> Any:
+        raise NotImplementedError
 
-    def permutation(self, operation: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def copy(self) -> Words:
+        """Return the words of this moment, as many as the lines read so far speak of."""
+        return np.array(np.frombuffer(self._buffer(), np.float64, self._extent))
+
+    def place(self, series: Series, offset: int) -> None:
+        """Remember that the words at ``offset`` are those of ``series``.
+
+        :raises ValueError: when the segment has no such words.
+        """
+        family = series.family
+        buckets = len(family.buckets) + 1 if family.exemplars and self._with_exemplars else 0
+        end = offset + family.width + buckets * EXEMPLAR_WORDS
+        if offset < 0 or end > memoryview(self._buffer()).nbytes // 8:
+            raise ValueError(f"{self.name} has no words {offset} to {end}.")
+        self._extent = max(self._extent, end)
+        self._add(family.operation, offset, series.base, 1 if family.operation == "last" else family.width)
+        if buckets:
+            self._add(_EXEMPLARS, offset + family.width, series.base, buckets)
+        self.series.append(series)
+
+    def _add(self, operation: str, offset: int, base: int, length: int) -> None:
+        self._places.setdefault(operation, _Places()).add(offset, base, length)
+        self._expanded.pop(operation, None)
+
+    @property
+    def operations(self) -> list[str]:
+        """The ways in which words of this source are merged."""
+        return [operation for operation in self._places if operation != _EXEMPLARS]
+
+    def permutation(self, operation: str) -> tuple[Indexes, Indexes]:
         """Return, for the words that are merged by ``operation``, where they are and where they go."""
-        if operation not in self.arrays:
-            source, target = self.pairs[operation]
-            self.arrays[operation] = (np.array(source, np.intp), np.array(target, np.intp))
-        return self.arrays[operation]
+        if operation not in self._expanded:
+            stride = EXEMPLAR_WORDS if operation == _EXEMPLARS else 1
+            self._expanded[operation] = self._places.get(operation, _Places()).expanded(stride)
+        return self._expanded[operation]
+
+    def exemplars(self, words: Words) -> tuple[Indexes, Indexes]:
+        """Return where whole exemplars are in ``words``, a copy of this source, and to which buckets they belong."""
+        at, to = self.permutation(_EXEMPLARS)
+        sequence = words.view(np.uint64)[at]
+        # Zero was never written, odd was being written, and what has changed since may have changed in mid-copy.
+        now = np.frombuffer(self._buffer(), np.uint64)[at]
+        whole = np.flatnonzero((sequence != 0) & (sequence & np.uint64(1) == 0) & (now == sequence))
+        return at[whole], to[whole]
 
 
 class OwnSource(Source):
@@ -80,20 +137,20 @@ class OwnSource(Source):
         self._segment = segment
         self._read = 0
 
-    def new_lines(self) -> list[bytes]:
+    def read(self) -> None:
         lines = self._segment.lines[self._read :]
         self._read += len(lines)
-        return lines
+        self.pending.extend(lines)
 
-    def copy(self) -> Words:
-        return np.array(np.frombuffer(self._segment.words, np.float64, int(self._segment.words[0])))
+    def _buffer(self) -> Any:
+        return self._segment.words
 
 
 class FileSource(Source):
     """A segment of another process, through a read-only mapping of its own."""
 
-    def __init__(self, directory: Path, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, directory: Path, name: str, *, exemplars: bool = True) -> None:
+        super().__init__(name, exemplars=exemplars)
         self._index = os.open(directory / f"{name}.index", os.O_RDONLY)
         try:
             self._values = os.open(directory / f"{name}.values", os.O_RDWR)
@@ -103,22 +160,23 @@ class FileSource(Source):
         self._map = mmap.mmap(self._values, 0, prot=mmap.PROT_READ)
         self._rest = b""
 
-    def new_lines(self) -> list[bytes]:
+    def read(self) -> None:
         data = self._rest
         while chunk := os.read(self._index, 1 << 20):
             data += chunk
         *lines, self._rest = data.split(b"\n")
-        return lines
+        self.pending.extend(lines)
 
-    def copy(self) -> Words:
-        used = int(np.frombuffer(self._map, np.float64, 1)[0])
-        return np.array(np.frombuffer(self._map, np.float64, used))
+    def _buffer(self) -> Any:
+        return self._map
 
     def dead(self) -> bool:
         try:
             fcntl.flock(self._values, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
+        # The dead do not come back; another scraper must be able to see it, too.
+        fcntl.flock(self._values, fcntl.LOCK_UN)
         return True
 
     def close(self) -> None:

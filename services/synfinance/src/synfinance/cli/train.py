@@ -19,7 +19,6 @@ MAX_ROWS = 400_000
 _STEPS = {
     "features": "Deriving features …",
     "fit": "Fitting, and choosing the threshold …",
-    "refit": "Fitting on all that came before the last period …",
     "judge": "Judging on the last period …",
 }
 

@@ -68,7 +68,7 @@ class Encoder:
             text = _named(frame, name)
             encoder.names[name] = _record(text, label)
             before = _record_before(key_codes(text), time, label, delay)
-            columns += [_log_odds(*before, *overall), np.log1p(before[0])]
+            columns.append(_log_odds(*before, *overall))
             if name in roles.texts and _wordy(text):
                 row, word = _words(text)
                 encoder.words[name] = _record(word, label[row])
@@ -84,7 +84,7 @@ class Encoder:
         for name, record in self.names.items():
             text = _named(frame, name)
             seen = _look_up(text, record)
-            columns += [_log_odds(*seen, *whole), np.log1p(seen[0])]
+            columns.append(_log_odds(*seen, *whole))
             if name in self.words:
                 row, word = _words(text)
                 columns += _by_row(_log_odds(*_look_up(word, self.words[name]), *whole), row, len(text))
@@ -95,7 +95,7 @@ class Encoder:
         """Names of the encoded columns, codes of categories first."""
         names = [f"{name}_code" for name in self.categories]
         for name in self.names:
-            names += [f"{name}_record", f"{name}_labelled"]
+            names.append(f"{name}_record")
             names += [f"{name}_words_mean", f"{name}_words_most"] if name in self.words else []
         return tuple(names)
 

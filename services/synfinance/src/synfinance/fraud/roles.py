@@ -150,14 +150,14 @@ def infer_roles(frame: pl.DataFrame, *, exclude: Mapping[str, str] = MappingProx
         if name not in taken and not column.dtype.is_float() and not column.dtype.is_temporal()
         and distinct[name] * _MIN_ROWS_PER_ENTITY <= rows and column.dtype != pl.Boolean
     }  # fmt: skip
-    merchant = _best(recurring, _MERCHANT, lambda n, c: not set(_words(n)) & _MERCHANT_ATTRIBUTES)
-    entity = _best(recurring, _ENTITY, lambda n, c: n != merchant and not set(_words(n)) & _ENTITY_ATTRIBUTES)
+    merchant = _best(recurring, _MERCHANT, lambda n, c: not _attribute(n, _MERCHANT, _MERCHANT_ATTRIBUTES))
+    entity = _best(recurring, _ENTITY, lambda n, c: n != merchant and not _attribute(n, _ENTITY, _ENTITY_ATTRIBUTES))
     owner = _best(
         recurring,
         _ENTITY,
         lambda n, c: (
             n not in (merchant, entity)
-            and not set(_words(n)) & _ENTITY_ATTRIBUTES
+            and not _attribute(n, _ENTITY, _ENTITY_ATTRIBUTES)
             and (entity is None or (2 < distinct[n] < distinct[entity] and _heaviest(n) != _heaviest(entity)))
         ),
     )
@@ -286,15 +286,21 @@ def _repeated(roles: Roles, table: dict[str, pl.Series], distinct: dict[str, int
     repeated: dict[str, str] = {}
     for place, name in enumerate(rest):
         for other in [*first, *(kept for kept in rest[:place] if kept not in repeated)]:
-            if distinct[name] == distinct[other] and _one_to_one(table[name], table[other], distinct[name]):
+            if distinct[name] == distinct[other] and _same(table[name], table[other], distinct[name]):
                 repeated[name] = f"it says the same as {other}"
                 break
     return repeated
 
 
-def _one_to_one(one: pl.Series, other: pl.Series, values: int) -> bool:
+def _same(one: pl.Series, other: pl.Series, values: int) -> bool:
+    """Whether one column follows from the other: proportional numbers, or values that recur together only."""
     pairs = pl.DataFrame([one.alias("one"), other.alias("other")]).drop_nulls()
-    return pairs.n_unique() == values
+    if one.dtype.is_numeric() and other.dtype.is_numeric():
+        ratio = pairs.select(pl.col("one") / pl.col("other").cast(pl.Float64)).to_series().drop_nans().drop_nulls()
+        low, high = ratio.min(), ratio.max()
+        if isinstance(low, float) and isinstance(high, float) and high - low <= 1e-9 * abs(high):
+            return True
+    return values <= pairs.height / 2 and pairs.n_unique() == values
 
 
 def _varying(roles: Roles, table: dict[str, pl.Series], distinct: dict[str, int]) -> tuple[str, ...]:
@@ -308,6 +314,12 @@ def _varying(roles: Roles, table: dict[str, pl.Series], distinct: dict[str, int]
         if name != roles.merchant and pairs > 1.2 * distinct[follow]:
             found.append(name)
     return tuple(found[:MAX_VARYING])
+
+
+def _attribute(name: str, meant: dict[str, int], attributes: frozenset[str]) -> bool:
+    """Whether a name is that of an attribute (card type, merchant city) rather than of the thing itself."""
+    words = _words(name)
+    return bool(set(words) & attributes) and words[-1] not in meant
 
 
 def _heaviest(name: str) -> str:

@@ -1,9 +1,10 @@
-"""How many threads prediction takes."""
+"""How many threads learning and prediction take."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,15 +15,19 @@ _WORTH_THREADS: Final = 50_000
 
 @contextlib.contextmanager
 def threads_for(rows: int) -> Iterator[None]:
-    """Keep prediction to one thread where there are few rows.
+    """Take one thread where there are few rows, and no more threads than there are idle cores.
 
-    Waking and joining OpenMP's threads costs more than predicting a batch, and on a busy machine many times more.
+    OpenMP's threads spin while they wait for each other: with more of them than free cores, all of them wait for the
+    one that does not run, and a fit takes ten times as long as with one thread. The results do not depend on this.
     """
-    if rows >= _WORTH_THREADS:
+    with _openmp().limit(limits=1 if rows < _WORTH_THREADS else _idle_cores()):
         yield
-    else:
-        with _openmp().limit(limits=1):
-            yield
+
+
+def _idle_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, min(cores, round(cores - load)))
 
 
 @functools.cache

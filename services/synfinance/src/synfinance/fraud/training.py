@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -22,18 +21,22 @@ from synfinance.fraud.features import DAY, FeatureTable, build_features
 from synfinance.fraud.labels import Labels, attribute_of, read_labels, repeats_label
 from synfinance.fraud.report import Criterion, Period, Report, quality_by, quality_of
 from synfinance.fraud.roles import Roles, infer_roles
+from synfinance.fraud.threads import threads_for
 
 MAX_HONEST: Final = 60_000
 """Negative rows that are learned from; of more, a weighted sample is."""
 DELAY_DAYS: Final = 7.0
 """Days until a label is known, unless said otherwise; never more than a twentieth of the table's span."""
 
-_ROUNDS: Final = 160
+ROUNDS: Final = 160
+"""Trees at most."""
 _ROUND_STEP: Final = 10
+_FEWER_WORTH_IT: Final = 0.8
+"""Share of the rounds up to which it is worth fitting again with as many as served best."""
 _BINS: Final = 255
 """Bins of a feature, scikit-learn's default."""
 _MIN_CLASS: Final = 5
-_SHARES: Final = (0.60, 0.80)
+_SHARES: Final = (0.65, 0.80)
 
 Flags = NDArray[np.bool_]
 Reals = NDArray[np.float64]
@@ -45,12 +48,40 @@ class _Split:
 
     train: Flags
     validation: Flags
-    refit: Flags
-    """What the final model learns from: everything before the rows that judge, less the delay."""
     test: Flags
     delay: int
     """Milliseconds."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """A labelled table with its features, in order of time."""
+
+    frame: pl.DataFrame
+    table: FeatureTable
+    positive: Flags
+    split: _Split
+    roles: Roles
+    attributes: dict[str, str]
+    """The columns that tell the type and severity of positive rows."""
+
+    def values(self, rows: Flags, encoder: Encoder) -> NDArray[np.float32]:
+        """What the classifier sees of these rows."""
+        return np.hstack([self.table.values[rows], encoder.transform(self.frame.filter(rows))])
+
+    def part(self, rows: Flags) -> FeatureTable:
+        """The features of these rows."""
+        table = self.table
+        return FeatureTable(table.values[rows], table.names, table.concepts, table.order[rows], table.time[rows])
+
+    def period(self, rows: Flags) -> Period:
+        """How many of these rows there are, and when they were."""
+        begin, end = None, None
+        if rows.any() and self.roles.time is not None:
+            moments = self.table.time[rows]
+            begin, end = _written(int(moments[0])), _written(int(moments[-1]))
+        return Period(rows=int(rows.sum()), positive=int((rows & self.positive).sum()), begin=begin, end=end)
 
 
 def train(
@@ -62,15 +93,18 @@ def train(
     delay_days: float | None = None,
     exclude: tuple[str, ...] = (),
     seed: int = 0,
+    rounds: int = ROUNDS,
     explain: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[Detector, Report]:
     """Train a detector on a table with a label column, and judge it on the latest fifth of the rows.
 
-    The rows are split by time into 60 % to learn from, 20 % to choose the number of trees and the threshold by, and
-    20 % to judge; between the parts lies a gap of ``delay_days``, in which labels come to be known. The final model
-    learns from the first two parts. ``exclude`` names columns not to be used. ``explain`` measures which features
-    matter, which takes half as long as the fitting. ``on_step`` is told what is being done.
+    The rows are split by time into 65 % to learn from, 15 % to choose the number of trees and the threshold by, and
+    20 % to judge; between the parts lies a gap of ``delay_days``, in which labels come to be known. The model is kept
+    as it was judged: fitting it again on all rows would shift its probabilities under the threshold. ``exclude`` names
+    columns not to be used. ``rounds`` bounds the number of trees. ``explain`` measures which features matter, which
+    takes half as long as the fitting.
+    ``on_step`` is told what is being done.
 
     Raises:
         BadLabel: nothing can be learned from the label column.
@@ -85,58 +119,19 @@ def train(
     table = build_features(frame, roles)
     if not table.names and not roles.categories and not roles.texts:
         raise UnfitTable("no column besides the label can be used")
-    ordered = frame[table.order]
     y, known = labels.positive[table.order], labels.known[table.order]
     split = _split(table.time, y, known, DELAY_DAYS if delay_days is None else delay_days)
+    data = _Data(frame[table.order], table, y, split, roles, attributes)
     featured = clock()
-
-    on_step("fit")
-    encoder, coded = Encoder.fit(
-        ordered.filter(split.train), roles, y[split.train], table.time[split.train], split.delay
-    )
-    first = _fit(np.hstack([table.values[split.train], coded]), y[split.train], _ROUNDS, seed)
-    held = np.hstack([table.values[split.validation], encoder.transform(ordered.filter(split.validation))])
-    rounds, probability = _best_rounds(first, held, y[split.validation])
-    threshold = criterion.threshold(y[split.validation], probability)
-
-    on_step("refit")
-    encoder, coded = Encoder.fit(
-        ordered.filter(split.refit), roles, y[split.refit], table.time[split.refit], split.delay
-    )
-    values = np.hstack([table.values[split.refit], coded])
-    model = _fit(values, y[split.refit], rounds, seed)
-    detector = Detector(
-        roles=roles,
-        feature_names=table.names,
-        anomaly=AnomalyModel.fit(table, split.refit),
-        encoder=encoder,
-        classifier=model,
-        threshold=threshold,
-        attributes=_attributes(values[y[split.refit]], ordered.filter(split.refit & y), attributes, seed),
-        meaning=labels.meaning,
-    )
-    fitted = clock()
-
-    on_step("judge")
-    report = Report(
-        label=label,
-        positive=labels.meaning,
-        criterion=str(criterion),
-        threshold=threshold,
-        delay_days=split.delay / DAY,
-        iterations=rounds,
-        features=values.shape[1],
-        train=_period(table, split.refit & ~split.validation, y, roles),
-        validation=_period(table, split.validation, y, roles),
-        test=_period(table, split.test, y, roles),
-        quality=quality_of(np.empty(0, bool), np.empty(0), np.empty(0, bool)),
-        notes=[*labels.notes, *split.notes],
-    )
-    judged = _rows(table, split.test)
-    values = _judge(report, detector, ordered.filter(split.test), judged, y[split.test], attributes)
-    if explain:
-        names = (*detector.feature_names, *encoder.feature_names)
-        report.important = _importance(model, values, y[split.test], names, seed)
+    with threads_for(int(split.train.sum())):
+        on_step("fit")
+        detector = _learn(data, criterion, labels.meaning, rounds, seed)
+        fitted = clock()
+        on_step("judge")
+        report, values = _judge(data, detector, label, criterion)
+        if explain:
+            report.important = _importance(detector, values, y[split.test], seed)
+    report.notes = [*labels.notes, *split.notes]
     report.seconds = {"features": featured - began, "fit": fitted - featured, "judge": clock() - fitted}
     detector.summary = report.as_dict()
     return detector, report
@@ -159,6 +154,27 @@ def _roles(frame: pl.DataFrame, label: str, labels: Labels, exclude: tuple[str, 
     return roles.without(repeated), attributes
 
 
+def _learn(data: _Data, criterion: Criterion, meaning: str, rounds: int, seed: int) -> Detector:
+    """Fit on the rows to learn from, and choose trees and threshold on those to choose by."""
+    chosen, held_y = data.split.train, data.positive[data.split.validation]
+    y = data.positive[chosen]
+    learned, time = data.frame.filter(chosen), data.table.time[chosen]
+    encoder, coded = Encoder.fit(learned, data.roles, y, time, data.split.delay)
+    values = np.hstack([data.table.values[chosen], coded])
+    held = data.values(data.split.validation, encoder)
+    model = _fit_best(values, y, held, held_y, rounds, seed)
+    return Detector(
+        roles=data.roles,
+        feature_names=data.table.names,
+        anomaly=AnomalyModel.fit(data.table, chosen),
+        encoder=encoder,
+        classifier=model,
+        threshold=criterion.threshold(held_y, model.predict_proba(held)[:, 1]),
+        attributes=_attributes(values[y], learned.filter(y), data.attributes, seed),
+        meaning=meaning,
+    )
+
+
 def _split(moments: NDArray[np.int64], y: Flags, known: Flags, delay_days: float) -> _Split:
     """Cut the rows in order of time. Where a part would have no positive row, cut by positive rows instead."""
     rows = len(moments)
@@ -168,11 +184,11 @@ def _split(moments: NDArray[np.int64], y: Flags, known: Flags, delay_days: float
     place = np.arange(rows) if not span else moments
     for basis in (known, known & y):
         at = np.flatnonzero(basis)
+        delay = min(delay, int(place[at[-1]] - place[at[0]]) // 20)
         first, second = (int(place[at[int(share * len(at))]]) for share in _SHARES)
         split = _Split(
             train=known & (place < first),
             validation=known & (place >= first + delay) & (place < second),
-            refit=known & (place < second),
             test=known & (place >= second + delay),
             delay=delay,
         )
@@ -234,19 +250,23 @@ def _stepped(values: NDArray[np.float32], weight: Reals) -> NDArray[np.float32]:
     return stepped
 
 
-def _best_rounds(model: HistGradientBoostingClassifier, values: NDArray[np.float32], y: Flags) -> tuple[int, Reals]:
-    """The number of trees with the best average precision on later rows, and the probabilities it gives them."""
-    honest = np.flatnonzero(~y)
-    sample = np.sort(np.concatenate([np.flatnonzero(y), honest[:: max(1, len(honest) // 40_000)]]))
-    weight = np.where(y[sample], 1.0, len(honest) / max(1, int((~y[sample]).sum())))
-    best, best_precision = _ROUND_STEP, -1.0
-    for index, probability in enumerate(model.staged_predict_proba(values[sample]), 1):
-        if index % _ROUND_STEP == 0:
-            precision = average_precision_score(y[sample], probability[:, 1], sample_weight=weight)
-            if precision > best_precision:
+def _fit_best(
+    values: NDArray[np.float32], y: Flags, held: NDArray[np.float32], held_y: Flags, rounds: int, seed: int
+) -> HistGradientBoostingClassifier:
+    """A model with the number of trees that has the best average precision on later rows."""
+    model = _fit(values, y, rounds, seed)
+    honest = np.flatnonzero(~held_y)
+    sample = np.sort(np.concatenate([np.flatnonzero(held_y), honest[:: max(1, len(honest) // 20_000)]]))
+    weight = np.where(held_y[sample], 1.0, len(honest) / max(1, int((~held_y[sample]).sum())))
+    best, best_precision = rounds, -1.0
+    for index, probability in enumerate(model.staged_predict_proba(held[sample]), 1):
+        if index % _ROUND_STEP == 0 or index == rounds:
+            precision = average_precision_score(held_y[sample], probability[:, 1], sample_weight=weight)
+            if precision >= best_precision:
                 best, best_precision = index, float(precision)
-    # The threshold is chosen on what a model of that many trees says, as the final one will be.
-    return best, next(itertools.islice(model.staged_predict_proba(values), best - 1, None))[:, 1]
+    if best > _FEWER_WORTH_IT * rounds:
+        return model
+    return _fit(values, y, best, seed)
 
 
 def _attributes(
@@ -278,38 +298,45 @@ def _attributes(
     return result
 
 
-def _judge(
-    report: Report,
-    detector: Detector,
-    rows: pl.DataFrame,
-    table: FeatureTable,
-    y: Flags,
-    attributes: dict[str, str],
-) -> NDArray[np.float32]:
-    """Fill in how the detector does on these rows; returns what its classifier saw of them."""
-    model = detector.classifier
+def _judge(data: _Data, detector: Detector, label: str, criterion: Criterion) -> tuple[Report, NDArray[np.float32]]:
+    """How the detector does on the rows that judge, and what its classifier saw of them."""
+    model, test = detector.classifier, data.split.test
     if model is None:
         raise TypeError("a detector without a classifier cannot be judged by labels")
-    values = np.hstack([table.values, detector.encoder.transform(rows)])
+    rows, y, values = data.frame.filter(test), data.positive[test], data.values(test, detector.encoder)
     probability = model.predict_proba(values)[:, 1]
     alerts = probability >= detector.threshold
-    report.quality = quality_of(y, probability, alerts)
+    report = Report(
+        label=label,
+        positive=detector.meaning,
+        criterion=str(criterion),
+        threshold=detector.threshold,
+        delay_days=data.split.delay / DAY,
+        iterations=model.n_iter_,
+        features=values.shape[1],
+        train=data.period(data.split.train),
+        validation=data.period(data.split.validation),
+        test=data.period(test),
+        quality=quality_of(y, probability, alerts),
+        anomaly_average_precision=float(average_precision_score(y, detector.anomaly.score(data.part(test))[0])),
+    )
     for name, target in (("type", report.by_type), ("severity", report.by_severity)):
-        if name in attributes:
-            truth = rows[attributes[name]].cast(pl.String).fill_null("").to_numpy().astype(str)
+        if name in data.attributes:
+            truth = rows[data.attributes[name]].cast(pl.String).fill_null("").to_numpy().astype(str)
             said = None
             if name in detector.attributes:
                 said = np.full(len(y), "", dtype="<U80")
                 said[alerts] = detector.attributes[name].predict(values[alerts])
             target.extend(quality_by(truth, y, probability, alerts, said))
-    report.anomaly_average_precision = float(average_precision_score(y, detector.anomaly.score(table)[0]))
-    return values
+    return report, values
 
 
-def _importance(
-    model: HistGradientBoostingClassifier, values: NDArray[np.float32], y: Flags, names: tuple[str, ...], seed: int
-) -> list[tuple[str, float]]:
+def _importance(detector: Detector, values: NDArray[np.float32], y: Flags, seed: int) -> list[tuple[str, float]]:
     """The ten features whose shuffling costs most average precision, on a sample of rows."""
+    model = detector.classifier
+    if model is None:
+        return []
+    names = (*detector.feature_names, *detector.encoder.feature_names)
     rng = np.random.default_rng(seed)
     positive, honest = np.flatnonzero(y), np.flatnonzero(~y)
     sample = np.concatenate([
@@ -327,18 +354,8 @@ def _importance(
     return sorted(losses, key=lambda loss: -loss[1])[:10]
 
 
-def _rows(table: FeatureTable, rows: Flags) -> FeatureTable:
-    return FeatureTable(table.values[rows], table.names, table.concepts, table.order[rows], table.time[rows])
-
-
-def _period(table: FeatureTable, rows: Flags, y: Flags, roles: Roles) -> Period:
-    moments = table.time[rows]
-
-    def written(milliseconds: Any) -> str | None:
-        moment = int(milliseconds)
-        if roles.time is None or not 0 < moment < 32_503_680_000_000:
-            return None
-        return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    begin, end = (written(moments[0]), written(moments[-1])) if len(moments) else (None, None)
-    return Period(rows=int(rows.sum()), positive=int((rows & y).sum()), begin=begin, end=end)
+def _written(milliseconds: int) -> str | None:
+    """A time as text; None for one that does not count from 1970, or is out of all bounds."""
+    if not 0 < milliseconds < 32_503_680_000_000:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -56,7 +56,8 @@ class Observer:
 class Watch:
     """A callback that comes again in each turn of the loop, and knows the longest time that it had to wait.
 
-    :ivar stall: less what the kernel gave to others. :ivar wall: as the clock saw it.
+    :ivar stall: the thread's own CPU time, or the whole time where it waited for something.
+    :ivar wall: as the clock saw it, with what the kernel and the hypervisor gave to others.
     :ivar collection: the longest garbage collection, which is a part of some wait.
     """
 
@@ -70,20 +71,17 @@ class Watch:
         gc.callbacks.append(self._collected)
         self._now = time.perf_counter()
         self._cpu = time.thread_time()
-        self._taken_away = self._switches()
+        self._switches = _switches()
         loop.call_soon(self._turn)
 
-    @staticmethod
-    def _switches() -> int:
-        return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw if hasattr(resource, "RUSAGE_THREAD") else 0
-
     def _turn(self) -> None:
-        now, cpu, taken_away = time.perf_counter(), time.thread_time(), self._switches()
+        now, cpu, switches = time.perf_counter(), time.thread_time(), _switches()
         waited = now - self._now
-        own = waited if taken_away == self._taken_away else min(waited, cpu - self._cpu)
+        blocked, taken_away = (after - before for after, before in zip(switches, self._switches, strict=True))
+        own = waited if blocked and not taken_away else min(waited, cpu - self._cpu)
         self.wall = max(self.wall, waited)
         self.stall = max(self.stall, own)
-        self._now, self._cpu, self._taken_away = now, cpu, taken_away
+        self._now, self._cpu, self._switches = now, cpu, switches
         if self._going:
             self._loop.call_soon(self._turn)
 
@@ -97,3 +95,11 @@ class Watch:
             self._collecting = time.thread_time()
         else:
             self.collection = max(self.collection, time.thread_time() - self._collecting)
+
+
+def _switches() -> tuple[int, int]:
+    """How often this thread has given the processor away, because it had to wait, and how often it was taken away."""
+    if not hasattr(resource, "RUSAGE_THREAD"):
+        return 0, 0
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    return usage.ru_nvcsw, usage.ru_nivcsw

@@ -17,10 +17,10 @@ DEAD = 8
 TEXT = f"""\
 A service of role `ops` observes {WORKERS} processes with {series.SERIES:,} series each. A callback that does nothing
 but come again watches its event loop: the **stall** is the longest time between two of its turns, over the first
-scrapes, when nothing is laid out yet, the ones after, and those that fold {DEAD} dead workers with as many series. A
-time in which the kernel took the processor away from the thread (`ru_nivcsw`) counts with its CPU time only; the same
-loop without scrapes tells the machine's noise, and what else the service does. The greatest of all counts, not a
-median."""
+scrapes, when nothing is laid out yet, the ones after, and those that fold {DEAD} dead workers with as many series. It
+is the thread's own CPU time, for a shared machine also stops it; but where the thread gave the processor away by itself
+to wait for something (`ru_nvcsw`), the whole time counts. The same loop without scrapes tells what else the service
+does. The greatest of all counts, not a median."""
 
 
 def run(lab: Lab) -> list[Row]:

@@ -59,6 +59,9 @@ class ManualClock:
 
 
 async def settle(turns: int = 20) -> None:
-    """Give tasks that are ready the event loop for a few turns."""
+    """Give tasks that are ready the event loop for a few turns; for fewer, when none is ready any more."""
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)  # asyncio's own loops have it; others take all turns
     for _ in range(turns):
         await asyncio.sleep(0)
+        if ready is not None and not ready:
+            return

@@ -22,8 +22,11 @@ __all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "Exposition"]
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-#: Samples formatted and joined before the event loop gets its turn.
+#: Samples formatted before the event loop gets its turn.
 CHUNK = 4_000
+
+#: Chunks joined at once: large copies of copies cost more than all the rest.
+_JOINED = 4
 
 _LABEL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -43,6 +46,7 @@ class Exposition:
         layout = self._layout
         if layout is None or layout.version != snapshot.version:
             layout = self._layout = await lay_out(snapshot)
+            await asyncio.sleep(0)
         return layout
 
     async def render(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
@@ -52,23 +56,26 @@ class Exposition:
         if prefixes is None:
             prefixes = layout.prefixes[openmetrics] = await _prefixes(layout, openmetrics)
         values = layout.values(snapshot.words)
-        chunks: list[bytes] = []
-        for start in range(0, len(prefixes), CHUNK):
+        pieces: list[bytes] = []
+        parts: list[bytes] = []
+        for number, start in enumerate(range(0, len(prefixes), CHUNK), 1):
             numbers = _numbers(values[start : start + CHUNK])
             if openmetrics and snapshot.exemplars:
                 _append_exemplars(numbers, layout.samples[start : start + CHUNK], snapshot.exemplars)
-            parts: list[bytes] = [b""] * (2 * len(numbers))
-            parts[::2] = prefixes[start : start + CHUNK]
-            parts[1::2] = numbers
-            chunks.append(b"".join(parts))
+            chunk: list[bytes] = [b""] * (2 * len(numbers))
+            chunk[::2] = prefixes[start : start + CHUNK]
+            chunk[1::2] = numbers
+            parts += chunk
             if start + CHUNK < len(prefixes):
+                if number % _JOINED == 0:
+                    pieces.append(b"".join(parts))
+                    parts.clear()
                 await asyncio.sleep(0)
-        if chunks:
-            chunks[0] = chunks[0].removeprefix(b"\n")
-            chunks.append(b"\n")
+        if prefixes:
+            parts.append(b"\n")
         if openmetrics:
-            chunks.append(b"# EOF\n")
-        return b"".join(chunks)
+            parts.append(b"# EOF\n")
+        return b"".join([*pieces, *parts])
 
     async def document(self, snapshot: Snapshot) -> dict[str, Any]:
         """Return the families as plain data; what is not a number in JSON is None."""
@@ -121,7 +128,7 @@ async def _prefixes(layout: Layout, openmetrics: bool) -> list[bytes]:
             head = _header(family, openmetrics)
         labels = ",".join(f'{name}="{str(value).translate(_LABEL)}"' for name, value in sample.labels)
         line = f"{sample.name}{{{labels}}} " if labels else f"{sample.name} "
-        prefixes.append(f"\n{head}{line}".encode())
+        prefixes.append(f"{head}{line}".encode() if number == 1 else f"\n{head}{line}".encode())
         if number % SLICE == 0:
             await asyncio.sleep(0)
     return prefixes

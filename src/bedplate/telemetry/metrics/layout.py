@@ -84,6 +84,7 @@ async def lay_out(snapshot: Snapshot) -> Layout:
             taken.append(np.array(take, np.intp))
             take.clear()
             await asyncio.sleep(0)
+    await asyncio.sleep(0)
     taken.append(np.array(take, np.intp))
     return Layout(snapshot.version, samples, np.concatenate(taken), histograms, ratios)
 

@@ -18,6 +18,7 @@ import fcntl
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Merger:
         self._tombstones = Tombstones(writer.directory) if writer.directory is not None else None
         self._families: dict[str, Family] = {}
         self._sources: dict[str, Source] = {}
+        self._leaving: deque[Series] = deque()
         self._tombstone = ""
         self._size = 0
         self._version = 0
@@ -156,6 +158,7 @@ class Merger:
             await self._parse(source)
         if dead:
             await self._fold(dead)
+        await self._take_leave()
 
     async def _parse(self, source: Source) -> None:
         number = 0
@@ -265,6 +268,8 @@ class Merger:
         for name in dead:
             self._forget(name)
         self._adopt(pointer)
+        await asyncio.sleep(0)
+        self._tombstones.others(pointer)
         await self._parse(self._sources[self._tombstone])
 
     def _adopt(self, pointer: Pointer) -> None:
@@ -279,12 +284,17 @@ class Merger:
 
     def _forget(self, name: str) -> None:
         source = self._sources.pop(name, None)
-        if source is None:
-            return
-        for series in source.series:
-            series.owners -= 1
-        self._version += 1
-        source.close()
+        if source is not None:
+            self._leaving.extend(source.series)
+            source.close()
+
+    async def _take_leave(self) -> None:
+        """Take from each series the owners that were forgotten."""
+        while self._leaving:
+            for _ in range(min(len(self._leaving), 5 * SLICE)):
+                self._leaving.popleft().owners -= 1
+            self._version += 1
+            await asyncio.sleep(0)
 
 
 def _family(described: dict[str, Any]) -> Family:

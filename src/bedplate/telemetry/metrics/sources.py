@@ -21,7 +21,7 @@ from bedplate.telemetry.metrics.cells import Segment
 from bedplate.telemetry.metrics.instruments import EXEMPLAR_WORDS
 from bedplate.telemetry.metrics.series import Family, Series
 
-__all__ = ["FileSource", "Indexes", "OwnSource", "Source", "Words"]
+__all__ = ["FileSource", "Indexes", "OwnSource", "Places", "Source", "Words"]
 
 Words = NDArray[np.float64]
 Indexes = NDArray[np.intp]
@@ -29,7 +29,7 @@ Indexes = NDArray[np.intp]
 _EXEMPLARS = "exemplars"
 
 
-class _Places:
+class Places:
     """Runs of words: where they start in a segment, where in the merged array, and how many they are."""
 
     __slots__ = ("bases", "lengths", "offsets")
@@ -65,7 +65,7 @@ class Source:
         self.pending: deque[bytes] = deque()
         self._with_exemplars = exemplars
         self._extent = 0
-        self._places: dict[str, _Places] = {}
+        self._places: dict[str, Places] = {}
         self._expanded: dict[str, tuple[Indexes, Indexes]] = {}
 
     def read(self) -> None:
@@ -104,7 +104,7 @@ class Source:
         self.series.append(series)
 
     def _add(self, operation: str, offset: int, base: int, length: int) -> None:
-        self._places.setdefault(operation, _Places()).add(offset, base, length)
+        self._places.setdefault(operation, Places()).add(offset, base, length)
         self._expanded.pop(operation, None)
 
     @property
@@ -116,7 +116,7 @@ class Source:
         """Return, for the words that are merged by ``operation``, where they are and where they go."""
         if operation not in self._expanded:
             stride = EXEMPLAR_WORDS if operation == _EXEMPLARS else 1
-            self._expanded[operation] = self._places.get(operation, _Places()).expanded(stride)
+            self._expanded[operation] = self._places.get(operation, Places()).expanded(stride)
         return self._expanded[operation]
 
     def exemplars(self, words: Words) -> tuple[Indexes, Indexes]:

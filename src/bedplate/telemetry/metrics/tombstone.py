@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import orjson
 
 from bedplate.telemetry.metrics.series import Family, Series
-from bedplate.telemetry.metrics.sources import Indexes, Words
+from bedplate.telemetry.metrics.sources import Places, Words
 
 __all__ = ["Pointer", "Tombstones"]
 
@@ -52,8 +51,8 @@ class Tombstones:
     def others(self, pointer: Pointer) -> set[str]:
         """Return the names of all other segments; remove those that a crash has left behind."""
         names: set[str] = set()
-        for entry in os.scandir(self.directory):
-            name, _, kind = entry.name.rpartition(".")
+        for file in self.directory.iterdir():
+            name, _, kind = file.name.rpartition(".")
             if name in pointer.folded or (name.startswith(_PREFIX) and name != pointer.segment):
                 # A fold was interrupted: after it had published its sums, or before.
                 self._remove(name)
@@ -64,18 +63,20 @@ class Tombstones:
     async def publish(self, survivors: list[Series], sums: Words, folded: list[str]) -> Pointer:
         """Write the sums of the survivors and make them the tombstone, in place of the present one and of ``folded``.
 
+        Nothing is awaited after the change; :meth:`others` removes what it has made superfluous.
+
         :param sums: by the words of the merged array.
         """
         index, values = await _written(survivors, sums)
-        before = self.read().segment
         pointer = Pointer(f"{_PREFIX}{uuid.uuid4().hex[:12]}", frozenset(folded))
-        (self.directory / f"{pointer.segment}.values").write_bytes(values)
-        (self.directory / f"{pointer.segment}.index").write_bytes(index)
-        draft = self.directory / f"{pointer.segment}.json"
-        draft.write_bytes(orjson.dumps({"segment": pointer.segment, "folded": folded}))
-        draft.replace(self.directory / _POINTER)
-        for name in (*folded, before):
-            self._remove(name)
+        for suffix, data in (
+            (".values", values),
+            (".index", index),
+            (".json", orjson.dumps({"segment": pointer.segment, "folded": folded})),
+        ):
+            (self.directory / f"{pointer.segment}{suffix}").write_bytes(data)
+            await asyncio.sleep(0)
+        (self.directory / f"{pointer.segment}.json").replace(self.directory / _POINTER)
         return pointer
 
     def _remove(self, name: str) -> None:
@@ -88,7 +89,7 @@ class Tombstones:
 async def _written(survivors: list[Series], sums: Words) -> tuple[bytes, bytes]:
     numbers: dict[str, int] = {}
     lines: list[bytes] = []
-    at: list[Indexes] = []
+    places = Places()
     offset = 0
     for count, series in enumerate(survivors, 1):
         family = series.family
@@ -96,11 +97,11 @@ async def _written(survivors: list[Series], sums: Words) -> tuple[bytes, bytes]:
             numbers[family.name] = len(numbers)
             lines.append(_described(numbers[family.name], family))
         lines.append(orjson.dumps([numbers[family.name], offset, series.labels]))
-        at.append(np.arange(series.base, series.base + family.width))
+        places.add(offset, series.base, family.width)
         offset += family.width
         if count % _SLICE == 0:
             await asyncio.sleep(0)
-    words = sums[np.concatenate(at)] if at else np.zeros(1)  # an empty file cannot be mapped
+    words = sums[places.expanded()[1]] if survivors else np.zeros(1)  # an empty file cannot be mapped
     return b"\n".join([*lines, b""]), words.tobytes()
 
 

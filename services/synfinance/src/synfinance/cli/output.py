@@ -17,7 +17,10 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 _DEBUG: Final = "SYNFINANCE_DEBUG"
 
-screen: Final = Console(highlight=False)
+_WIDTH: Final = 140
+"""Columns of output that does not go to a terminal, whose width nobody knows."""
+
+screen: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 notices: Final = Console(stderr=True, highlight=False)
 
 

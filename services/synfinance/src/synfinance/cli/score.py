@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
 import typer
@@ -16,8 +16,10 @@ from rich.table import Table as Grid
 from synfinance.cli.generate import _format
 from synfinance.cli.output import FAILED, checked_target, emit, notices, progress, refuse, screen, tell
 from synfinance.files import BadFile, TableSource, open_table, read_table
-from synfinance.fraud import BadModel, Detector, Scores, UnfitTable
 from synfinance.sink import Format, sink
+
+if TYPE_CHECKING:
+    from synfinance.fraud import Detector, Scores
 
 WINDOW_ROWS = 250_000
 """Rows scored at once; of a longer file, as many rows before them are remembered."""
@@ -51,6 +53,9 @@ def score(
 
     Without a model the file is judged by itself. Exit codes: 0 done, 1 failed or --fail-on-alerts, 2 bad input.
     """
+    # The machinery of learning takes seconds to import; the other commands do without.
+    from synfinance import fraud
+
     detector = _load(model)
     if detector is not None and threshold is not None:
         detector.threshold = threshold
@@ -72,7 +77,7 @@ def score(
                         pass
     except BadFile as error:
         refuse("score", error)
-    except UnfitTable as error:
+    except fraud.UnfitTable as error:
         refuse("score", f"{file}: {error}")
     document = {"file": str(file), "model": None if model is None else str(model), **run.summary()}
     document["out"] = None if out is None else str(out)
@@ -130,6 +135,8 @@ class _Run:
         """Without a model, what is usual is learned from the file itself: from all of it, or from its first window."""
         if self.source.rows > WINDOW_ROWS:
             self.notes.append(f"what is usual was learned from the first {WINDOW_ROWS:,} rows")
+        from synfinance.fraud import Detector
+
         if self.past is None:
             return Detector.score_unlabelled(frame)
         detector = Detector.unlabelled(self.past)
@@ -183,6 +190,8 @@ class _Run:
 
 
 def _load(model: Path | None) -> Detector | None:
+    from synfinance.fraud import BadModel, Detector
+
     try:
         return None if model is None else Detector.load(model)
     except BadModel as error:

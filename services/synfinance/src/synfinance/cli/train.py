@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table as Grid
 
 from synfinance.cli.output import BAD_INPUT, FAILED, emit, notices, refuse, screen, tell
 from synfinance.files import BadFile, Table, read_table
-from synfinance.fraud import BadLabel, BadModel, Criterion, Detector, Report, UnfitTable
-from synfinance.fraud import train as fit
-from synfinance.fraud.report import PartQuality
+
+if TYPE_CHECKING:
+    from synfinance.fraud import Detector, Report
+    from synfinance.fraud.report import PartQuality
 
 MAX_ROWS = 400_000
 _STEPS = {
@@ -51,8 +52,11 @@ def train(
 
     The columns are recognised by name, type and content. Exit codes: 0 done, 1 failed, 2 bad input.
     """
+    # The machinery of learning takes seconds to import; the other commands do without.
+    from synfinance import fraud
+
     try:
-        criterion = Criterion.parse(threshold)
+        criterion = fraud.Criterion.parse(threshold)
     except ValueError as error:
         refuse("train", error)
     if label is None and positive is not None:
@@ -64,10 +68,10 @@ def train(
             if label is None:
                 status.update("Learning what is usual …")
                 began = time.perf_counter()
-                detector = Detector.unlabelled(table.frame.drop(exclude or [], strict=False))
+                detector = fraud.Detector.unlabelled(table.frame.drop(exclude or [], strict=False))
                 detector.summary = {"rows": table.frame.height, "seconds": time.perf_counter() - began}
             else:
-                detector, report = fit(
+                detector, report = fraud.train(
                     table.frame,
                     label,
                     positive,
@@ -78,9 +82,9 @@ def train(
                     on_step=lambda step: status.update(_STEPS[step]),
                 )
             detector.save(out)
-        except (BadLabel, UnfitTable) as error:
+        except (fraud.BadLabel, fraud.UnfitTable) as error:
             refuse("train", f"{file}: {error}")
-        except BadModel as error:
+        except fraud.BadModel as error:
             refuse("train", error, BAD_INPUT)
         except OSError as error:
             refuse("train", f"{out}: the model cannot be written ({error.strerror or error})", FAILED)

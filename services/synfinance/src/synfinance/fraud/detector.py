@@ -15,8 +15,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synfinance.fraud.anomaly import AnomalyModel
 from synfinance.fraud.encoding import Encoder
 from synfinance.fraud.features import FeatureTable, build_features
+from synfinance.fraud.prediction import predict
 from synfinance.fraud.roles import Roles, as_milliseconds, infer_roles, is_number
-from synfinance.fraud.threads import threads_for
 
 ANOMALY_BUDGET: Final = 0.01
 """Share of ordinary rows that are called anomalies."""
@@ -96,7 +96,7 @@ class Attribute:
         """The likeliest class of each row."""
         if not len(values):
             return np.empty(0, dtype=np.str_)
-        return np.asarray(np.array(self.classes)[self.model.predict_proba(values).argmax(axis=1)])
+        return np.asarray(np.array(self.classes)[predict(self.model, values).argmax(axis=1)])
 
 
 @dataclass(slots=True)
@@ -166,8 +166,7 @@ class Detector:
 
     def judge(self, derived: Derived) -> Scores:
         """The second half of :meth:`score`: predict from features."""
-        with threads_for(derived.rows.height - derived.past):
-            return self._judge(derived.rows, derived.table, derived.past, derived.seconds)
+        return self._judge(derived.rows, derived.table, derived.past, derived.seconds)
 
     def _judge(self, rows: pl.DataFrame, table: FeatureTable, past: int, feature_seconds: float) -> Scores:
         # Only what is to be scored goes on from here; the past has served.
@@ -184,7 +183,7 @@ class Detector:
         kind, severity = np.full(size, "", dtype="<U40"), np.full(size, "", dtype="<U40")
         if self.classifier is not None:
             values = np.hstack([table.values, self.encoder.transform(rows[past + table.order])])
-            probability = self.classifier.predict_proba(values)[:, 1] if size else np.empty(0)
+            probability = predict(self.classifier, values)[:, 1]
             decision = probability >= self.threshold
             found = np.flatnonzero(decision)
             for name, target in (("type", kind), ("severity", severity)):

@@ -6,6 +6,7 @@ depends on the roles of the columns only, and the features of a row depend on th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ MINUTE: Final = 60_000
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 _WINDOWS: Final = {"10m": 10 * MINUTE, "1h": HOUR, "24h": DAY, "7d": 7 * DAY}
+_KEYS: Final = ("entity", "owner", "merchant", "device")
 _EARTH_KM: Final = 6371.0
 _MOST: Final = 1e11
 _COMMON_VARIANCE: Final = 0.8
@@ -90,16 +92,14 @@ def build_features(frame: pl.DataFrame, roles: Roles) -> FeatureTable:
     time = _times(frame, roles)
     order = np.argsort(time, kind="stable")
     ordered = frame[order] if frame.height else frame
+    named = {name: column for name in _KEYS if (column := getattr(roles, name)) is not None}
+    codes = key_codes(ordered, (*named.values(), *roles.varying))
     rows = _Rows(
         time=time[order],
         timed=roles.time is not None,
         amount=_reals(ordered, roles.amount),
-        keys={
-            name: key_codes(ordered[column])
-            for name in ("entity", "owner", "merchant", "device")
-            if (column := getattr(roles, name)) is not None
-        },
-        varying={column: key_codes(ordered[column]) for column in roles.varying},
+        keys={name: codes[column] for name, column in named.items()},
+        varying={column: codes[column] for column in roles.varying},
         position=_position(ordered, roles),
     )
     made = _Columns()
@@ -127,13 +127,22 @@ def build_features(frame: pl.DataFrame, roles: Roles) -> FeatureTable:
     return FeatureTable(values, tuple(made.names), tuple(made.concepts), order, rows.time)
 
 
-def key_codes(column: pl.Series) -> Whole:
-    """An integer for each distinct value, -1 for null. Texts that differ in case or outer spaces only are one value."""
-    if column.dtype in (pl.Enum, pl.Categorical):
-        return column.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-    if column.dtype == pl.String:
-        column = column.str.strip_chars().str.to_lowercase()
-    return (column.rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
+def key_codes(frame: pl.DataFrame, columns: Iterable[str]) -> dict[str, Whole]:
+    """For each column, an integer for each distinct value, -1 for null; all in one pass.
+
+    Texts that differ in case or outer spaces only are one value.
+    """
+
+    def code(column: str) -> pl.Expr:
+        dtype, value = frame.schema[column], pl.col(column)
+        if dtype in (pl.Enum, pl.Categorical):
+            return value.to_physical().cast(pl.Int64)
+        if dtype == pl.String:
+            value = value.str.strip_chars().str.to_lowercase()
+        return value.rank("dense").cast(pl.Int64) - 1
+
+    coded = frame.select(code(column).fill_null(-1) for column in dict.fromkeys(columns))
+    return {column.name: column.to_numpy() for column in coded.iter_columns()}
 
 
 def great_circle(latitude_1: Reals, longitude_1: Reals, latitude_2: Reals, longitude_2: Reals) -> Reals:

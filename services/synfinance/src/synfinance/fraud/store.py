@@ -20,7 +20,6 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import sklearn
-import skops.io  # type: ignore[import-untyped]
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synfinance.fraud.anomaly import AnomalyModel
@@ -47,6 +46,8 @@ def save(detector: Detector, path: Path) -> None:
     """
     if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise BadModel(f"{path}: there is something else than a model; name another directory")
+    import skops.io  # type: ignore[import-untyped]  # It takes half a second to import, and scoring does without.
+
     files = {
         "encoder.json": orjson.dumps(detector.encoder.as_dict()),
         "anomaly.npz": _anomaly_bytes(detector.anomaly),
@@ -156,6 +157,8 @@ def _read(path: Path) -> dict[str, bytes]:
 
 def _classifier(path: Path, data: bytes, width: int) -> HistGradientBoostingClassifier:
     """Read a classifier, refusing types other than scikit-learn's trees and trees that point outside themselves."""
+    import skops.io
+
     foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - {_TREE})
     if foreign:
         raise BadModel(f"{path}: the model holds foreign types ({', '.join(foreign[:3])}) and is not loaded")

@@ -14,8 +14,15 @@ _WORTH_THREADS: Final = 50_000
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Take one thread: for work so short that waking others costs more than it saves."""
+    with _openmp().limit(limits=1):
+        yield
+
+
+@contextlib.contextmanager
 def threads_for(rows: int) -> Iterator[None]:
-    """Take one thread where there are few rows, and no more threads than there are idle cores.
+    """Take one thread to fit few rows, and no more threads than there are idle cores to fit many.
 
     OpenMP's threads spin while they wait for each other: with more of them than free cores, all of them wait for the
     one that does not run, and a fit takes ten times as long as with one thread. The results do not depend on this.

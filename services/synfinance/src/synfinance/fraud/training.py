@@ -19,6 +19,7 @@ from synfinance.fraud.detector import Attribute, Detector, UnfitTable
 from synfinance.fraud.encoding import Encoder
 from synfinance.fraud.features import DAY, FeatureTable, build_features
 from synfinance.fraud.labels import Labels, attribute_of, read_labels, repeats_label
+from synfinance.fraud.prediction import predict
 from synfinance.fraud.report import Criterion, Period, Report, quality_by, quality_of
 from synfinance.fraud.roles import Roles, infer_roles
 from synfinance.fraud.threads import threads_for
@@ -169,7 +170,7 @@ def _learn(data: _Data, criterion: Criterion, meaning: str, rounds: int, seed: i
         anomaly=AnomalyModel.fit(data.table, chosen),
         encoder=encoder,
         classifier=model,
-        threshold=criterion.threshold(held_y, model.predict_proba(held)[:, 1]),
+        threshold=criterion.threshold(held_y, predict(model, held)[:, 1]),
         attributes=_attributes(values[y], learned.filter(y), data.attributes, seed),
         meaning=meaning,
     )
@@ -304,7 +305,7 @@ def _judge(data: _Data, detector: Detector, label: str, criterion: Criterion) ->
     if model is None:
         raise TypeError("a detector without a classifier cannot be judged by labels")
     rows, y, values = data.frame.filter(test), data.positive[test], data.values(test, detector.encoder)
-    probability = model.predict_proba(values)[:, 1]
+    probability = predict(model, values)[:, 1]
     alerts = probability >= detector.threshold
     report = Report(
         label=label,
@@ -344,12 +345,12 @@ def _importance(detector: Detector, values: NDArray[np.float32], y: Flags, seed:
         rng.choice(honest, min(len(honest), 2_000), replace=False),
     ])  # fmt: skip
     values, y = values[sample].copy(), y[sample]
-    base = average_precision_score(y, model.predict_proba(values)[:, 1])
+    base = average_precision_score(y, predict(model, values)[:, 1])
     losses = []
     for place, name in enumerate(names):
         kept = values[:, place].copy()
         values[:, place] = rng.permutation(kept)
-        losses.append((name, float(base - average_precision_score(y, model.predict_proba(values)[:, 1]))))
+        losses.append((name, float(base - average_precision_score(y, predict(model, values)[:, 1]))))
         values[:, place] = kept
     return sorted(losses, key=lambda loss: -loss[1])[:10]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import itertools
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -35,14 +35,15 @@ def build_process() -> Process:
 def _made_up_trouble() -> APIRouter:
     """Something that is slow at times and fails at times, so that traces and errors have something to show."""
     router = APIRouter(prefix="/demo", tags=["made-up trouble"])
-    luck = random.Random(1)
+    numbers = itertools.count(1)
 
     @router.get("/exchange-rate")
     async def exchange_rate(currency: str = "GBP") -> dict[str, str]:
-        """Ask a bank that is made up: one answer in ten takes over a second, one in twelve fails."""
-        await asyncio.sleep(1.2 if luck.random() < 0.1 else luck.uniform(0.002, 0.03))
-        if luck.random() < 1 / 12:
+        """Ask a bank that is made up: of twelve answers the third fails and the seventh takes over a second."""
+        number = next(numbers) % 12
+        await asyncio.sleep(1.2 if number == 7 else 0.005 * number)
+        if number == 3:
             raise RateSourceError(f"The bank did not answer when asked for {currency}.")
-        return {"currency": currency, "per_euro": f"{luck.uniform(0.84, 0.88):.4f}"}
+        return {"currency": currency, "per_euro": f"{0.84 + 0.003 * number:.4f}"}
 
     return router

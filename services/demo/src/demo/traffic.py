@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -22,7 +23,8 @@ __all__ = ["Traffic"]
 RATE: Final = 6.0
 #: Requests under way at once.
 AT_ONCE: Final = 4
-#: Seconds between two status lines.
+#: Seconds until the first status line, and between two.
+TOLD_FIRST: Final = 3.0
 TOLD_EVERY: Final = 10.0
 
 
@@ -102,8 +104,8 @@ class Traffic:
 
     async def _tell(self) -> None:
         before, then = self.client.requests, time.monotonic()
-        while True:
-            await asyncio.sleep(TOLD_EVERY)
+        for pause in itertools.chain([TOLD_FIRST], itertools.repeat(TOLD_EVERY)):
+            await asyncio.sleep(pause)
             said = await self.client.ask("GET", "/fraud")
             now, count = time.monotonic(), self.client.requests
             pace = (count - before) / (now - then)

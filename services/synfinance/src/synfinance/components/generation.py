@@ -40,10 +40,10 @@ class GenerationSettings(RollingSettings):
     customers: Annotated[int, Field(ge=1, le=1_000_000)] = 300
     """People in the world; half of them have a second card. Fewer people have a denser past each."""
 
-    fraud_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    fraud_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.03
     """Share of fraud where a request does not say how many."""
 
-    history_rows: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
+    history_rows: Annotated[int, Field(ge=100, le=2_000_000)] = 20_000
     """Transactions of the world's past: what the detector learns from, what cards are known by, what drift is
     measured against."""
 

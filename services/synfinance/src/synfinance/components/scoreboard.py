@@ -56,6 +56,11 @@ F1 = Gauge(
 )
 METRICS = (FRAUD_RATE, ANOMALY_RATE, OUTCOME, PRECISION, RECALL, F1)
 
+_TRUTH: Final = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
+}
+
 Texts = NDArray[np.str_]
 _Part = tuple[str, str]
 """Which column tells it (``fraud_type`` or ``severity``), and its value."""
@@ -74,7 +79,8 @@ class Labels:
         """Read ``is_fraud``, ``fraud_type`` and ``severity``; None unless ``is_fraud`` is known of every row."""
         if "is_fraud" not in frame.columns or not frame.height:
             return None
-        column = frame["is_fraud"].cast(pl.Boolean, strict=False)
+        text = frame["is_fraud"].cast(pl.String, strict=False).str.to_lowercase()
+        column = text.replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
         if column.null_count():
             return None
         parts: dict[str, Texts] = {

@@ -1,0 +1,176 @@
+"""The demo as a newcomer starts it: one process, one port, live traffic, a clean end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+
+from synfinance import components
+
+#: The machine may be busy with other tests; nothing here waits longer than it has to.
+PATIENCE = 90.0
+
+
+@dataclass
+class Demo:
+    """A demo that runs as a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    base: str = ""
+    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30))
+
+    def printed(self) -> str:
+        return self.output.read_text()
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        end = time.monotonic() + PATIENCE
+        while not (found := condition()):
+            assert self.process.poll() is None, f"The demo ended, waiting for {what}:\n{self.printed()}"
+            assert time.monotonic() < end, f"Waited in vain for {what}:\n{self.printed()}"
+            time.sleep(0.1)
+        return found
+
+    def get(self, path: str, **options: Any) -> httpx2.Response:
+        return self.client.get(f"{self.base}{path}", **options)
+
+    def end(self, sign: int) -> int:
+        self.process.send_signal(sign)
+        return self.process.wait(timeout=20)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Start demos; whatever of them still runs at the end is killed."""
+    started: list[Demo] = []
+
+    def run(*arguments: str) -> Demo:
+        output = tmp_path / f"output-{len(started)}"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "demo", *arguments],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "COLUMNS": "200"},
+            )
+        started.append(Demo(process, output))
+        return started[-1]
+
+    yield run
+    for demo in started:
+        demo.client.close()
+        if demo.process.poll() is None:
+            demo.process.kill()
+            demo.process.wait()
+
+
+def address_of(demo: Demo) -> str:
+    """Return the address that it printed, once it says that it is there."""
+    found: re.Match[str] | None = demo.until(
+        lambda: re.search(r"Starting at (http://127\.0\.0\.1:\d+) ", demo.printed()), "the address"
+    )
+    assert found is not None
+    return found[1]
+
+
+def children(demo: Demo) -> list[psutil.Process]:
+    return psutil.Process(demo.process.pid).children(recursive=True)
+
+
+@pytest.mark.timeout(240)
+def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
+    demo = start("--port", "0")
+    demo.base = address_of(demo)
+    demo.until(lambda: "Opening scene" in demo.printed(), "the opening scene")
+    for path in ("/", "/synfinance/docs", "/synfinance/metrics", "/synfinance/health", "/synfinance/monitoring"):
+        assert f"{demo.base}{path}\n" in demo.printed()
+        assert demo.get(path).status_code == 200, path
+    assert demo.get("/readyz").json() == {"status": "ready", "services": {"synfinance": True}}
+
+    # What people see of it, while and after the scene is played.
+    demo.until(lambda: "Traffic goes on" in demo.printed(), "the end of the opening scene")
+    scene = demo.printed()
+    assert "fraud model: trained" in scene
+    assert "1,000 transactions, 30 fraudulent: " in scene
+    for rows, share in re.findall(r"batch of ([\d,]+): .*; (\d+)% of the cards were at hand", scene):
+        assert 75 <= int(share) <= 95, f"batch of {rows}"
+    assert "quality of 10,000 records: " in scene
+    demo.until(lambda: re.search(r"\d requests .* alerts ", demo.printed()), "a status line")
+    assert "Traceback" not in demo.printed()
+
+    _metrics(demo)
+    _management(demo)
+    answer = demo.client.post(f"{demo.base}/synfinance/simulate", json={"rows": 1_000, "fraud": 30})
+    assert answer.json()["fraud"]["injected"] == 30
+    assert answer.json()["detector"] == "fraud"
+
+    assert demo.end(signal.SIGINT) == 0
+    assert re.search(r"Stopped after [\d,]+ requests\.\n\Z", demo.printed())
+    assert "Traceback" not in demo.printed()
+
+
+def _metrics(demo: Demo) -> None:
+    """All that MISSION.md lists is exposed, in a form that Prometheus' own checker accepts."""
+    text = demo.get("/synfinance/metrics").text
+    exposed = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    table = dict(re.findall(r"^(\w+) {2,}(\w+)$", components.__doc__ or "", re.MULTILINE))
+    assert len(table) >= 22
+    assert {name.removesuffix("_count") for name in table.values()} <= exposed
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def _management(demo: Demo) -> None:
+    """The management API knows what the traffic did."""
+    prefix = "/synfinance/monitoring"
+    assert demo.get(f"{prefix}/health").json()["status"] == "healthy"
+    detailed = demo.get(f"{prefix}/health/detailed").json()
+    assert "fraud_detection" in {component["kind"] for component in detailed["components"]}
+    families = demo.get(f"{prefix}/metrics", params={"format": "json"}).text
+    assert "synfinance_fraud_detections_total" in families
+    errors = demo.get(f"{prefix}/errors").json()["items"]
+    assert any("RateSourceError" in str(error) for error in errors)
+    traces = demo.get(f"{prefix}/traces", params={"limit": 100}).json()["items"]
+    assert any(trace["route"] == "/demo/exchange-rate" for trace in traces)
+    logs = demo.get(f"{prefix}/logs", params={"limit": 1_000}).json()["items"]
+    assert {"POST /simulate 200", "model_trained"} <= {record["message"] for record in logs}
+    kinds = {component["kind"] for component in demo.get(f"{prefix}/components").json()["items"]}
+    assert {"generation", "fraud_detection", "data_quality", "card_history", "system"} <= kinds
+
+
+def test_it_ends_at_once_while_the_model_is_still_trained(start: Callable[..., Demo]) -> None:
+    demo = start("--port", "0")
+    demo.base = address_of(demo)
+    trainers = demo.until(lambda: children(demo), "the training process")
+    assert demo.end(signal.SIGTERM) == 0
+    assert "Traceback" not in demo.printed()
+    assert not [process for process in trainers if process.is_running()]
+
+
+def test_a_port_that_is_in_use_is_named_with_what_to_do(start: Callable[..., Demo]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        demo = start("--port", str(port))
+        assert demo.process.wait(timeout=PATIENCE) == 2
+        assert f"Port {port} is in use. Choose another: make demo PORT=" in demo.printed()
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_what_is_no_port_is_refused(start: Callable[..., Demo], port: str) -> None:
+    demo = start("--port", port)
+    assert demo.process.wait(timeout=PATIENCE) == 2
+    assert "is not a port" in demo.printed() or "expected one argument" in demo.printed()
+    assert "Traceback" not in demo.printed()

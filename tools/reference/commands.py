@@ -14,11 +14,12 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from bedplate.cli import app as bedplate
+from synfinance.cli import app as synfinance
 from tools.reference.text import GENERATED, code, markdown, table
 
 __all__ = ["page"]
 
-_APPS: dict[str, typer.Typer] = {"bedplate": bedplate}
+_APPS: dict[str, typer.Typer] = {"bedplate": bedplate, "synfinance": synfinance}
 _METAVARS: dict[Any, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
 
 

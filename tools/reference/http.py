@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from bedplate.component import HasActions, HasRoutes
@@ -32,7 +33,7 @@ def page() -> str:
     parts = [GENERATED, _INTRODUCTION]
     for title, service in services().items():
         parts.append(f"## {title}\n")
-        rows = [*_probes(service), *sorted(_routes(service), key=tuple)]
+        rows = [*_application(service), *_probes(service), *sorted(_routes(service), key=tuple)]
         parts.append(table(("Path", "Method", "Role", "Query", "What it does"), rows))
         actions = list(_actions(service))
         if actions:
@@ -42,6 +43,17 @@ def page() -> str:
             )
             parts.append(table(("Component", "Action", "Role", "Body", "What it does"), actions))
     return "\n".join(parts)
+
+
+def _application(service: Service) -> Iterator[Sequence[str]]:
+    """Yield what the service's own application answers, as its OpenAPI document has it."""
+    if not isinstance(service.app, FastAPI):
+        return
+    for path, methods in service.app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            query = ", ".join(code(each["name"]) for each in operation.get("parameters", ()) if each["in"] == "query")
+            said = one_line(operation.get("description") or operation.get("summary"))
+            yield code(path), method.upper(), "", query, said
 
 
 def _probes(service: Service) -> Iterator[Sequence[str]]:

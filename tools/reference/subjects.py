@@ -9,6 +9,8 @@ from bedplate.component import Component
 from bedplate.service import Service
 from bedplate.settings import Settings, Sources
 from bedplate.state.limits import RateLimit
+from synfinance import service as synfinance
+from synfinance.settings import SynFinanceSettings
 
 __all__ = ["components", "library", "services"]
 
@@ -22,7 +24,12 @@ def library() -> Service:
 @cache
 def services() -> dict[str, Service]:
     """Return the services by the heading they have in the reference."""
-    return {"Bedplate": library()}
+    return {"Bedplate": library(), "SynFinance": synfinance.build(_synfinance_settings())}
+
+
+def _synfinance_settings() -> SynFinanceSettings:
+    with SynFinanceSettings.collecting(Sources.none()) as settings:
+        return settings
 
 
 def components(service: Service) -> Iterator[Component]:

@@ -23,8 +23,8 @@ __all__ = ["SynFinanceSettings"]
 class SynFinanceSettings(Settings, env_prefix="SYNFINANCE_"):
     """What SynFinance can be told, on top of what every service can.
 
-    The seed is ``SYNFINANCE_GENERATION__SEED`` in the environment and ``seed`` in the table ``[generation]`` of
-    ``bedplate.toml``; the others go alike.
+    The sections are read as any component's: the seed is ``BEDPLATE_GENERATION__SEED`` in the environment and ``seed``
+    in the table ``[generation]`` of ``bedplate.toml``.
     """
 
     generation: GenerationSettings = GenerationSettings()

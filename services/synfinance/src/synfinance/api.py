@@ -37,12 +37,16 @@ class Limits:
 def _tables(example: str, model: type[ScoreRows] | type[QualityRows]) -> dict[str, Any]:
     """Describe a body that is JSON rows, CSV or Parquet."""
     schema = model.model_json_schema()
-    inlined = {**schema, "properties": {**schema["properties"]}}
+    # References inside would be looked for at the root of the OpenAPI document.
+    for name, definition in schema.pop("$defs", {}).items():
+        schema = orjson.loads(
+            orjson.dumps(schema).replace(b'{"$ref":"#/$defs/%s"}' % name.encode(), orjson.dumps(definition))
+        )
     return {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": inlined},
+                "application/json": {"schema": schema},
                 "text/csv": {"schema": {"type": "string"}, "example": example},
                 "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
             },

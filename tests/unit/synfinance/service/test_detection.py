@@ -14,7 +14,8 @@ import pytest
 
 from bedplate.service.lifecycle import StartError
 from bedplate.testing import Harness, running
-from synfinance.components import FraudDetection, detection, trainer
+from synfinance.components import FraudDetection, trainer
+from synfinance.components import model as model_module
 from synfinance.components.detection import Scored
 from synfinance.components.profiles import Recall
 from synfinance.components.scoreboard import Labels
@@ -179,7 +180,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, model: Path) -> Iterator[asyncio.Ev
         await done.wait()
         model.rename(path)
 
-    monkeypatch.setattr(detection, "train", train)
+    monkeypatch.setattr(model_module, "train", train)
     yield done
 
 
@@ -224,7 +225,7 @@ async def test_training_that_fails_is_told_and_not_tried_again(monkeypatch: pyte
         attempts += 1
         raise TrainingError("Training failed (status 1): no memory.")
 
-    monkeypatch.setattr(detection, "train", train)
+    monkeypatch.setattr(model_module, "train", train)
     async with running(build(small_settings(detection={"training": True}))) as harness:
         await harness.eventually(lambda: component(harness).state == "failed")
         await harness.clock.advance(60)

@@ -148,3 +148,13 @@ async def test_too_many_rows_and_bytes_are_refused() -> None:
         declared = await post(harness, b"x" * 5_000)
         undeclared = await harness.client.post("/score", content=stream())
         assert (declared.status_code, undeclared.status_code) == (413, 413)
+
+
+async def test_the_documentation_describes_every_kind_of_body_without_dangling_references(harness: Harness) -> None:
+    document = (await harness.client.get("/openapi.json")).json()
+    for path in ("/score", "/quality"):
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        assert set(content) == {"application/json", "text/csv", "application/vnd.apache.parquet"}
+        assert "$ref" not in str(content)
+    rows = document["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(rows["properties"]["transactions"]["items"]["required"]) == {"timestamp", "card_id", "amount"}

@@ -52,6 +52,6 @@ async def test_after_some_work_all_but_errors_are_exposed(harness: Harness) -> N
 
 async def test_an_error_is_counted_by_its_type(harness: Harness) -> None:
     detection = next(c for c in harness.service.components if c.spec.kind == "fraud_detection")
-    detection._detector = None  # type: ignore[attr-defined]
+    detection._model._detector = None  # type: ignore[attr-defined]
     assert (await harness.client.post("/simulate", json={"rows": 10})).status_code == 500
     assert await harness.value("http_server_errors_total") == 1

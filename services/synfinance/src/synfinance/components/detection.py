@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import polars as pl
 
 from bedplate.component import BoundCounter, BoundHistogram, Host, Spec
-from bedplate.declarations import Action, Panel, Probe
-from bedplate.metric import OTHER, Counter, Gauge, Histogram
-from bedplate.problems import BedplateError
-from bedplate.service import HostLease
+from bedplate.declarations import Action, Panel
+from bedplate.metric import OTHER, Counter, Histogram
 from bedplate.telemetry.traces import span, traced
 from synfinance.components.compute import Compute
 from synfinance.components.generation import Generation
+from synfinance.components.model import TRAINED, DetectionSettings, Model, State
 from synfinance.components.profiles import CardHistory, Recall
-from synfinance.components.rolling import RollingSettings, reset_action
+from synfinance.components.rolling import reset_action
 from synfinance.components.scoreboard import METRICS, TYPES, Labels, Scoreboard
-from synfinance.components.trainer import TrainingError, train
 from synfinance.fraud import Detector, Scores
 from synfinance.generator import SEVERITIES
 from synfinance.transactions import scorable
@@ -46,24 +43,6 @@ FEATURES = Histogram(
     "synfinance_feature_engineering_time_seconds", "Time to derive the features of one batch.", unit="seconds"
 )
 PREDICTION = Histogram("synfinance_prediction_time_seconds", "Time to predict one batch.", unit="seconds")
-TRAINED = Gauge(
-    "synfinance_model_trained", "Whether a model trained on labels is in use: 1, or 0 for anomalies only.", merge="min"
-)
-
-#: Latest rows of the past that tell what is usual while no model is trained.
-REFERENCE_ROWS: Final = 5_000
-
-State = Literal["starting", "elsewhere", "training", "trained", "loaded", "untrained", "failed"]
-
-
-class DetectionSettings(RollingSettings):
-    """Where the model comes from."""
-
-    model: Path | None = None
-    """Directory of a model that ``synfinance train`` wrote; by default one is trained at the start."""
-
-    training: bool = True
-    """Train on the generated past when no model is given; without it, anomalies alone are detected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +77,7 @@ class FraudDetection:
         self._compute = compute
         self._generation = generation
         self._cards = cards
-        self._detector: Detector | None = None
-        self._state: State = "starting"
-        self._fault = ""
-        self._probe = Probe(
-            name="model",
-            check=self._check_model,
-            summary="Without a trained model only anomalies are detected, and kinds of fraud are not told apart.",
-            critical=False,
-            interval=2.0,
-            failures=1,
-        )
+        self._model = Model(self.settings, compute=compute, generation=generation, cards=cards)
 
     @property
     def spec(self) -> Spec:
@@ -119,34 +88,23 @@ class FraudDetection:
             needs=(self._compute, self._generation, self._cards),
             settings=self.settings,
             metrics=(DETECTIONS, CONFIDENCE, ANOMALIES, FEATURES, PREDICTION, TRAINED, *METRICS),
-            probes=(self._probe,),
+            probes=(self._model.probe,),
             panels=_PANELS,
         )
 
     @property
     def state(self) -> State:
         """Where the model comes from, or why there is none."""
-        return self._state
+        return self._model.state
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Load the model, or begin without and train one."""
         self._bind(host)
         self._board = Scoreboard(host, self.settings.window)
-        if host.role == "ops":
-            # It watches the others and is asked for no scores.
-            self._state = "elsewhere"
-        elif self.settings.model is not None:
-            await self._use(Detector.load, self.settings.model)
-            self._become("loaded")
-        else:
-            await self._use(Detector.unlabelled, self._generation.history.tail(REFERENCE_ROWS))
-            self._become("untrained")
-            if self.settings.training:
-                self._become("training")
-                host.spawn("train", lambda: self._train(host), lease=HostLease("synfinance-model"))
+        await self._model.start(host)
         yield
-        self._detector, self._state = None, "starting"
+        self._model.stop()
 
     def _bind(self, host: Host) -> None:
         self._host = host
@@ -167,10 +125,7 @@ class FraudDetection:
         :raises UnfitTable: when the table lacks a column that the model needs.
         :raises Busy: when too much work is waiting.
         """
-        detector = self._detector
-        if detector is None:
-            raise RuntimeError("Transactions are scored while the component runs, in web processes.")
-        scored = await self._compute.run(self._score, detector, frame)
+        scored = await self._compute.run(self._score, self._model.detector, frame)
         self._record(scored)
         return scored
 
@@ -180,14 +135,7 @@ class FraudDetection:
 
     def model(self) -> dict[str, Any]:
         """Return which detector is in use, JSON-able."""
-        trained = self._detector is not None and self._detector.classifier is not None
-        found: dict[str, Any] = {"state": self._state, "detects": "fraud" if trained else "anomalies"}
-        if trained and self._detector is not None:
-            found["threshold"] = round(self._detector.threshold, 4)
-            quality = self._detector.summary.get("quality", {})
-            names = ("precision", "recall", "f1", "average_precision")
-            found["quality_when_trained"] = {name: round(quality[name], 4) for name in names if name in quality}
-        return found | ({"fault": self._fault} if self._fault else {})
+        return self._model.summary()
 
     def actions(self) -> Sequence[Action]:
         """Return the button that forgets the window."""
@@ -219,47 +167,6 @@ class FraudDetection:
         self._cards.count(scored.recall)
         self._board.add(scores, scored.labels, named=scored.trained)
 
-    async def _train(self, host: Host) -> None:
-        """Make a model, unless another process of the service has done it, and use it."""
-        path = host.directory / "model"
-        begun = host.clock.monotonic()
-        try:
-            if not path.exists():
-                await train(self._generation.config, path)
-            await self._use(Detector.load, path)
-        except (TrainingError, BedplateError, ValueError) as error:
-            # Trying again would fail alike; anomalies are detected meanwhile, and the probe says why.
-            self._fault = str(error)
-            self._become("failed")
-            host.log.error("model_training_failed", error=str(error))
-            return
-        self._become("trained")
-        host.log.info("model_trained", seconds=round(host.clock.monotonic() - begun, 1), **self.model())
-
-    async def _use(self, make: Callable[[Any], Detector], source: Any) -> None:
-        """Score with another detector from now on; what it follows, it finds in the past of the world."""
-
-        def prepare() -> Detector:
-            detector = make(source)
-            self._cards.clear()
-            past = self._generation.history
-            if all(name in past.columns for name in detector.roles.used):
-                self._cards.remember(scorable(past, detector.roles)[0], detector.roles)
-            return detector
-
-        self._detector = await self._compute.run(prepare)
-
-    def _become(self, state: State) -> None:
-        self._state = state
-        self._host.bind(TRAINED).set(1 if state in ("trained", "loaded") else 0)
-
-    async def _check_model(self) -> str:
-        if self._state == "training":
-            raise BedplateError("The model is being trained; anomalies are detected meanwhile.")
-        if self._state == "failed":
-            raise BedplateError(self._fault)
-        return _DETAIL[self._state]
-
 
 @traced("prediction")
 def _predict(detector: Detector, derived: Any) -> Scores:
@@ -269,14 +176,6 @@ def _predict(detector: Detector, derived: Any) -> Scores:
 def _of(known: tuple[str, ...], value: str) -> str:
     return value if value in known else OTHER
 
-
-_DETAIL: Final[dict[str, str]] = {
-    "starting": "Starting.",
-    "elsewhere": "The web processes have it.",
-    "loaded": "A given model.",
-    "trained": "Trained at the start.",
-    "untrained": "None is asked for: anomalies alone are detected.",
-}
 
 _PANELS = (
     Panel(title="Alerts by kind", expr=f"sum by (fraud_type) (rate({DETECTIONS}[5m]))", unit="ops"),

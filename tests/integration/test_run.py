@@ -233,9 +233,14 @@ def test_what_cannot_be_found_is_told_without_a_traceback(
 def test_production_lists_every_fault_at_once(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     command = [sys.executable, "-m", "bedplate.cli", "run", "shop:build"]
-    env = {**os.environ, "BEDPLATE_ENV": "production", "BEDPLATE_DEBUG": "1", "BEDPLATE_SERVICE__STOP_TIMEOUT": "-1"}
+    env = {
+        **os.environ,
+        "BEDPLATE_ENV": "production",
+        "DATABASE_URL": "sqlite:///shop.db",
+        "BEDPLATE_SERVICE__STOP_TIMEOUT": "-1",
+    }
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=env)
     assert ended.returncode == 1, ended.stderr
-    for part in ("BEDPLATE_DEBUG", "BEDPLATE_SERVICE__STOP_TIMEOUT", "No token is configured in production"):
+    for part in ("DATABASE_URL", "BEDPLATE_SERVICE__STOP_TIMEOUT", "No token is configured in production"):
         assert part in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -157,9 +157,9 @@ async def test_two_services_in_one_process_log_apart(tmp_path: Path) -> None:
     assert [(record["service"], record["message"]) for record in shared] == [("ledger", "of one")]
 
 
-async def test_secrets_of_the_settings_never_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://:correct-horse@cache/0")
-    async with service(directory=str(tmp_path)):
+async def test_secrets_of_the_settings_never_show(tmp_path: Path) -> None:
+    told = settings(redis_url="redis://:correct-horse@cache/0", logs={"stream": "off", "directory": str(tmp_path)})
+    async with running(Service("ledger", None, settings=told)):
         get_logger("app").warning("connecting with correct-horse", detail=["correct-horse"])
     assert "connecting with [redacted]" in (tmp_path / "app.log").read_text()
     assert "correct-horse" not in (tmp_path / "app.log").read_text()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bedplate.testing import Harness, running
+from synfinance.components import Generation
 from synfinance.service import build
 
 from .conftest import small_settings
@@ -72,3 +75,14 @@ async def test_the_generation_rate_looks_back_over_the_window(harness: Harness) 
     await harness.clock.advance(400)
     assert await harness.value("synfinance_generation_rate_per_second") == 0
     assert await harness.value("synfinance_transactions_generated_total") == 600
+
+
+async def test_workers_share_the_world_but_not_its_transactions(tmp_path: Path) -> None:
+    services = [build(small_settings()) for _ in range(2)]
+    async with services[0].running(directory=tmp_path), services[1].running(directory=tmp_path):
+        worlds = [next(c for c in service.components if isinstance(c, Generation)) for service in services]
+        assert worlds[0].history.equals(worlds[1].history)
+        (one, _), (other, _) = [await world.simulate(200) for world in worlds]
+        assert not set(one["transaction_id"]) & set(other["transaction_id"])
+        assert not one["amount"].equals(other["amount"])
+        assert set(one["card_id"].cast(pl.String)) & set(other["card_id"].cast(pl.String))

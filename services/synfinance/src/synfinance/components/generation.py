@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import polars as pl
 from pydantic import Field
@@ -15,6 +15,7 @@ from bedplate.declarations import Action, Panel
 from bedplate.metric import Counter, Gauge, Histogram
 from bedplate.telemetry.traces import traced
 from synfinance.components.compute import Compute
+from synfinance.components.places import place_in
 from synfinance.components.rolling import Rolling, RollingSettings, reset_action
 from synfinance.generator import FRAUD_TYPES, Generator, GeneratorConfig
 
@@ -29,6 +30,10 @@ RATE = Gauge(
     "synfinance_generation_rate_per_second", "Transactions generated a second over the last minutes.", unit="per_second"
 )
 DURATION = Histogram("synfinance_generation_duration_seconds", "Time that one batch took.", unit="seconds")
+
+
+#: Batches, and rows, after which the stretch of the next process begins.
+STRETCH: Final = 1_000_000_000
 
 
 class GenerationSettings(RollingSettings):
@@ -114,11 +119,17 @@ class Generation:
         self._counters: dict[str, BoundCounter] = {
             name: host.bind(GENERATED, fraud_type=name) for name in ("none", *FRAUD_TYPES)
         }
-        if host.role != "ops":
-            self._generator, self._past = await self._compute.run(past_of, self.config)
         self._rolling: Rolling[str] = Rolling(host, "generation", self.settings.window, self._show)
-        yield
-        self._generator = self._past = None
+        if host.role == "ops":
+            yield
+            return
+        with place_in(host.directory, "generation") as place:
+            generator, self._past = await self._compute.run(past_of, self.config)
+            # Workers share the world and its past; from there on each goes its own way.
+            generator.skip(place * STRETCH, place * STRETCH)
+            self._generator = generator
+            yield
+            self._generator = self._past = None
 
     async def simulate(self, rows: int, fraud: int | None = None) -> tuple[pl.DataFrame, float]:
         """Return the next ``rows`` transactions and the seconds that they took.

@@ -140,7 +140,8 @@ class Scoreboard:
             labels = {"fraud_type": ALL, "severity": ALL, part: value}
             bind(PRECISION, **labels).ratio(counts.right, counts.said)
             bind(RECALL, **labels).ratio(counts.caught, counts.labelled)
-            bind(F1, **labels).ratio((counts.f1 or 0.0) * counts.labelled, counts.labelled)
+            weight = 0.0 if counts.f1 is None else counts.labelled
+            bind(F1, **labels).ratio((counts.f1 or 0.0) * weight, weight)
 
     def summary(self) -> dict[str, Any]:
         """Return what the window says, JSON-able; shares are None where nothing tells them."""

@@ -85,6 +85,15 @@ class Generator:
         blocks = self._run(rows, count, start, days, stream=stream)
         return pl.concat(_numbered_frames(self._columns, blocks, first_id), rechunk=False)
 
+    def skip(self, batches: int, rows: int) -> None:
+        """Go on as if so many more batches, of so many rows together, had been made just now.
+
+        Processes that share a world each skip to a stretch of their own, so that none repeats another's transactions.
+        """
+        with self._lock:
+            self._batches += batches
+            self._batched_rows += rows
+
     def _run(self, rows: int, fraud: int, start: datetime, days: float, *, stream: int) -> Iterator[Rows]:
         """Blocks of transactions ordered by time, together exactly ``rows`` with ``fraud`` fraudulent ones."""
         world = self.population

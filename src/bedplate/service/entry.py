@@ -6,17 +6,19 @@ may keep from them, and one around the application.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.component import HasGuard, HasMiddleware, HasRoutes
+from bedplate.component import Component, HasGuard, HasMiddleware, HasRoutes
 from bedplate.declarations import Middleware
 from bedplate.monitor.auth import ProblemRouter, secure
-from bedplate.problems import Problem
+from bedplate.problems import DeclarationError, Problem
 from bedplate.service.asgi import send_problem
+from bedplate.service.graph import told_by
 from bedplate.telemetry.http import install_problem_handlers
 
 if TYPE_CHECKING:
@@ -41,11 +43,14 @@ class Entry:
         managed: list[BaseRoute] = []
         rooted: list[BaseRoute] = []
         for component in service.components:
-            for routes in component.routes() if isinstance(component, HasRoutes) else ():
-                if routes.management:
-                    managed += secure(routes, builtins.auth, self._prefix)
-                else:
-                    rooted += secure(routes, builtins.auth)
+            if not isinstance(component, HasRoutes):
+                continue
+            with _asking(component, "routes()"):
+                for routes in component.routes():
+                    if routes.management:
+                        managed += secure(routes, builtins.auth, self._prefix)
+                    else:
+                        rooted += secure(routes, builtins.auth)
         # Outside development even which paths exist is told to viewers only.
         self._management = ProblemRouter(managed, default=builtins.auth.protect(_unknown, "viewer"))
         self._router = ProblemRouter(rooted, default=self._forward)
@@ -136,13 +141,26 @@ def _first(route: BaseRoute) -> str:
     return str(getattr(route, "path", "/")).partition("{")[0].rstrip("/") or "/"
 
 
-def _layered(app: ASGIApp, components: Sequence[object]) -> ASGIApp:
-    layers: list[Middleware] = [
-        layer for component in components if isinstance(component, HasMiddleware) for layer in component.middleware()
-    ]
-    for layer in sorted(layers, key=lambda layer: _STAGES.index(layer.stage), reverse=True):
-        app = layer.factory(app)
+def _layered(app: ASGIApp, components: Sequence[Component]) -> ASGIApp:
+    layers: list[tuple[Middleware, Component]] = []
+    for component in components:
+        if isinstance(component, HasMiddleware):
+            with _asking(component, "middleware()"):
+                layers += [(layer, component) for layer in component.middleware()]
+    for layer, component in sorted(layers, key=lambda layer: _STAGES.index(layer[0].stage), reverse=True):
+        with _asking(component, f"{layer.stage} middleware"):
+            app = layer.factory(app)
     return app
+
+
+@contextmanager
+def _asking(component: Component, what: str) -> Iterator[None]:
+    """Name the component whose answer is wrong."""
+    try:
+        yield
+    except Exception as error:
+        label = component.spec.label
+        raise DeclarationError(f"{label}: its {what} failed: {told_by(error)}.", "Mend it.") from error
 
 
 def _with_state(app: ASGIApp, state: dict[str, Any]) -> ASGIApp:

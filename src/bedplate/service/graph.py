@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bedplate.component import Component, Environment, HasRefusals, Key, Spec
@@ -10,7 +12,45 @@ from bedplate.declarations import metric_names
 from bedplate.metric import Metric, taken_names
 from bedplate.problems import BedplateError, Refusal
 
-__all__ = ["collect", "refusals", "start_order"]
+__all__ = ["collect", "refusals", "spec_of", "start_order", "told_by"]
+
+
+def spec_of(component: object) -> Spec:
+    """Return what a component says it is.
+
+    :raises BedplateError: when it is no component, or its spec cannot be read; it says what to do about it.
+    """
+    name = getattr(component, "__name__", type(component).__name__)
+    if not isinstance(component, type) and not (_has(component, "spec") and _has(component, "lifespan")):
+        raise BedplateError(
+            f"{component!r} is not a component.", "Give it a `spec` property and a `lifespan(host)` method."
+        )
+    if isinstance(component, type):
+        raise BedplateError(f"{name} is a class, not a component.", f"Construct it: {name}().")
+    try:
+        spec: object = component.spec  # type: ignore[attr-defined]
+    except BedplateError:
+        raise
+    except Exception as error:
+        raise BedplateError(f"The spec of {name} cannot be read: {told_by(error)}.", "Mend its `spec`.") from error
+    if not isinstance(spec, Spec):
+        mend = "Make it a property." if callable(spec) else "Return a Spec from it."
+        raise BedplateError(f"The spec of {name} is a {type(spec).__name__}.", mend)
+    return spec
+
+
+def _has(component: object, name: str) -> bool:
+    # Not hasattr(component), which takes a property that fails for one that is not there.
+    return hasattr(type(component), name) or name in getattr(component, "__dict__", ())
+
+
+def told_by(error: BaseException) -> str:
+    """Return an exception in a few words, with the line that raised it."""
+    where = ""
+    if error.__traceback__ is not None:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f" ({Path(frame.filename).name}, line {frame.lineno})"
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def collect(components: Iterable[Component]) -> list[Component]:
@@ -24,12 +64,8 @@ def collect(components: Iterable[Component]) -> list[Component]:
         component = pending.pop()
         if id(component) in found:
             continue
-        if not isinstance(component, Component):
-            raise BedplateError(
-                f"{component!r} is not a component.", "Give it a `spec` property and a `lifespan(host)` method."
-            )
         found[id(component)] = component
-        pending.extend(reversed(component.spec.needs))
+        pending.extend(reversed(spec_of(component).needs))
     return list(found.values())
 
 
@@ -96,7 +132,10 @@ def refusals(
                     yield Refusal(spec.label, f"metric {metric.name} exposes {sample}, as {first} does.", "Rename one.")
         yield from _expressions(spec, components)
         if isinstance(component, HasRefusals):
-            yield from component.refusals(environment, settings)
+            try:
+                yield from component.refusals(environment, settings)
+            except Exception as error:
+                yield Refusal(spec.label, f"its refusals() failed: {told_by(error)}.", "Mend it.")
 
 
 def _expressions(spec: Spec, components: Sequence[Component]) -> Iterator[Refusal]:

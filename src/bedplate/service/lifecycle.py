@@ -1,8 +1,8 @@
-"""Starting and stopping: components in the order of their needs, in one owner task, with deadlines.
+"""Starting and stopping: components in the order of their needs, one after the other, with deadlines.
 
-The owner task enters every lifespan and leaves it, because what a lifespan opens (task groups, cancel scopes) may
-only be closed by the task that opened it. A start that fails or is cancelled unwinds what had started. A stop has a
-deadline: what hangs is cancelled, named in the log, and left behind rather than waited for.
+An owner task sees to it, whoever asks for the start and for the stop. A start that fails or is cancelled unwinds what
+had started. A stop has a deadline: what hangs is cancelled, named in the log, and left behind rather than waited for.
+A component that ends although nobody asked it to takes the service with it: what needs it would fail.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,14 +26,19 @@ from bedplate.component import (
 )
 from bedplate.metric import Metric
 from bedplate.problems import BedplateError, UndeclaredMetricError
+from bedplate.service.lifespan import MOMENT, Lifespan, LifespanTimeoutError
 from bedplate.service.observer import Observer
-from bedplate.service.tasks import SupervisedTask
+from bedplate.service.tasks import SupervisedTask, stop_tasks
 
-__all__ = ["ComponentHost", "Lifecycle", "StartError"]
+__all__ = ["ComponentHost", "Lifecycle", "LostError", "StartError"]
 
 
 class StartError(BedplateError):
     """A component did not start; the message names it, the cause is chained."""
+
+
+class LostError(BedplateError):
+    """A component, or the application, ended although the service was running; the cause is chained."""
 
 
 class Binder(Protocol):
@@ -148,6 +154,10 @@ class Lifecycle:
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         self._hosts = [ComponentHost(component, self) for component in components]
+        # What a component binds to its context, those after it see; and all that they spawn.
+        self._context = copy_context()
+        #: Done, with what happened, when a component has ended although the service runs.
+        self.lost: asyncio.Future[LostError] = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
         self._started: asyncio.Future[None] | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -227,22 +237,31 @@ class Lifecycle:
     @asynccontextmanager
     async def _running(self, host: ComponentHost) -> AsyncIterator[None]:
         host.become("starting")
-        lifespan = host.component.lifespan(host)
+        label = host.spec.label
+        lifespan = Lifespan(
+            lambda: host.component.lifespan(host),
+            name=f"{self.service}/{label}",
+            context=self._context,
+            lost=lambda error: self._lose(host, error),
+        )
         try:
-            async with asyncio.timeout(self._start_timeout):
-                await lifespan.__aenter__()
-        except TimeoutError as error:
+            await lifespan.enter(self._start_timeout)
+        except LifespanTimeoutError:
             await self._failed(host, f"did not start within {self._start_timeout:g} s")
             raise StartError(
-                f"{host.spec.label} did not start within {self._start_timeout:g} s.",
+                f"{label} did not start within {self._start_timeout:g} s.",
                 "Look at what it waits for; its start must not depend on something that can hang.",
-            ) from error
-        except asyncio.CancelledError:
+            ) from None
+        except asyncio.CancelledError as error:
             await self._failed(host, "start was cancelled")
-            raise
-        except Exception as error:
-            await self._failed(host, f"{type(error).__name__}: {error}")
-            raise StartError(f"{host.spec.label} did not start: {type(error).__name__}: {error}") from error
+            if _cancelled():
+                raise
+            # Something that it awaited was cancelled, or a cancel scope of its own was left by mistake.
+            raise StartError(f"{label} did not start: it was cancelled, and not by the service.") from error
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            await self._failed(host, reason)
+            raise StartError(f"{label} did not start: {reason}") from error
         if host.state == "starting":
             host.become("running")
         try:
@@ -250,27 +269,53 @@ class Lifecycle:
         finally:
             await self._leave(host, lifespan)
 
+    def _lose(self, host: ComponentHost, error: BaseException | None) -> None:
+        """Note that a component has ended on its own, and that the service must."""
+        reason = "its lifespan returned" if error is None else f"{type(error).__name__}: {error}"
+        host.become("failed", reason)
+        self.lose(host.spec.label, error)
+
+    def lose(self, what: str, error: BaseException | None) -> None:
+        """Note that something that the service cannot do without has ended on its own."""
+        reason = "its lifespan returned." if error is None else f"{type(error).__name__}: {error}"
+        failure = LostError(f"{what} ended while the service was running: {reason}")
+        failure.__cause__ = error
+        self.observer.crashed(what, "lifespan", error or failure)
+        if not self.lost.done():
+            self.lost.set_result(failure)
+
     async def _failed(self, host: ComponentHost, reason: str) -> None:
-        for task in reversed(host.tasks):
-            await task.stop()
+        await stop_tasks(host.tasks, self._stop_timeout)
         host.become("failed", reason)
 
-    async def _leave(self, host: ComponentHost, lifespan: AbstractAsyncContextManager[None]) -> None:
+    async def _leave(self, host: ComponentHost, lifespan: Lifespan) -> None:
+        failed = host.reason if host.state == "failed" else ""
         host.become("stopping")
         loop = asyncio.get_running_loop()
         deadline = self._deadline or loop.time() + self._stop_timeout
         reason = ""
         try:
-            # Also past the deadline each component gets a moment: most of them stop at once.
-            async with asyncio.timeout_at(max(deadline, loop.time() + 0.1)):
-                for task in reversed(host.tasks):
-                    await task.stop()
-                await lifespan.__aexit__(None, None, None)
-        except TimeoutError:
+            for task in await stop_tasks(host.tasks, max(deadline - loop.time(), MOMENT)):
+                reason = f"its task {task.name} did not stop within the deadline"
+                self.observer.abandoned(host.spec.label, task.name)
+            await lifespan.leave(deadline)
+        except LifespanTimeoutError:
             reason = "did not stop within the deadline"
             self.observer.abandoned(host.spec.label, "stop")
-        except Exception as error:
+        except asyncio.CancelledError:
+            if _cancelled():
+                raise
+            reason = "was cancelled, and not by the service"
+        except BaseException as error:
             # One component that fails to stop must not keep the others from stopping.
-            reason = f"{type(error).__name__}: {error}"
-            self.observer.crashed(host.spec.label, "stop", error)
-        host.become("stopped", reason)
+            if not failed:
+                reason = f"{type(error).__name__}: {error}"
+                self.observer.crashed(host.spec.label, "stop", error)
+        finally:
+            host.become("failed" if failed else "stopped", failed or reason)
+
+
+def _cancelled() -> bool:
+    """Return whether the present task itself has been told to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

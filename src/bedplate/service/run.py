@@ -88,7 +88,16 @@ class Run:
         async with AsyncExitStack() as stack:
             if service.app is not None and self.options.role == "web":
                 health.block("app", "The application has not finished starting.")
-                self.state = await stack.enter_async_context(app_lifespan(service.app))
+                timing = service.builtins.settings
+                self.state = await stack.enter_async_context(
+                    app_lifespan(
+                        service.app,
+                        start_timeout=timing.start_timeout,
+                        # The components, which the application may need to the end, have the rest.
+                        stop_timeout=0.8 * timing.stop_timeout,
+                        lost=lambda error: self.lifecycle.lose("The application", error),
+                    )
+                )
             service.entry.open(self.state)
             health.block("app", None)
             try:

@@ -13,13 +13,17 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from bedplate.service.lifecycle import LostError
 from bedplate.service.process import Process
 from bedplate.service.service import Service
 
-__all__ = ["EXIT_START_FAILED", "Server", "serve", "services_of"]
+__all__ = ["EXIT_LOST", "EXIT_START_FAILED", "Server", "serve", "services_of"]
 
 #: The exit status of a process whose service did not start.
 EXIT_START_FAILED = 3
+
+#: The exit status of a process that ran, and then lost a component; a new one may do better.
+EXIT_LOST = 4
 
 
 def services_of(target: Service | Process) -> Sequence[Service]:
@@ -78,7 +82,7 @@ def serve(
     management_port: int | None = None,
     app: ASGIApp | None = None,
 ) -> int:
-    """Serve until a signal comes; return the exit status: 0, or :data:`EXIT_START_FAILED`.
+    """Serve until a signal comes; return the exit status: 0, :data:`EXIT_START_FAILED` or :data:`EXIT_LOST`.
 
     :param sockets: listening sockets to use instead of host and port. :param uds: a unix socket to listen on instead.
     :param management_port: a second port of ``host``, which serves the management API and health alone.
@@ -137,7 +141,9 @@ def serve(
 
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(main())
-    return EXIT_START_FAILED if failures else 0
+    if not failures:
+        return 0
+    return EXIT_LOST if isinstance(failures[0], LostError) else EXIT_START_FAILED
 
 
 def management_app(target: Service | Process) -> ASGIApp:

@@ -18,7 +18,7 @@ from bedplate.component import Component, ComponentView, Role
 from bedplate.problems import BedplateError, DeclarationError, Refusal, RefusedError
 from bedplate.service.builtins import Builtins
 from bedplate.service.entry import Entry
-from bedplate.service.graph import collect, refusals, start_order
+from bedplate.service.graph import collect, refusals, spec_of, start_order
 from bedplate.service.run import Run
 from bedplate.service.serving import serve_lifespan
 from bedplate.settings import Settings
@@ -97,7 +97,7 @@ class Service:
         """
         builtins = self.builtins
         before, after = builtins.before(), builtins.after()
-        if any(component.spec.kind == builtins.live.spec.kind for component in self.own_components):
+        if any(spec_of(component).kind == builtins.live.spec.kind for component in self.own_components):
             # A service that asks its live settings at run time brings its own reloader, of its own settings class.
             before.remove(builtins.live)
         return tuple(start_order(collect([*before, *self.own_components, *after])))
@@ -127,6 +127,12 @@ class Service:
         except BedplateError as error:
             return [*found, Refusal(self.name, error.what, error.mend)]
         found += refusals(components, self.settings.environment, self.settings.model_dump())
+        if not found:
+            try:
+                # Routes and middleware are asked for here, so that what is wrong with them is known before the start.
+                self.entry  # noqa: B018
+            except BedplateError as error:
+                found.append(Refusal(self.name, error.what, error.mend))
         return found
 
     def check(self) -> None:

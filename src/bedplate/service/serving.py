@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Send
+
+from bedplate.problems import BedplateError
 
 if TYPE_CHECKING:
     from bedplate.service.service import Service
@@ -34,7 +36,7 @@ async def serve_lifespan(services: Sequence[Service], receive: Receive, send: Se
     finally:
         ended.set()
         for service in services:
-            service.entry.drain()
+            service.builtins.health.drain()
         await asyncio.wait(owners)
     await send({"type": "lifespan.shutdown.complete"})
 
@@ -42,7 +44,7 @@ async def serve_lifespan(services: Sequence[Service], receive: Receive, send: Se
 async def _own(service: Service, ended: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         starting = asyncio.ensure_future(stack.enter_async_context(service.running()))
-        stopping = asyncio.create_task(ended.wait())
+        stopping = asyncio.ensure_future(ended.wait())
         try:
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
@@ -50,12 +52,23 @@ async def _own(service: Service, ended: asyncio.Event) -> None:
                 starting.cancel()
                 await asyncio.wait([starting])
                 return
-            starting.result()
+            lost = starting.result().lifecycle.lost
+            either: list[asyncio.Future[Any]] = [lost, stopping]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if lost.done():
+                _fail(service, lost.result())
         except Exception as error:
-            # The reader of a start-up fault wants the sentence; the traceback helps whoever wrote the component.
-            _logger.critical("%s", error, exc_info=error if error.__cause__ is not None else None)
-            service.entry.fail(error)
-            service.on_failure(error)
+            _fail(service, error)
         finally:
             stopping.cancel()
         await ended.wait()
+
+
+def _fail(service: Service, error: Exception) -> None:
+    # The reader of a start-up fault wants the sentence; the traceback helps whoever wrote the component. What is no
+    # fault that Bedplate tells of has nothing but its traceback.
+    told = isinstance(error, BedplateError) and error.__cause__ is None
+    _logger.critical("%s", error, exc_info=None if told else error)
+    # Not through the entry, whose making may be what has failed.
+    service.builtins.health.fail()
+    service.on_failure(error)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from bedplate.component import Host, Lease, TaskView
 from bedplate.service.observer import Observer
 
-__all__ = ["SupervisedTask"]
+__all__ = ["SupervisedTask", "stop_tasks"]
 
 #: Seconds before the first restart; doubled after each crash up to the longest, and drawn at random below it.
 FIRST_DELAY = 0.1
@@ -47,9 +48,17 @@ class SupervisedTask:
         """Return what others may see of it."""
         return TaskView(self.name, self.state, self.restarts, self.last_error)
 
-    async def stop(self) -> None:
-        """Cancel it and wait until it has ended."""
+    @property
+    def done(self) -> bool:
+        """Whether it has ended for good."""
+        return self._task.done()
+
+    def cancel(self) -> None:
+        """Ask it to end."""
         self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return when it has ended."""
         await asyncio.wait([self._task])
         self.state = "finished"
 
@@ -91,3 +100,14 @@ class SupervisedTask:
         self.state = "restarting"
         self.last_error = f"{type(error).__name__}: {error}"
         self._observer.crashed(self._label, self.name, error)
+
+
+async def stop_tasks(tasks: Sequence[SupervisedTask], timeout: float) -> list[SupervisedTask]:
+    """Cancel tasks, wait until they have ended, and return those that have not within ``timeout`` seconds."""
+    for task in reversed(tasks):
+        task.cancel()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            for task in tasks:
+                await task.ended()
+    return [task for task in tasks if not task.done]

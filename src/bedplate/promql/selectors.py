@@ -8,6 +8,7 @@ range, and other types, is for whoever evaluates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bedplate.promql.lexer import PromqlSyntaxError, Token, tokenize, unquote
 
@@ -66,7 +67,13 @@ def selectors(expr: str, *, variables: bool = False) -> list[Selector]:
     :param variables: also take Grafana's variables where a number, a duration or a label's value stands.
     :raises PromqlSyntaxError: when the expression is no PromQL.
     """
-    return list(_Walk(expr, variables).found())
+    return list(_selectors(expr, variables))
+
+
+@lru_cache(maxsize=2048)
+def _selectors(expr: str, variables: bool) -> tuple[Selector, ...]:
+    # A start checks what specs declare, and a scrape of them narrows it: the same few texts, again and again.
+    return tuple(_Walk(expr, variables).found())
 
 
 def metric_references(expr: str, *, variables: bool = False) -> list[tuple[str, int]]:

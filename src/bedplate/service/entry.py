@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.component import Component, HasGuard, HasMiddleware, HasRoutes
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry"]
 
-#: Marks a request that came in where the application is not served.
-_OPERATORS_ONLY = "bedplate.operators_only"
 _STAGES = ("edge", "identity", "guard", "replay")
 
 
@@ -53,8 +51,9 @@ class Entry:
                         rooted += secure(routes, builtins.auth)
         # Outside development even which paths exist is told to viewers only.
         self._management = ProblemRouter(managed, default=builtins.auth.protect(_unknown, "viewer"))
-        self._router = ProblemRouter(rooted, default=self._forward)
-        #: Paths that may belong to operators; what is below them and unknown goes on to the application.
+        self._rooted = tuple(rooted)
+        self._router = ProblemRouter(rooted, default=_unknown)
+        #: How paths begin that may belong to operators; whatever does not is not looked at twice.
         self.prefixes = tuple(sorted({self._prefix, *self._probes, *(_first(route) for route in rooted)}))
         self._relay: ASGIApp | None = None
         guards = [component.guard for component in service.components if isinstance(component, HasGuard)]
@@ -78,6 +77,8 @@ class Entry:
         elif path in self._probes and scope["type"] == "http":
             # The orchestrator asks these every few seconds, and nothing may make them wait, or count them as traffic.
             await self._probes[path](scope, receive, send)
+        elif not self._is_operators(path, scope):
+            await self._public(scope, receive, send)
         elif self._relay is not None:
             # The ops process measures and logs it; twice would be wrong.
             await self._relay(scope, receive, send)
@@ -87,8 +88,7 @@ class Entry:
     async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what operators ask for and nothing else; for a port of their own."""
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path.startswith(self.prefixes):
-            scope[_OPERATORS_ONLY] = True
+        if path.startswith(self.prefixes) and (path in self._probes or self._is_operators(path, scope)):
             await self.serve(scope, receive, send)
         else:
             await _unknown(scope, receive, send)
@@ -127,13 +127,14 @@ class Entry:
 
     async def _operate(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path == self._prefix or path.startswith(f"{self._prefix}/"):
-            await self._management(scope, receive, send)
-        else:
-            await self._router(scope, receive, send)
+        await (self._management if self._is_managed(path) else self._router)(scope, receive, send)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (_unknown if _OPERATORS_ONLY in scope else self._public.app)(scope, receive, send)
+    def _is_managed(self, path: str) -> bool:
+        return path == self._prefix or path.startswith(f"{self._prefix}/")
+
+    def _is_operators(self, path: str, scope: Scope) -> bool:
+        """Return whether a component answers this path, and not the application."""
+        return self._is_managed(path) or any(route.matches(scope)[0] is not Match.NONE for route in self._rooted)
 
 
 def _first(route: BaseRoute) -> str:

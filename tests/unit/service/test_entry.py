@@ -146,6 +146,48 @@ async def test_a_guard_refuses_the_application_and_never_the_operators() -> None
             assert (await harness.client.get(path)).status_code == 200, path
 
 
+async def test_a_path_that_only_begins_like_an_operators_one_does_not_get_around_guards_and_middleware() -> None:
+    passed: list[str] = []
+
+    def factory(app: ASGIApp) -> ASGIApp:
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            passed.append(scope["path"])
+            await app(scope, receive, send)
+
+        return middleware
+
+    closed = False
+
+    def guard(scope: Scope) -> Verdict | None:
+        return Verdict(status=503) if closed else None
+
+    layer = Part("layer", middleware=lambda: [Middleware(stage="edge", factory=factory)])
+    service = Service("shop", application(), [cache(), Part(guard=guard), layer], settings=settings())
+    paths = ["/metrics-of-sales", "/cache/own", "/monitoringly"]
+    async with running(service) as harness:
+        assert [(await harness.client.get(path)).status_code for path in paths] == [200, 200, 404]
+        assert passed == paths
+        closed = True
+        assert [(await harness.client.get(path)).status_code for path in paths] == [503, 503, 503]
+        samples = await harness.samples()
+        seen = {
+            name: n for name, n in samples.items() if name.startswith("http_server_request_duration_seconds_count{")
+        }
+        assert sum(n for name, n in seen.items() if '"/cache/own"' in name) == 1
+        assert sum(n for name, n in seen.items() if '"503"' in name) == 3
+
+
+async def test_the_operators_port_never_serves_the_application() -> None:
+    service = Service("shop", application(), [cache()], settings=settings())
+    async with running(service):
+        transport = httpx2.ASGITransport(app=service.entry.manage)  # type: ignore[arg-type]
+        client = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+        async with client:
+            statuses = [(await client.get(path)).status_code for path in ("/cache/own", "/state", "/livez", "/readyz")]
+            assert statuses == [404, 404, 200, 200]
+            assert (await client.get("/cache/about")).json() == {"keys": 3}
+
+
 async def test_before_and_after_its_run_a_service_answers_probes_and_refuses_the_rest() -> None:
     service = Service("shop", application(), settings=settings())
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=service), base_url="http://localhost")  # type: ignore[arg-type]

@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     rows: list[Row] = []
     for suite in suites:
-        rows += suite.run(lab)
+        begun = time.monotonic()
+        found = suite.run(lab)
+        rows += found
+        missed = ", ".join(row.id for row in found if not row.met)
+        lab.say(f"  {time.monotonic() - begun:.0f} s" + (f"; missed: {missed}" if missed else ""))
     print(report.table(rows))
     if given.ids:
         lab.say("Only a whole run writes docs/benchmarks.md and benchmarks/results.json.")

@@ -63,7 +63,7 @@ def _added(
 
 def _one_route(lab: Lab) -> list[Row]:
     lab.say("P1: a request's CPU, one route")
-    added, idle = _added(lab, 1, tuple(STACKS), lab.scale(30, 8), lab.scale(800, 400))
+    added, idle = _added(lab, 1, tuple(STACKS), lab.scale(24, 8), lab.scale(800, 400))
     ours = Measure(STACKS["ours"], UNIT, Spread.of(added["ours"]))
     bare = Spread.of(added["bare"])
     rows = []
@@ -88,7 +88,7 @@ def _one_route(lab: Lab) -> list[Row]:
 
 def _many_routes(lab: Lab) -> list[Row]:
     lab.say("P2: a request's CPU, 200 and 500 routes")
-    rounds, requests = lab.scale(16, 6), lab.scale(1_000, 400)
+    rounds, requests = lab.scale(12, 5), lab.scale(800, 400)
     added, _ = _added(lab, 200, ("bare", "ours", "usual"), rounds, requests)
     ours = Measure(STACKS["ours"], UNIT, Spread.of(added["ours"]))
     usual = Measure(STACKS["usual"], UNIT, Spread.of(added["usual"]))
@@ -103,7 +103,7 @@ def _many_routes(lab: Lab) -> list[Row]:
             (f"Bare FastAPI itself takes {Spread.of(added['bare']).median:.0f} µs with 200 routes.",),
         )
     ]
-    few, many = _growth(lab, lab.scale(40, 10), lab.scale(500, 250))
+    few, many = _growth(lab, lab.scale(32, 8), lab.scale(500, 300))
     rows.append(
         Row(
             "P2b",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from synfinance.fraud import Detector, Scores
 
 WINDOW_ROWS = 250_000
-"""Rows scored at once; of a longer file, as many rows before them are remembered."""
+"""Rows scored at once."""
+HISTORY_ROWS = 100_000
+"""Rows remembered from before a window, and read from a file of earlier transactions."""
 
 
 def score(
@@ -64,7 +66,7 @@ def score(
         target_format = _format("score", out, format)
         checked_target("score", out)
     try:
-        past = None if history is None else read_table(history, max_rows=WINDOW_ROWS, sample="tail").frame
+        past = None if history is None else read_table(history, max_rows=HISTORY_ROWS, sample="tail").frame
         with open_table(file) as source:
             run = _Run(source, detector, past, top)
             with progress("rows") as bar:
@@ -116,7 +118,7 @@ class _Run:
         if source.rows > WINDOW_ROWS:
             self.notes.append(
                 f"the file has {source.rows:,} rows and is scored {WINDOW_ROWS:,} at a time, which takes it to be in "
-                f"order of time; each row is seen with at least the {WINDOW_ROWS:,} before it in mind"
+                f"order of time; each row is judged with at least the {HISTORY_ROWS:,} before it in mind"
             )
         for start in range(0, source.rows, WINDOW_ROWS):
             raw = source.raw_between(start, min(start + WINDOW_ROWS, source.rows))
@@ -125,7 +127,7 @@ class _Run:
                 self.detector, scores = self._first_look(frame)
             else:
                 scores = self.detector.score(frame, self.past)
-            self.past = frame if self.source.rows > WINDOW_ROWS else None
+            self.past = frame.tail(HISTORY_ROWS) if self.source.rows > WINDOW_ROWS else None
             self._note(frame, scores)
             taken = set(raw.columns)
             columns = scores.frame()

@@ -24,6 +24,7 @@ _WINDOWS: Final = {"10m": 10 * MINUTE, "1h": HOUR, "24h": DAY, "7d": 7 * DAY}
 _KEYS: Final = ("entity", "owner", "merchant", "device")
 _EARTH_KM: Final = 6371.0
 _MOST: Final = 1e11
+_MOST_SINGLE: Final = float(np.finfo(np.float32).max)
 _COMMON_VARIANCE: Final = 0.8
 """Variance of the logarithm of amounts presumed of a key with little history, and worth three of its rows."""
 
@@ -56,8 +57,8 @@ class _Columns:
     concepts: list[str] = field(default_factory=list)
 
     def add(self, name: str, values: NDArray[Any], concept: str = "", *, known: Flags | None = None) -> None:
-        column = values.astype(np.float32)
-        column[~np.isfinite(column)] = np.nan
+        column = np.clip(values, -_MOST_SINGLE, _MOST_SINGLE).astype(np.float32)
+        column[~np.isfinite(values)] = np.nan
         if known is not None:
             column[~known] = np.nan
         self.values.append(column)

@@ -242,6 +242,7 @@ def _stepped(values: NDArray[np.float32], weight: Reals) -> NDArray[np.float32]:
         known = np.flatnonzero(~np.isnan(column))
         order = known[np.argsort(column[known], kind="stable")]
         if not len(order):
+            column[:] = 0  # scikit-learn finds no weighted bins for a column without any value.
             continue
         reached = np.cumsum(weight[order])
         places = np.searchsorted(reached, np.linspace(0, reached[-1], _BINS))

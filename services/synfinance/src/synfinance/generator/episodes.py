@@ -16,17 +16,14 @@ from synfinance.generator import catalog
 from synfinance.generator.catalog import CATEGORY, CHANNEL, ENTRY_MODE, KIND
 from synfinance.generator.hashing import uniform
 from synfinance.generator.ordinary import CONTACTLESS_LIMIT, default_entry, positions, priced
-from synfinance.generator.plan import PATTERNS, Episodes
+from synfinance.generator.plan import STAGES, Episodes, schedule
 from synfinance.generator.population import HOMES, ONLINE_PLACE, Population
 from synfinance.generator.rows import NO_DEVICE, Rows
 from synfinance.generator.season import DAY
 
 _GREED: Final = np.array([0.9, 1.4, 2.3, 4.2])
 """Factor on amounts, by severity."""
-_SHORTEST: Final = np.array([PATTERNS[name].pause[0] for name in catalog.FRAUD_TYPES], dtype=np.float64)
-_RANGE: Final = np.log([PATTERNS[name].pause[1] / PATTERNS[name].pause[0] for name in catalog.FRAUD_TYPES])
 _MEDIAN: Final = np.array([category.median for category in catalog.CATEGORIES])
-_STAGES: Final = 256
 
 Reals = NDArray[np.float64]
 Codes = NDArray[Any]
@@ -37,18 +34,13 @@ class Scene:
 
     def __init__(self, world: Population, episodes: Episodes) -> None:
         self.world = world
-        self.episode = np.repeat(np.arange(len(episodes)), episodes.length)
-        first = np.cumsum(episodes.length, dtype=np.int64) - episodes.length
-        self.step = np.arange(len(self.episode)) - first[self.episode]
+        self.episode, self.step, offset = schedule(episodes.key, episodes.kind, episodes.length, episodes.stretch)
+        self.time = episodes.start[self.episode] + offset
         self.last = self.step == episodes.length[self.episode].astype(np.int64) - 1
         self.key = episodes.key[self.episode]
         self.kind_of_fraud = episodes.kind[self.episode]
         self.severity = episodes.severity[self.episode]
         self.greed = _GREED[self.severity]
-        pauses = _SHORTEST[self.kind_of_fraud] * np.exp(_RANGE[self.kind_of_fraud] * self.each(1))
-        pauses = np.where(self.step == 0, 0.0, pauses * episodes.stretch[self.episode])
-        passed = np.cumsum(pauses)
-        self.time = episodes.start[self.episode] + (passed - passed[first][self.episode]).astype(np.int64)
         self.card = episodes.card[self.episode]
 
         size = len(self.episode)
@@ -67,7 +59,7 @@ class Scene:
 
     def each(self, salt: int) -> Reals:
         """A uniform draw for each transaction."""
-        return uniform(self.key * np.uint64(_STAGES) + self.step.astype(np.uint64), salt)
+        return uniform(self.key * np.uint64(STAGES) + self.step.astype(np.uint64), salt)
 
     def common(self, salt: int) -> Reals:
         """A uniform draw for each episode, the same for all of its transactions."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfinance.generator import catalog
+from synfinance.generator.hashing import uniform
 from synfinance.generator.population import Population
 from synfinance.generator.season import Season
 
@@ -46,6 +47,12 @@ PATTERNS: Final = {
 }
 """The pattern of each of ``FRAUD_TYPES``."""
 
+STAGES: Final = 256
+"""Transactions of an episode at most; their draws depend on the episode's key times this."""
+_PAUSES: Final = 1
+_SLAB: Final = 50_000
+_SHORTEST: Final = np.array([PATTERNS[name].pause[0] for name in catalog.FRAUD_TYPES], dtype=np.float64)
+_LOG_RANGE: Final = np.log([PATTERNS[name].pause[1] / PATTERNS[name].pause[0] for name in catalog.FRAUD_TYPES])
 _LONGEST: Final = np.array([PATTERNS[name].longest for name in catalog.FRAUD_TYPES])
 
 
@@ -80,6 +87,31 @@ class Episodes:
         return self.take(slice(*np.searchsorted(self.start, [begin - longest, end]).tolist()))
 
 
+def schedule(
+    key: NDArray[np.uint64], kind: NDArray[Any], length: NDArray[Any], stretch: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """For each transaction of these episodes: the episode's index, the place in it, milliseconds since its start."""
+    episode = np.repeat(np.arange(len(key)), length)
+    first = np.cumsum(length, dtype=np.int64) - length
+    step = np.arange(len(episode)) - first[episode]
+    draw = uniform(key[episode] * np.uint64(STAGES) + step.astype(np.uint64), _PAUSES)
+    pause = _SHORTEST[kind][episode] * np.exp(_LOG_RANGE[kind][episode] * draw) * stretch[episode]
+    passed = np.cumsum(np.where(step == 0, 0, pause.astype(np.int64)))
+    return episode, step, passed - passed[first][episode] if len(key) else passed
+
+
+def _durations(
+    key: NDArray[np.uint64], kind: NDArray[Any], length: NDArray[Any], stretch: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Milliseconds from the first transaction of each episode to its last."""
+    durations = np.zeros(len(key), np.int64)
+    for begin in range(0, len(key), _SLAB):
+        part = slice(begin, begin + _SLAB)
+        _, _, offset = schedule(key[part], kind[part], length[part], stretch[part])
+        durations[part] = offset[np.cumsum(length[part]) - 1]
+    return durations
+
+
 def plan(world: Population, season: Season, rng: np.random.Generator, count: int, types: tuple[str, ...]) -> Episodes:
     """Plan episodes of these types that have exactly ``count`` transactions in all, each within the season."""
     low = np.array([[low for low, _ in PATTERNS[name].lengths] for name in catalog.FRAUD_TYPES])
@@ -100,17 +132,20 @@ def plan(world: Population, season: Season, rng: np.random.Generator, count: int
         length[-1] -= total[episodes - 1] - count
 
     span = season.end - season.start
-    stretch = np.minimum(1.0, 0.8 * span / _LONGEST[kind])
-    anytime = (season.start + rng.random(episodes) * span).astype(np.int64)
-    start = np.where(rng.random(episodes) < 0.7, season.time_at(rng.random(episodes)), anytime)
-    start = np.clip(start, season.start, season.end - 1 - (_LONGEST[kind] * stretch).astype(np.int64))
+    stretch = np.minimum(1.0, 0.8 * span / _LONGEST[kind]).astype(np.float32)
+    key = rng.integers(0, 2**63, episodes, dtype=np.uint64)
+    latest = season.end - 1 - _durations(key, kind, length, stretch)
+    start = np.where(rng.random(episodes) < 0.7, season.time_at(rng.random(episodes)), season.end)
+    # Some frauds keep no hours, and those that would outlast the season begin at any time at which they do not.
+    anytime = season.start + (rng.random(episodes) * (latest - season.start)).astype(np.int64)
+    start = np.where(start > latest, anytime, start)
     victims = world.customer_pool[(rng.random(episodes) * len(world.customer_pool)).astype(np.int64)]
     return Episodes(
-        key=rng.integers(0, 2**63, episodes, dtype=np.uint64),
+        key=key,
         kind=kind.astype(np.uint8),
         severity=severity.astype(np.uint8),
         card=world.card(victims, rng.random(episodes)),
         start=start,
         length=length.astype(np.uint8),
-        stretch=stretch.astype(np.float32),
+        stretch=stretch,
     ).take(np.argsort(start, kind="stable"))

@@ -6,7 +6,7 @@ may keep from them, and one around the application.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -66,24 +66,21 @@ class Entry:
             builtins.traces.instrument(service.app)
             self._application = _layered(service.app, service.components)
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or WebSocket."""
+    def serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what serves one request or WebSocket; a function, because every frame on the hot path costs."""
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         if root:
             path = path.removeprefix(root)
         if not path.startswith(self.prefixes):
-            await self._public(scope, receive, send)
-        elif path in self._probes and scope["type"] == "http":
+            return self._public(scope, receive, send)
+        if path in self._probes and scope["type"] == "http":
             # The orchestrator asks these every few seconds, and nothing may make them wait, or count them as traffic.
-            await self._probes[path](scope, receive, send)
-        elif not self._is_operators(path, scope):
-            await self._public(scope, receive, send)
-        elif self._relay is not None:
-            # The ops process measures and logs it; twice would be wrong.
-            await self._relay(scope, receive, send)
-        else:
-            await self._operators(scope, receive, send)
+            return self._probes[path](scope, receive, send)
+        if not self._is_operators(path, scope):
+            return self._public(scope, receive, send)
+        # With a relay the ops process measures and logs it; twice would be wrong.
+        return (self._operators if self._relay is None else self._relay)(scope, receive, send)
 
     async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what operators ask for and nothing else; for a port of their own."""

@@ -174,9 +174,7 @@ async def _busy(request: Request, error: Exception) -> Response:
 def _transactions(body: bytes, limit: int) -> tuple[pl.DataFrame, tuple[str, ...]]:
     if bodies.documents(body):
         return bodies.transactions_table(bodies.json_of(body), limit), ()
-    table = bodies.table_of(body, limit)
-    if table.sampled:
-        raise BadBody(f"The table has {table.rows:,} rows; at most {limit:,} are taken. Send it in parts.", 413)
+    table = bodies.table_of(body, limit, whole=True)
     return table.frame, table.notes
 
 
@@ -184,7 +182,7 @@ def _assessable(
     body: bytes, limit: int
 ) -> tuple[pl.DataFrame, pl.DataFrame | None, dict[str, Any] | None, tuple[str, ...]]:
     if not bodies.documents(body):
-        table = bodies.table_of(body, limit)
+        table = bodies.table_of(body, limit, whole=False)
         return table.frame, None, None, table.notes
     document = bodies.json_of(body)
     frame = bodies.rows_table(bodies.listed(document, "rows", limit))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -19,13 +17,16 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from bedplate.problems import Problem
-from synfinance.files import BadFile, Table, read_table
+from synfinance.files import BadFile, Table, open_table
 from synfinance.schemas import Transaction
 from synfinance.transactions import SCHEMA
 
 __all__ = ["BadBody", "Document", "documents", "json_of", "read", "rows_table", "table_of", "transactions_table"]
 
-MAX_COLUMNS: Final = 1_000
+MAX_COLUMNS: Final = 500
+"""Columns that a table may have; each takes its time to assess, however few rows there are."""
+_PACKED: Final = (b"PAR1", b"\x1f\x8b")
+_SEPARATORS: Final = (b",", b";", b"\t", b"|")
 _PORTION: Final = 200
 _TOLD: Final = 20
 _TRANSACTIONS: Final = TypeAdapter(list[Transaction])
@@ -93,7 +94,7 @@ def listed(document: Document, key: str, limit: int) -> list[Any]:
     if not isinstance(rows, list) or not rows:
         raise BadBody(f'Send a JSON object {{"{key}": [{{…}}, …]}} with at least one row, or the list alone.')
     if len(rows) > limit:
-        raise BadBody(f"The request has {len(rows):,} rows; at most {limit:,} are taken. Send it in parts.", 413)
+        raise _too_long(len(rows), limit)
     return rows
 
 
@@ -134,7 +135,7 @@ def rows_table(rows: Sequence[Any]) -> pl.DataFrame:
         for name in row:
             if name not in columns:
                 if len(columns) == MAX_COLUMNS:
-                    raise BadBody(f"The rows have more than {MAX_COLUMNS:,} columns. Send them in parts.", 413)
+                    raise _too_wide()
                 columns[name] = []
     for row in rows:
         for name, values in columns.items():
@@ -144,18 +145,41 @@ def rows_table(rows: Sequence[Any]) -> pl.DataFrame:
     return pl.DataFrame([_series(name, values) for name, values in columns.items()])
 
 
-def table_of(body: bytes, limit: int) -> Table:
-    """Read a CSV or Parquet body, at most ``limit`` rows spread over it.
+def table_of(body: bytes, limit: int, *, whole: bool) -> Table:
+    """Read a CSV or Parquet body; of more than ``limit`` rows that many spread over it.
 
-    :raises BadBody: when it is neither.
+    :param whole: refuse a larger table instead.
+    :raises BadBody: when it is neither, or too large.
     """
+    head = body[:1_000_000].partition(b"\n")[0]
+    if not head.startswith(_PACKED) and max(map(head.count, _SEPARATORS)) > 10 * MAX_COLUMNS:
+        # Reading a line of so many fields takes seconds.
+        raise _too_wide()
     with tempfile.NamedTemporaryFile(prefix="synfinance-") as file:
         file.write(body)
         file.flush()
         try:
-            return read_table(Path(file.name), max_rows=limit)
+            with open_table(file.name) as source:
+                if len(source.columns) > MAX_COLUMNS:
+                    raise _too_wide()
+                step = -(-source.rows // limit)
+                if whole and step > 1:
+                    raise _too_long(source.rows, limit)
+                frame = source.every(step) if step > 1 else source.between(0, source.rows)
         except BadFile as error:
             raise BadBody(f"The body cannot be read as a table: {str(error).removeprefix(f'{file.name}: ')}.") from None
+    notes = list(source.notes)
+    if step > 1:
+        notes.append(f"the table has {source.rows:,} rows; {frame.height:,} spread evenly over it were read")
+    return Table(frame, source.rows, tuple(notes))
+
+
+def _too_long(rows: int, limit: int) -> BadBody:
+    return BadBody(f"The table has {rows:,} rows; at most {limit:,} are taken. Send it in parts.", 413)
+
+
+def _too_wide() -> BadBody:
+    return BadBody(f"The table has more than {MAX_COLUMNS:,} columns. Send it in parts.", 413)
 
 
 def _too_large(limit: int) -> BadBody:
@@ -175,22 +199,23 @@ def _frame(rows: Sequence[Transaction]) -> pl.DataFrame:
         values: Mapping[str, Any] = row
         for name, column in columns.items():
             column.append(values.get(name))
-    # A time without a zone is UTC, as everywhere.
-    columns["timestamp"] = [
-        moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment for moment in columns["timestamp"]
-    ]
     return pl.DataFrame(columns, schema={name: SCHEMA[name] for name in columns})
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:
     kinds = {type(value) for value in values if value is not None}
     if kinds & {dict, list}:
-        values = [orjson.dumps(value).decode() if isinstance(value, dict | list) else value for value in values]
+        values = [_text(value) if isinstance(value, dict | list) else value for value in values]
         kinds = kinds - {dict, list} | {str}
-    if (str in kinds and len(kinds) > 1) or (bool in kinds and len(kinds) > 1):
-        values = [
-            value if value is None or isinstance(value, str) else orjson.dumps(value).decode() for value in values
-        ]
+    if len(kinds) > 1 and kinds & {str, bool}:
+        values = [value if value is None or isinstance(value, str) else _text(value) for value in values]
     elif kinds == {int, float}:
         values = [value if value is None else float(value) for value in values]
     return pl.Series(name, values, strict=False)
+
+
+def _text(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        raise BadBody("A value is nested too deeply. Write it as text.") from None

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 __all__ = ["Alerts", "Health", "QualityRows", "ScoreRows", "SimulateRequest", "Simulation", "Transaction"]
 
 Name = Annotated[str, Field(max_length=200)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""A time in UTC; one without a zone is taken to be."""
 
 
 class SimulateRequest(BaseModel):
@@ -74,8 +88,8 @@ class Transaction(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    transaction_id: int
-    timestamp: Required[datetime]
+    transaction_id: Whole
+    timestamp: Required[Moment]
     customer_id: Name | None
     age_band: Name | None
     home_city: Name | None
@@ -86,7 +100,7 @@ class Transaction(TypedDict, total=False):
     card_number: Annotated[str, Field(max_length=12, description="The last digits alone, as in **** 1234.")] | None
     transaction_type: Name | None
     amount: Required[Annotated[Decimal, Field(max_digits=18, decimal_places=2)]]
-    amount_minor: int | None
+    amount_minor: Whole | None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None
     channel: Name | None
     entry_mode: Name | None

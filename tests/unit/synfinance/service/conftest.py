@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,15 +12,11 @@ from bedplate.testing.harness import TOKEN
 from synfinance.service import build
 from synfinance.settings import SynFinanceSettings
 
-SMALL: dict[str, Any] = {
-    "generation": {"customers": 40, "history_rows": 1_500, "seed": 3},
-    "detection": {"training": False},
-    "cards": {"cards": 60},
-}
+SMALL: dict[str, Any] = {"customers": 40, "history_rows": 1_500, "seed": 3, "training": False, "cached_cards": 60}
 
 
 def small_settings(**values: Any) -> SynFinanceSettings:
-    """Return settings for a test; sections given here replace the small ones."""
+    """Return settings for a test; what is given here goes before the small ones."""
     given: dict[str, Any] = {
         "environment": "test",
         "auth": {"tokens": f"test:admin:{TOKEN}"},
@@ -29,12 +25,6 @@ def small_settings(**values: Any) -> SynFinanceSettings:
         **values,
     }
     return SynFinanceSettings(**given)
-
-
-@pytest.fixture
-def settings() -> Callable[..., SynFinanceSettings]:
-    """Make settings for a test."""
-    return small_settings
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from typing import Any
 
@@ -58,7 +59,8 @@ async def test_values_of_mixed_kinds_and_nested_values_are_taken(harness: Harnes
         ({"rows": [{"a": 1}], "schema": {"a": {"type": "colour"}}}, "unknown type 'colour'"),
         ({"rows": [{"a": 1}], "schema": 3}, "schema is not usable"),
         ({"rows": [{"a": 1}], "colour": 3}, "'colour' is not known"),
-        ({"rows": [{str(number): 1 for number in range(1_001)}]}, "1,000 columns"),
+        ({"rows": [{str(number): 1 for number in range(501)}]}, "500 columns"),
+        ([{"a": json.loads("[" * 500 + "]" * 500)}], "nested too deeply"),
     ],
 )
 async def test_what_cannot_be_assessed_is_a_problem_that_says_why(harness: Harness, body: Any, said: str) -> None:
@@ -106,3 +108,16 @@ async def test_the_account_can_be_reset(harness: Harness) -> None:
     assert answer.status_code == 200, answer.text
     assert math.isnan((await harness.samples())["synfinance_data_quality_score"])
     assert await harness.value("synfinance_data_assessed_rows_total") == 500
+
+
+@pytest.mark.parametrize("width", [501, 20_000])
+async def test_a_wide_file_is_refused_before_it_is_read(harness: Harness, width: int) -> None:
+    csv = ",".join(f"c{number}" for number in range(width)) + "\n" + ",".join("1" * width)
+    answer = await harness.client.post("/quality", content=csv.encode())
+    assert (answer.status_code, "500 columns" in answer.text) == (413, True)
+
+
+async def test_of_a_long_file_rows_spread_over_it_are_assessed(harness: Harness) -> None:
+    answer = (await harness.client.post("/quality", content=b"a,b\n" + b"1,2\n" * 25_000)).json()
+    assert answer["rows"] == 8_334
+    assert any("the table has 25,000 rows" in note for note in answer["notes"])

@@ -160,14 +160,14 @@ def model(tmp_path: Path) -> Path:
 
 
 async def test_a_given_model_is_loaded(model: Path) -> None:
-    async with running(build(small_settings(detection={"model": str(model)}))) as harness:
+    async with running(build(small_settings(model=model))) as harness:
         assert (await harness.client.get("/health")).json()["model"]["state"] == "loaded"
         assert (await harness.client.post("/simulate", json={"rows": 50})).status_code == 200
 
 
 async def test_a_model_that_cannot_be_used_stops_the_start_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="no-model: there is no such model"):
-        async with running(build(small_settings(detection={"model": str(tmp_path / "no-model")}))):
+        async with running(build(small_settings(model=tmp_path / "no-model"))):
             pass
 
 
@@ -185,7 +185,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, model: Path) -> Iterator[asyncio.Ev
 
 
 async def test_anomalies_are_detected_until_the_model_is_trained(trained: asyncio.Event) -> None:
-    async with running(build(small_settings(detection={"training": True}))) as harness:
+    async with running(build(small_settings(training=True))) as harness:
         before = (await harness.client.get("/health")).json()
         assert (before["status"], before["model"]["state"]) == ("degraded", "training")
         await harness.clock.advance(5)
@@ -204,7 +204,7 @@ async def test_anomalies_are_detected_until_the_model_is_trained(trained: asynci
 
 async def test_of_several_workers_one_trains_and_the_others_load_it(trained: asyncio.Event, tmp_path: Path) -> None:
     trained.set()
-    services = [build(small_settings(detection={"training": True})) for _ in range(2)]
+    services = [build(small_settings(training=True)) for _ in range(2)]
     shared = tmp_path / "run"
     shared.mkdir()
     async with services[0].running(directory=shared), services[1].running(directory=shared):
@@ -226,7 +226,7 @@ async def test_training_that_fails_is_told_and_not_tried_again(monkeypatch: pyte
         raise TrainingError("Training failed (status 1): no memory.")
 
     monkeypatch.setattr(model_module, "train", train)
-    async with running(build(small_settings(detection={"training": True}))) as harness:
+    async with running(build(small_settings(training=True))) as harness:
         await harness.eventually(lambda: component(harness).state == "failed")
         await harness.clock.advance(60)
         assert attempts == 1

@@ -22,6 +22,12 @@ def rows(count: int = 3, **values: Any) -> list[dict[str, Any]]:
     return [{**base, "transaction_id": number, **values} for number in range(count)]
 
 
+def parquet(**columns: list[Any]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
 def table(count: int) -> pl.DataFrame:
     return Generator(GeneratorConfig(customers=40, seed=9)).batch(count, fraud=count // 20)
 
@@ -86,6 +92,8 @@ async def test_a_card_is_known_from_its_second_batch_on(harness: Harness) -> Non
         ({"amount": "NaN"}, "amount"),
         ({"card_id": 7}, "card_id"),
         ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp"),
+        ({"transaction_id": 2**63}, "transaction_id"),
         ({"latitude": 91}, "latitude"),
         ({"currency": "euros"}, "currency"),
         ({"card_number": "4111111111111111"}, "card_number"),
@@ -116,7 +124,10 @@ async def test_of_many_bad_values_the_first_are_told(harness: Harness) -> None:
         (b"\x00\x01\x02", 422, "neither CSV nor Parquet"),
         (b"PAR1garbage", 422, "damaged"),
         (b"timestamp,amount\n2025-01-01,1\n", 422, "no column 'card_id'"),
-        (b"timestamp,card_id,amount\nx,K1,a lot\n", 422, ""),
+        (b"timestamp,card_id,amount\nx,K1,1\n", 422, "'timestamp' cannot be read"),
+        (b"timestamp,card_id,amount\n2025-01-01,K1,a lot\n", 422, "'amount' should be numbers"),
+        (parquet(timestamp=["2025-01-01"], card_id=[[1, 2]], amount=[1.0]), 422, "'card_id' holds lists"),
+        (parquet(timestamp=["2025-01-01"], card_id=["K"], amount=[{"a": 1}]), 422, "'amount' holds lists"),
     ],
 )
 async def test_a_body_that_cannot_be_scored_is_a_problem(harness: Harness, body: bytes, status: int, said: str) -> None:
@@ -125,6 +136,26 @@ async def test_a_body_that_cannot_be_scored_is_a_problem(harness: Harness, body:
     assert answer.headers["content-type"] == "application/problem+json"
     assert said in answer.json()["detail"]
     assert "/tmp" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"timestamp": ["2025-01-01", "2025-01-02"], "card_id": ["a", "b"], "amount": ["1.5", "€ 2"]},
+        {"timestamp": [1_735_689_600, 1_735_689_601], "card_id": [1, 2], "amount": [1, 2]},
+        {"timestamp": [None, None], "card_id": [None, None], "amount": [None, None]},
+        {"timestamp": ["2025-01-01"] * 2, "card_id": ["a", "b"], "amount": [float("nan"), float("inf")]},
+        {"timestamp": ["2025-01-01"] * 2, "card_id": [True, False], "amount": [1.0, -1e300]},
+        {"timestamp": ["0001-01-01", "9999-12-31"], "card_id": ["a", "b"], "amount": [1.0, 2.0]},
+    ],
+)
+async def test_whatever_types_callers_use_they_are_served_one_after_the_other(
+    harness: Harness, columns: dict[str, list[Any]]
+) -> None:
+    for body in (CSV, parquet(**columns), CSV, parquet(**columns)):
+        answer = await post(harness, body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rows"] == 2
 
 
 async def test_forms_and_encodings_are_refused_with_what_to_send_instead(harness: Harness) -> None:

@@ -127,8 +127,7 @@ class CardHistory:
         card = pl.col(roles.entity)
         with self._lock:
             if self._rows is not None and self._rows.columns == new.columns:
-                # Another caller may write the same column with another type; what does not fit is not known.
-                new = pl.concat([self._rows, new.cast(self._rows.schema, strict=False)])
+                new = pl.concat([self._rows, _like(new, self._rows.schema)])
             for key in _keys(frame, roles.entity, keep="last"):
                 self._cards.pop(key, None)
                 self._cards[key] = None
@@ -177,6 +176,18 @@ class CardHistory:
         self._row_count.set(0 if self._rows is None else self._rows.height)
         evicted, self._evicted = self._evicted, 0
         self._evictions.inc(evicted)
+
+
+def _like(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Return the rows in these types: another caller may write a column otherwise, and what does not fit is lost."""
+    fitted = []
+    for column in frame.iter_columns():
+        wanted = schema[column.name]
+        try:
+            fitted.append(column.cast(wanted, strict=False))
+        except pl.exceptions.PolarsError:
+            fitted.append(pl.Series(column.name, [None] * len(column), wanted))
+    return pl.DataFrame(fitted)
 
 
 def _keys(frame: pl.DataFrame, column: str, keep: Literal["first", "last"] = "first") -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +15,7 @@ import typer
 from bedplate.cli.output import EXIT_USAGE, faults
 from bedplate.service.loading import load
 from bedplate.service.runner import serve, services_of
+from bedplate.service.sockets import address, listen
 from bedplate.service.supervisor import Supervisor
 
 __all__ = ["run"]
@@ -20,7 +24,10 @@ __all__ = ["run"]
 def run(
     target: Annotated[str, typer.Argument(help="module:attribute, a factory build(settings) or a Service.")],
     host: Annotated[str | None, typer.Option(help="Address to listen on; by default from the settings.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; by default from PORT, or 8000.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on, 0 for a free one; by default PORT, or 8000."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Web processes; more than one adds an ops process.")
     ] = None,
@@ -29,33 +36,46 @@ def run(
 ) -> None:
     """Serve a service until it is told to stop; SIGTERM drains it.
 
-    The exit status is 0 after a clean stop, 1 when the service is refused, 2 when it cannot be found, 3 when a
-    component does not start.
+    The exit status is 0 after a clean stop, 1 when the service is refused, 2 when it cannot be found or its port is
+    taken, 3 when a component does not start, 4 when one ended although the service was running.
     """
     if reload:
         _reload()
         return
     with faults():
         service = load(target)
-    settings = services_of(service)[0].settings
-    host, port = host or settings.host, settings.port if port is None else port
-    workers = workers or settings.workers
-    timing = services_of(service)[0].builtins.settings
-    if workers == 1:
-        raise typer.Exit(serve(service, host=host, port=port, management_port=timing.management_port))
-    try:
+        first = services_of(service)[0]
+        settings, timing = first.settings, first.builtins.settings
+        host, port = host or settings.host, settings.port if port is None else port
+        workers = workers or settings.workers
+        sockets = listen(host, port)
+        management = [] if timing.management_port is None else listen(host, timing.management_port)
+        run_dir = run_dir or settings.run_dir
+        if workers == 1:
+            if run_dir is not None:
+                for each in services_of(service):
+                    each.options = replace(each.options, directory=run_dir)
+            _greet(target, sockets, management)
+            raise typer.Exit(serve(service, sockets, management=management))
         supervisor = Supervisor(
             target,
-            host=host,
-            port=port,
+            sockets=sockets,
+            management=management,
             workers=workers,
             stop_timeout=timing.drain + 2 * timing.stop_timeout,
-            directory=run_dir or settings.run_dir,
+            directory=run_dir,
         )
-    except OSError as error:
-        typer.echo(f"Cannot listen on {host}:{port}: {error.strerror}. Stop what is there or give --port.", err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+    _greet(target, sockets, management)
     raise typer.Exit(supervisor.run())
+
+
+def _greet(target: str, sockets: Sequence[socket.socket], management: Sequence[socket.socket]) -> None:
+    """Say to a person where to look; programs find it in the log."""
+    if not sys.stderr.isatty():
+        return
+    where = ", ".join(dict.fromkeys(map(address, sockets)))
+    beside = f", operators at {', '.join(dict.fromkeys(map(address, management)))}" if management else ""
+    typer.echo(f"{target} is served at {where}{beside}. Ctrl-C stops it.", err=True)
 
 
 def _reload() -> None:

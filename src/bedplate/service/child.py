@@ -1,11 +1,14 @@
-"""One process under the supervisor: a web worker on the inherited socket, or the ops process on the unix socket."""
+"""One process under the supervisor: a web worker on inherited sockets, or the ops process on the unix socket."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,50 +18,62 @@ from bedplate.service.process import Process
 from bedplate.service.relay import Relay, receiving, socket_path
 from bedplate.service.runner import EXIT_START_FAILED, serve, services_of
 from bedplate.service.service import Service
+from bedplate.service.sockets import listen_unix
+from bedplate.telemetry.http import TrustedProxies
 
 __all__ = ["main"]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process until a signal comes; return its exit status."""
     parser = argparse.ArgumentParser(prog="bedplate.service.child", description=__doc__)
     parser.add_argument("target")
     parser.add_argument("--role", choices=("web", "ops"), required=True)
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--instance", default="")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--fd", type=int)
-    arguments = parser.parse_args()
+    parser.add_argument("--lifeline", type=int, required=True, help="A pipe that ends with the supervisor.")
+    parser.add_argument("--fd", type=int, action="append", default=[], help="A socket to listen on.")
+    given = parser.parse_args(arguments)
+    _ignore_hangups()
+    threading.Thread(target=_end_with_supervisor, args=(given.lifeline,), name="lifeline", daemon=True).start()
     try:
-        target = load(arguments.target)
+        target = load(given.target)
+        for service in services_of(target):
+            service.options = replace(
+                service.options, role=given.role, directory=given.directory, instance=given.instance
+            )
+        sockets = [socket.socket(fileno=descriptor) for descriptor in given.fd]
+        return (_ops if given.role == "ops" else _web)(target, given.directory, sockets)
     except BedplateError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_START_FAILED
-    for service in services_of(target):
-        service.options = replace(
-            service.options, role=arguments.role, directory=arguments.directory, instance=arguments.instance
-        )
-    if arguments.role == "ops":
-        return _ops(target, arguments.directory, arguments.host)
-    return _web(target, arguments.directory, arguments.fd)
 
 
-def _web(target: Service | Process, directory: Path, descriptor: int) -> int:
-    relay = Relay(socket_path(directory))
-    for service in services_of(target):
-        service.builtins.shipping.path = socket_path(directory)
-        service.entry.relay(relay)
-    return serve(target, sockets=[socket.socket(fileno=descriptor)])
-
-
-def _ops(target: Service | Process, directory: Path, host: str) -> int:
+def _web(target: Service | Process, directory: Path, sockets: list[socket.socket]) -> int:
     path = socket_path(directory)
-    path.unlink(missing_ok=True)
-    # Whoever may open the socket may read everything: the directory is private, and so is the socket.
-    os.umask(0o077)
+    for service in services_of(target):
+        service.builtins.shipping.path = path
+        service.entry.relay(Relay(path, TrustedProxies(service.builtins.http.settings.trusted_proxies).client))
+    return serve(target, sockets)
+
+
+def _ops(target: Service | Process, directory: Path, management: list[socket.socket]) -> int:
     stores = {service.name: service.builtins.stores for service in services_of(target)}
-    management_port = services_of(target)[0].builtins.settings.management_port
-    return serve(target, host=host, uds=str(path), management_port=management_port, app=receiving(target, stores))
+    listener = listen_unix(socket_path(directory))
+    return serve(target, [listener], management=management, app=receiving(target, stores), relayed=True)
+
+
+def _ignore_hangups() -> None:
+    """Let no request to reload kill a process that has not read its settings yet; the supervisor has blocked them."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def _end_with_supervisor(lifeline: int) -> None:
+    """Stop when the supervisor is gone: nobody would ever restart this process, and its port could not be had again."""
+    while os.read(lifeline, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ of all workers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import h11
 import orjson
@@ -36,8 +38,20 @@ SHIPPED = Counter(
     {"store": ("traces", "errors", "logs"), "outcome": ("sent", "lost")},
 )
 
-_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer"))
+#: Seconds in which the ops process begins to answer; an action may take longer than reading does.
+SAFE_PATIENCE, PATIENCE = 5.0, 60.0
+
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+# This side has answered an `Expect: 100-continue` itself when it reads the body.
+_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"expect"))
 _IDENTITY = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"))
+_SERVERS = frozenset((b"date", b"server"))
+
+_AWAY = Problem(
+    status=503,
+    detail="The ops process of this host is restarting or stuck; the service itself is not affected.",
+    headers={"Retry-After": "2"},
+)
 
 
 class Store(Protocol):
@@ -58,10 +72,14 @@ def socket_path(directory: Path) -> Path:
 
 
 class Relay:
-    """An ASGI application that passes requests on to the ops process."""
+    """An ASGI application that passes requests on to the ops process.
 
-    def __init__(self, path: Path) -> None:
+    :param path: where that listens. :param client: returns the address of who asks; the peer's by default.
+    """
+
+    def __init__(self, path: Path, client: Callable[[Scope], str] | None = None) -> None:
         self._path = str(path)
+        self._client = client or _peer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, its body and its answer piece by piece."""
@@ -69,58 +87,100 @@ class Relay:
             await send_problem(scope, receive, send, Problem(status=404, detail="There is no WebSocket here."))
             return
         try:
+            request = _request(scope, self._client(scope))
+        except h11.LocalProtocolError as error:
+            await send_problem(scope, receive, send, Problem(status=400, detail=f"The request is malformed: {error}."))
+            return
+        exchange = _Exchange(receive, send, SAFE_PATIENCE if scope["method"] in _SAFE else PATIENCE)
+        try:
             reader, writer = await asyncio.open_unix_connection(self._path)
         except OSError:
-            problem = Problem(
-                status=503,
-                detail="The ops process of this host is restarting; the service itself is not affected.",
-                headers={"Retry-After": "2"},
-            )
-            await send_problem(scope, receive, send, problem)
+            await send_problem(scope, receive, send, _AWAY)
             return
         try:
-            await self._exchange(scope, receive, send, reader, writer)
+            await exchange.run(request, reader, writer)
+        except (OSError, TimeoutError, h11.ProtocolError):
+            # An answer that has begun cannot be taken back: the server sees that it has no end, and tells the client.
+            if not exchange.answered:
+                await send_problem(scope, receive, send, _AWAY)
         finally:
             writer.close()
 
-    async def _exchange(
-        self, scope: Scope, receive: Receive, send: Send, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        connection = h11.Connection(h11.CLIENT)
-        writer.write(connection.send(_request(scope)))
+
+class _Exchange:
+    """One request that is passed on, and its answer.
+
+    :param patience: seconds in which the answer must begin once the request has been passed on.
+    """
+
+    def __init__(self, receive: Receive, send: Send, patience: float) -> None:
+        self._receive = receive
+        self._send = send
+        self._patience = patience
+        self._connection = h11.Connection(h11.CLIENT)
+        self.answered = False
+
+    async def run(self, request: h11.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self._connection.send(request))
         more = True
         while more:
-            message = await receive()
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 return
             more = message.get("more_body", False)
             if message.get("body"):
-                writer.write(connection.send(h11.Data(data=message["body"])))
+                writer.write(self._connection.send(h11.Data(data=message["body"])))
                 await writer.drain()
-        writer.write(connection.send(h11.EndOfMessage()))
-        answering = asyncio.create_task(_answer(connection, reader, scope, send))
-        leaving = asyncio.create_task(_left(receive))
-        # Whoever asked for a live tail goes away without a word: then the ops process must stop too.
-        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not answering.done():
-            answering.cancel()
-            await asyncio.wait([answering])
-        elif (error := answering.exception()) is not None:
-            raise error
+        writer.write(self._connection.send(h11.EndOfMessage()))
+        answering = asyncio.create_task(self._answer(reader))
+        leaving = asyncio.create_task(self._left())
+        try:
+            # Whoever asked for a live tail goes away without a word: then the ops process must stop too.
+            await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (leaving, answering):
+                task.cancel()
+            await asyncio.wait([leaving, answering])
+        if not answering.cancelled():
+            answering.result()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> None:
+        async with asyncio.timeout(self._patience) as timer:
+            while True:
+                event = self._connection.next_event()
+                if event is h11.NEED_DATA:
+                    self._connection.receive_data(await reader.read(65536))
+                elif isinstance(event, h11.Response):
+                    timer.reschedule(None)
+                    self.answered = True
+                    headers = [(k, v) for k, v in event.headers if k not in _HOP_BY_HOP and k not in _SERVERS]
+                    await self._send({"type": "http.response.start", "status": event.status_code, "headers": headers})
+                elif isinstance(event, h11.Data):
+                    await self._send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
+                elif isinstance(event, h11.EndOfMessage):
+                    await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                    return
+                elif not isinstance(event, h11.InformationalResponse):
+                    raise ConnectionError("The ops process ended in the middle of an answer.")
+
+    async def _left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
-def _request(scope: Scope) -> h11.Request:
+def _request(scope: Scope, client: str) -> h11.Request:
     headers = [(k, v) for k, v in scope["headers"] if k not in _HOP_BY_HOP and k not in _IDENTITY]
-    if not any(key == b"content-length" for key, _ in headers) and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+    names = {key for key, _ in scope["headers"]}
+    if b"transfer-encoding" in names and b"content-length" not in names:
         headers.append((b"transfer-encoding", b"chunked"))
-    client = scope.get("client")
+    if b"host" not in names:
+        headers.append((b"host", b"localhost"))  # HTTP/1.0 needs none, HTTP/1.1 does
     if client:
         # The far side believes this header because nobody but us can reach its socket.
-        headers.append((b"x-forwarded-for", str(client[0]).encode()))
+        headers.append((b"x-forwarded-for", client.encode("latin-1", "replace")))
         headers.append((b"x-forwarded-proto", scope.get("scheme", "http").encode()))
     query = scope.get("query_string", b"")
-    target = scope.get("raw_path") or scope["path"].encode()
+    target = scope.get("raw_path") or quote(scope["path"]).encode()
     return h11.Request(
         method=scope["method"],
         target=target.split(b"?")[0] + (b"?" + query if query else b""),
@@ -128,26 +188,9 @@ def _request(scope: Scope) -> h11.Request:
     )
 
 
-async def _answer(connection: h11.Connection, reader: asyncio.StreamReader, scope: Scope, send: Send) -> None:
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
-        elif isinstance(event, h11.Response):
-            headers = [(k, v) for k, v in event.headers if k not in _HOP_BY_HOP and k not in (b"date", b"server")]
-            await send({"type": "http.response.start", "status": event.status_code, "headers": headers})
-        elif isinstance(event, h11.Data):
-            await send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
-        elif isinstance(event, h11.EndOfMessage):
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        else:
-            raise ConnectionError("The ops process ended in the middle of an answer.")
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 class Shipping:
@@ -194,9 +237,10 @@ class Shipping:
             if not records:
                 continue
             try:
-                await self._post(name, orjson.dumps(records, default=str))
+                async with asyncio.timeout(SAFE_PATIENCE):
+                    await self._post(name, _packed(records))
                 outcome = "sent"
-            except (OSError, h11.ProtocolError):
+            except (OSError, TimeoutError, h11.ProtocolError):
                 outcome = "lost"
             host.bind(SHIPPED, store=name, outcome=outcome).inc(len(records))
 
@@ -215,6 +259,15 @@ class Shipping:
                 raise ConnectionError(f"The ops process answered {status!r}.")
         finally:
             writer.close()
+
+
+def _packed(records: list[dict[str, Any]]) -> bytes:
+    try:
+        return orjson.dumps(records, default=str)
+    except TypeError:
+        # Something in a record is no JSON, such as a lone surrogate in a file's name: it costs its own form alone.
+        text = json.dumps(records, default=str, ensure_ascii=False)
+        return text.encode("utf-8", "replace")
 
 
 def receiving(app: ASGIApp, stores: dict[str, dict[str, Store]]) -> ASGIApp:

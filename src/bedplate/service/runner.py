@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from bedplate.service.lifecycle import LostError
 from bedplate.service.process import Process
 from bedplate.service.service import Service
+from bedplate.service.sockets import address, close_all
 
 __all__ = ["EXIT_LOST", "EXIT_START_FAILED", "Server", "serve", "services_of"]
 
@@ -35,7 +36,7 @@ class Server(uvicorn.Server):
     """A uvicorn server that tells its services first when it is told to stop.
 
     :param drain: seconds in which it answers on, but says on ``/readyz`` that it is going away, before it closes its
-        sockets; load balancers need them to notice. A second signal cuts them short.
+        sockets; load balancers need them to notice.
     """
 
     def __init__(self, config: uvicorn.Config, target: Service | Process, *, drain: float, signals: bool) -> None:
@@ -43,7 +44,7 @@ class Server(uvicorn.Server):
         self._target = target
         self._drain = drain
         self._signals = signals
-        self._draining: asyncio.TimerHandle | None = None
+        self._told = 0
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,31 +63,44 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Become unready at once, and close after the drain time."""
+        """Become unready at once, and close after the drain time; a second signal waits for no request any more."""
+        self._told += 1
         for service in services_of(self._target):
-            service.entry.drain()
-        if self._drain <= 0 or self._draining is not None or not self.started:
-            super().handle_exit(sig, frame)
-            return
-        loop = asyncio.get_running_loop()
-        self._draining = loop.call_later(self._drain, super().handle_exit, sig, frame)
+            service.builtins.health.drain()
+        if self._told == 1 and self._drain > 0 and self.started:
+            asyncio.get_running_loop().call_later(self._drain, self._close)
+        elif self._told == 1:
+            self._close()
+        else:
+            self.force_exit = True
+            self._close()
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the sockets, let requests end, then stop the services, even for somebody in a hurry."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
 
 
 def serve(
     target: Service | Process,
+    sockets: Sequence[socket.socket],
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    sockets: list[socket.socket] | None = None,
-    uds: str | None = None,
-    management_port: int | None = None,
+    management: Sequence[socket.socket] = (),
     app: ASGIApp | None = None,
+    relayed: bool = False,
 ) -> int:
     """Serve until a signal comes; return the exit status: 0, :data:`EXIT_START_FAILED` or :data:`EXIT_LOST`.
 
-    :param sockets: listening sockets to use instead of host and port. :param uds: a unix socket to listen on instead.
-    :param management_port: a second port of ``host``, which serves the management API and health alone.
+    :param sockets: listening sockets; closed at the end.
+    :param management: sockets that serve the management API and health alone.
     :param app: what is served when it is more than the target itself.
+    :param relayed: whether only our own relay can connect; who asks is what it says then.
     """
     settings = services_of(target)[0].builtins.settings
     options = {
@@ -100,13 +114,10 @@ def serve(
     }
     config = uvicorn.Config(
         app or target,
-        host=host,
-        port=port,
-        uds=uds,
         lifespan="on",
         # Who asks is decided by the trusted proxies of the HTTP settings; only our own relay is believed here.
-        proxy_headers=uds is not None,
-        forwarded_allow_ips="*" if uds is not None else None,
+        proxy_headers=relayed,
+        forwarded_allow_ips="*" if relayed else None,
         **options,  # type: ignore[arg-type]
     )
     server = Server(config, target, drain=settings.drain, signals=True)
@@ -118,29 +129,32 @@ def serve(
 
     for service in services_of(target):
         service.on_failure = failed
+        root = f"/{service.name}" if isinstance(target, Process) else ""
+        service.addresses = tuple(f"{address(listener)}{root}" for listener in (*sockets, *management))
 
     async def main() -> None:
-        if management_port is None:
-            await server.serve(sockets)
+        if not management:
+            await server.serve(list(sockets))
             return
-        management = uvicorn.Config(
+        beside_config = uvicorn.Config(
             management_app(target),
-            host=host,
-            port=management_port,
             lifespan="off",
             proxy_headers=False,
             **options,  # type: ignore[arg-type]
         )
-        second = Server(management, target, drain=0, signals=False)
-        beside = asyncio.create_task(second.serve())
+        second = Server(beside_config, target, drain=0, signals=False)
+        beside = asyncio.create_task(second.serve(list(management)))
         try:
-            await server.serve(sockets)
+            await server.serve(list(sockets))
         finally:
             second.should_exit = True
             await beside
 
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(main())
+    try:
+        with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(main())
+    finally:
+        close_all((*sockets, *management))
     if not failures:
         return 0
     return EXIT_LOST if isinstance(failures[0], LostError) else EXIT_START_FAILED

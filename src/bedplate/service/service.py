@@ -76,6 +76,8 @@ class Service:
         self.options = RunOptions()
         #: What is done when the start fails; `bedplate run` ends the process with a status that is not 0.
         self.on_failure: Callable[[BaseException], None] = _end_process
+        #: Where it is served, for the log; whoever serves it says so.
+        self.addresses: tuple[str, ...] = ()
         self._given_settings = settings
         self._run: Run | None = None
 

@@ -1,11 +1,14 @@
-"""Several workers of one host: a parent that binds the socket, starts processes, restarts those that die, and stops.
+"""Several workers of one host: a parent that binds the sockets, starts processes, restarts those that die, and stops.
 
 N ``web`` processes serve the application; one ``ops`` process samples their merged cells and serves what operators
-ask for, so that workers do no monitoring work. The parent serves nothing and imports no more than it has to.
+ask for, so that workers do no monitoring work. The parent serves nothing. When it is killed, its children see the end
+of a pipe that only it writes to, and stop.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import random
@@ -17,11 +20,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from bedplate.problems import BedplateError
+from bedplate.service.relay import socket_path
 from bedplate.service.runner import EXIT_START_FAILED
+from bedplate.service.sockets import check_socket_path, close_all
+from bedplate.telemetry.metrics.cells import clear
 
 __all__ = ["Supervisor"]
 
@@ -30,6 +38,9 @@ _logger = logging.getLogger("bedplate.supervisor")
 #: A child that lived this many seconds was healthy: it is restarted at once.
 HEALTHY_AFTER = 10.0
 LONGEST_DELAY = 30.0
+
+#: Seconds that the ops process has at least, after the web processes have stopped.
+_OPS_PATIENCE = 2.0
 
 
 @dataclass(slots=True)
@@ -49,40 +60,40 @@ class Supervisor:
     """Keeps N web processes and one ops process of a target alive until it is told to stop.
 
     :param target: ``module:attribute``. :param workers: web processes.
+    :param sockets: what web processes listen on. :param management: what the ops process listens on beside its own.
     :param stop_timeout: seconds that children get to stop before they are killed.
     :param directory: the run directory; a private temporary one by default, removed at the end.
+    :raises BedplateError: when the run directory cannot be used.
     """
 
     def __init__(
         self,
         target: str,
         *,
-        host: str,
-        port: int,
+        sockets: Sequence[socket.socket],
         workers: int,
         stop_timeout: float,
+        management: Sequence[socket.socket] = (),
         directory: Path | None = None,
     ) -> None:
         self._target = target
-        self._host = host
         self._stop_timeout = stop_timeout
+        self._sockets = {"web": tuple(sockets), "ops": tuple(management)}
         self._own = directory is None
-        self._directory = directory or Path(tempfile.mkdtemp(prefix="bedplate-"))
-        self._socket = _listen(host, port)
+        self._directory, self._claim = _claimed(directory)
         self._children = [_Child("ops", "ops"), *(_Child("web", str(number)) for number in range(1, workers + 1))]
+        self._lifeline, self._alive = os.pipe()
         self._stopping = threading.Event()
+        self._told = 0
         self._status = 0
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._socket.getsockname()[1])
 
     def run(self) -> int:
         """Supervise until SIGINT or SIGTERM; return the exit status."""
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._forward)
-        self._clear_cells()
+        for cells in self._directory.glob("*/cells"):
+            # What an earlier run left here: counters start at 0 with the service.
+            clear(cells)
         try:
             while not self._stopping.is_set():
                 self._tend()
@@ -113,60 +124,89 @@ class Supervisor:
                 child.delay = 0.5
             child.restart_at = now + child.delay * random.uniform(0.5, 1.0)
             child.delay = min(child.delay * 2, LONGEST_DELAY)
-            _logger.error("%s process %s ended with status %s; restarting", child.role, child.instance, status)
+            _logger.error("%s process %s %s; restarting it", child.role, child.instance, _ending(status))
 
     def _start(self, child: _Child, now: float) -> None:
         command = [sys.executable, "-m", "bedplate.service.child", self._target, "--role", child.role]
         command += ["--directory", str(self._directory), "--instance", child.instance]
-        descriptors: tuple[int, ...] = ()
-        if child.role == "web":
-            descriptors = (self._socket.fileno(),)
-            command += ["--fd", str(self._socket.fileno())]
-        else:
-            command += ["--host", self._host]
-        # A group of its own: Ctrl-C in a terminal goes to the parent alone, which stops its children in order.
-        child.process = subprocess.Popen(command, pass_fds=descriptors, process_group=0)
+        descriptors = [listener.fileno() for listener in self._sockets[child.role]]
+        command += [f"--fd={descriptor}" for descriptor in descriptors]
+        command += [f"--lifeline={self._lifeline}"]
+        # A request to reload must not kill a child that has no handler yet: it starts with them blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            # A group of its own: Ctrl-C in a terminal goes to the parent alone, which stops its children in order.
+            child.process = subprocess.Popen(command, pass_fds=(*descriptors, self._lifeline), process_group=0)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         child.started = now
         child.starts += 1
 
     def _shut_down(self) -> None:
-        self._socket.close()
+        close_all((*self._sockets["web"], *self._sockets["ops"]))
         deadline = time.monotonic() + self._stop_timeout
         for role in ("web", "ops"):  # the ops process last: it takes what the workers have to say until they end
             living = [c.process for c in self._children if c.role == role and c.process is not None]
-            for process in living:
-                process.terminate()
-            for process in living:
-                try:
-                    process.wait(max(0.5, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    _logger.error("process %s did not stop in time and is killed", process.pid)
-                    process.kill()
-                    process.wait()
+            self._end(living, max(deadline, time.monotonic() + _OPS_PATIENCE))
+        for descriptor in (self._lifeline, self._alive, self._claim):
+            os.close(descriptor)
         if self._own:
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _clear_cells(self) -> None:
-        # What an earlier run left here: its gauges mean nothing, and counters start at 0 with the service.
-        for cells in self._directory.glob("*/cells"):
-            shutil.rmtree(cells, ignore_errors=True)
+    def _end(self, processes: list[subprocess.Popen[bytes]], deadline: float) -> None:
+        """Tell processes to stop and wait for them: as often as we are told, and not longer than they may take."""
+        told = 0
+        while living := [process for process in processes if process.poll() is None]:
+            if time.monotonic() > deadline or self._told > 2:
+                for process in living:
+                    _logger.error("process %s did not stop in time and is killed", process.pid)
+                    process.kill()
+                    process.wait()
+                return
+            if told < max(1, self._told):
+                told += 1
+                for process in living:
+                    process.terminate()
+            time.sleep(0.02)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping.is_set():
-            self._stop_timeout = 0.0
+        self._told += 1
         self._stopping.set()
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         for child in self._children:
             if child.process is not None:
-                child.process.send_signal(number)
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.send_signal(number)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(2048)
-    os.set_inheritable(listener.fileno(), True)
-    return listener
+def _claimed(directory: Path | None) -> tuple[Path, int]:
+    """Return a run directory and a descriptor that keeps it ours; its lock keeps cleaners of ``/tmp`` away as well."""
+    if directory is None:
+        directory = Path(tempfile.mkdtemp(prefix="bedplate-"))
+    directory = directory.resolve()
+    check_socket_path(socket_path(directory))
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise BedplateError(
+            f"The run directory {directory} cannot be used: {error.strerror}.", "Give another with --run-dir."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise BedplateError(
+            f"The run directory {directory} belongs to a service that runs.", "Stop it, or give another with --run-dir."
+        ) from error
+    return directory, descriptor
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

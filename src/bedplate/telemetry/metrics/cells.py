@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Segment", "Writer"]
+__all__ = ["Segment", "Writer", "clear"]
 
 #: Words of a segment: half a MiB, which is room for 65,536 counters.
 SEGMENT_WORDS = 1 << 16
@@ -168,6 +168,26 @@ class Writer:
         """Release the locks of all segments."""
         for segment in self.segments:
             segment.close()
+
+
+def clear(directory: Path) -> None:
+    """Remove what earlier processes have left in a directory of cells; those of living ones stay."""
+    with (directory / "fold.lock").open("ab") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for file in directory.iterdir():
+            if file.suffix not in (".values", ".index", ".json") or _held(file.with_suffix(".values")):
+                continue
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _held(values: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), values.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 _SEGMENTS: weakref.WeakSet[Segment] = weakref.WeakSet()

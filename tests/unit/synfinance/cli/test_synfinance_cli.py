@@ -191,6 +191,10 @@ def test_score_streams_a_long_file_in_windows(world: Path, tmp_path: Path, monke
     assert parts["top"] == whole["top"]
 
 
+def test_score_stops_after_the_rows_asked_for(world: Path) -> None:
+    assert _json("score", world / "later.csv", "--model", world / "model", "--rows", 100)["rows"] == 100
+
+
 def test_columns_that_the_file_has_already_are_kept(tmp_path: Path) -> None:
     pl.DataFrame({"amount": range(100), "alert": ["mine"] * 50 + ["yours"] * 50}).write_csv(tmp_path / "t.csv")
     _json("score", tmp_path / "t.csv", "--out", tmp_path / "s.csv")

@@ -45,6 +45,7 @@ def score(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Alert from this probability on.", show_default="the model's")
     ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Score only so many rows.", show_default="all")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many of the most suspicious rows to show.")] = 10,
     fail_on_alerts: Annotated[
         bool, typer.Option("--fail-on-alerts", help="Exit with 1 when there are alerts.")
@@ -68,6 +69,7 @@ def score(
     try:
         past = None if history is None else read_table(history, max_rows=HISTORY_ROWS, sample="tail").frame
         with open_table(file) as source:
+            source.rows = min(source.rows, rows or source.rows)
             run = _Run(source, detector, past, top)
             with progress("rows") as bar:
                 task = bar.add_task(f"Scoring {file.name}", total=source.rows)

@@ -256,6 +256,7 @@ def _acquaintance(made: _Columns, rows: _Rows, follow: str) -> None:
             made.add(f"{follow}_{name}_seconds_since", np.log1p(together.elapsed()), known=known)
         if rows.timed and name == "merchant":
             fresh = (count == 0).astype(np.int64)
+            made.add(f"{follow}_new_merchants_1h", history.window(HOUR).total(fresh), known=known)
             made.add(f"{follow}_new_merchants_24h", history.window(DAY).total(fresh), "novelty", known=known)
             made.add(f"{follow}_new_merchants_7d", history.window(7 * DAY).total(fresh), "novelty", known=known)
 

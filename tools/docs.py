@@ -36,7 +36,7 @@ from typing import Any
 
 from tools.finding import ROOT
 from tools.markdown import Block, Page
-from tools.shell import PORT, Shell
+from tools.shell import CALM, PORT, Shell
 
 __all__ = ["PageFailure", "commands", "matches", "run_page"]
 
@@ -63,6 +63,7 @@ def run_page(path: Path, folder: Path) -> int:
     """
     page = Page(path)
     os.chdir(folder)
+    os.environ.update(CALM)
     sys.path.insert(0, str(folder))
     namespace: dict[str, Any] = {"__name__": "__main__"}
     ran = 0

@@ -241,3 +241,16 @@ def test_names_like_patterns_and_partitions_are_plain_names(tmp_path: Path) -> N
     pl.DataFrame({"a": [1]}).write_parquet(folder / "b*[c].parquet")
     assert load_table(folder / "b*[c].parquet").columns == ["a"]
     assert load_table(_write(folder, "a\n1\n", "b?.csv")).columns == ["a"]
+
+
+def test_prose_is_no_table_unless_it_is_called_one(tmp_path: Path) -> None:
+    prose = (
+        "# A title\n\nSome words, and more words.\nNo comma here\nOne, two, three, four\n- a list\n- of things, say\n"
+    )
+    (tmp_path / "readme.md").write_text(prose)
+    (tmp_path / "passwd").write_text("root:x:0:0\nbin:x:1:1\n" * 20)
+    (tmp_path / "names.csv").write_text("name\nanna\nben\ncleo\n")
+    for wrong in ("readme.md", "passwd"):
+        with pytest.raises(BadFile, match=r"does not look like a table.*name it \.csv"):
+            load_table(tmp_path / wrong)
+    assert load_table(tmp_path / "names.csv").height == 3

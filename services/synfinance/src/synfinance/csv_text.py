@@ -38,6 +38,8 @@ class Dialect:
     separator: str
     header: bool
     line_end: str
+    agreement: float = 1.0
+    """Share of the first lines that the separator cuts into one and the same number of fields, more than one."""
 
     @classmethod
     def of(cls, head: bytes, *, whole: bool) -> Dialect:
@@ -60,7 +62,7 @@ class Dialect:
             lines.pop()
         separator = max(_SEPARATORS, key=lambda mark: _regularity(lines, mark))
         rows = _rows(lines, separator)
-        return cls(separator, _has_header(rows), line_end)
+        return cls(separator, _has_header(rows), line_end, _regularity(lines, separator)[0])
 
 
 def encoding_of(file: Path) -> str:

@@ -1,6 +1,6 @@
 """Reading CSV and Parquet files that nobody here made: bounded in memory, and clear about what is wrong with them.
 
-A table is recognised by its content, not by its name. CSV may be comma, semicolon, tab or pipe separated, UTF-8, UTF-16
+A table is recognised by its content; its name counts only where the content could as well be prose. CSV may be comma, semicolon, tab or pipe separated, UTF-8, UTF-16
 or Windows-1252, plain or gzipped; its columns are typed from **all** values read, so that a late stray value makes a
 column text instead of failing the read. Whatever had to be assumed or left out is said in :attr:`Table.notes`.
 """
@@ -8,6 +8,7 @@ column text instead of failing the read. Whatever had to be assumed or left out 
 from __future__ import annotations
 
 import contextlib
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ _FOREIGN: Final = {
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ": "an xz archive",
 }
+
+_TABULAR: Final = 0.5
+"""Share of lines with the same number of fields below which a text is no table, unless its name says so."""
+_TABLE_NAME: Final = re.compile(r"\.(csv|tsv|tab|txt|dat)(\.gz)?$")
 
 
 class BadFile(ValueError):
@@ -162,7 +167,14 @@ def open_table(path: str | Path) -> Iterator[TableSource]:
             notes.append(f"the text is not UTF-8 and was read as {encoding}")
             file = stack.enter_context(csv_text.transcoded(file, encoding))
             head = _head(file)
-        yield _csv(file, name, csv_text.Dialect.of(head, whole=len(head) < csv_text.HEAD_BYTES), notes)
+        dialect = csv_text.Dialect.of(head, whole=len(head) < csv_text.HEAD_BYTES)
+        # Prose and source code have commas too, but no two lines with as many; a list of values is named .csv.
+        if dialect.agreement < _TABULAR and not _TABLE_NAME.search(name.lower()):
+            raise BadFile(
+                f"{name}: this does not look like a table: no comma, semicolon, tab or | cuts its lines alike; "
+                "if it is one, name it .csv"
+            )
+        yield _csv(file, name, dialect, notes)
 
 
 def _parquet(file: Path, name: str) -> TableSource:

@@ -1,8 +1,9 @@
 """Reading CSV and Parquet files that nobody here made: bounded in memory, and clear about what is wrong with them.
 
-A table is recognised by its content; its name counts only where the content could as well be prose. CSV may be comma, semicolon, tab or pipe separated, UTF-8, UTF-16
-or Windows-1252, plain or gzipped; its columns are typed from **all** values read, so that a late stray value makes a
-column text instead of failing the read. Whatever had to be assumed or left out is said in :attr:`Table.notes`.
+A table is recognised by its content; its name counts only where the content could as well be prose. CSV may be comma,
+semicolon, tab or pipe separated, UTF-8, UTF-16 or Windows-1252, plain or gzipped; its columns are typed from **all**
+values read, so that a late stray value makes a column text instead of failing the read. Whatever had to be assumed or
+left out is said in :attr:`Table.notes`.
 """
 
 from __future__ import annotations

@@ -108,10 +108,11 @@ class Running:
 
 
 @contextmanager
-def run(tmp_path: Path, *options: str, **environment: str) -> Iterator[Running]:
+def run(tmp_path: Path, *options: str, target: str = "shop:build", **environment: str) -> Iterator[Running]:
+    """Run :data:`APP`, or another target in ``tmp_path``, while inside."""
     (tmp_path / "shop.py").write_text(APP)
     port, log = free_port(), tmp_path / "log"
-    command = [sys.executable, "-m", "bedplate.cli", "run", "shop:build", "--port", str(port), *options]
+    command = [sys.executable, "-m", "bedplate.cli", "run", target, "--port", str(port), *options]
     env = {**os.environ, "TMPDIR": str(tmp_path), **environment}
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=file, stderr=file)

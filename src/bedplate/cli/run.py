@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +17,7 @@ import typer
 from bedplate.cli.output import EXIT_USAGE, faults
 from bedplate.service.loading import load
 from bedplate.service.runner import serve, services_of
-from bedplate.service.sockets import address, listen
+from bedplate.service.sockets import address, close_all, listen
 from bedplate.service.supervisor import Supervisor
 
 __all__ = ["run"]
@@ -42,40 +44,48 @@ def run(
     if reload:
         _reload()
         return
-    with faults():
+    # SIGHUP asks for a reload; until there is something to reload, it must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with faults(), ExitStack() as stack:
         service = load(target)
         first = services_of(service)[0]
         settings, timing = first.settings, first.builtins.settings
         host, port = host or settings.host, settings.port if port is None else port
         workers = workers or settings.workers
         sockets = listen(host, port)
+        stack.callback(close_all, sockets)
         management = [] if timing.management_port is None else listen(host, timing.management_port)
+        stack.callback(close_all, management)
         run_dir = run_dir or settings.run_dir
-        if workers == 1:
-            if run_dir is not None:
-                for each in services_of(service):
-                    each.options = replace(each.options, directory=run_dir)
+        if workers > 1:
+            supervisor = Supervisor(
+                target,
+                sockets=sockets,
+                management=management,
+                workers=workers,
+                stop_timeout=timing.drain + 2 * timing.stop_timeout,
+                directory=run_dir,
+            )
             _greet(target, sockets, management)
-            raise typer.Exit(serve(service, sockets, management=management))
-        supervisor = Supervisor(
-            target,
-            sockets=sockets,
-            management=management,
-            workers=workers,
-            stop_timeout=timing.drain + 2 * timing.stop_timeout,
-            directory=run_dir,
-        )
-    _greet(target, sockets, management)
-    raise typer.Exit(supervisor.run())
+            raise typer.Exit(supervisor.run())
+        if run_dir is not None:
+            for each in services_of(service):
+                each.options = replace(each.options, directory=run_dir)
+        _greet(target, sockets, management)
+        raise typer.Exit(serve(service, sockets, management=management))
 
 
 def _greet(target: str, sockets: Sequence[socket.socket], management: Sequence[socket.socket]) -> None:
     """Say to a person where to look; programs find it in the log."""
-    if not sys.stderr.isatty():
+    if not _is_terminal():
         return
     where = ", ".join(dict.fromkeys(map(address, sockets)))
     beside = f", operators at {', '.join(dict.fromkeys(map(address, management)))}" if management else ""
     typer.echo(f"{target} is served at {where}{beside}. Ctrl-C stops it.", err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _reload() -> None:

@@ -30,6 +30,11 @@ def load(target: str) -> Service | Process:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise BedplateError(f"{target!r} is not module:attribute.", "Write it as in: bedplate run ledger.service:build")
+    if "/" in module_name or module_name.startswith(".") or module_name.endswith(".py"):
+        raise BedplateError(
+            f"{module_name!r} is a file, not a module.",
+            "Name it as Python imports it: bedplate run ledger.service:build",
+        )
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
@@ -64,6 +69,12 @@ def _build(target: str, factory: Callable[..., object]) -> tuple[Service | Proce
     if not parameters:
         built = _checked(target, factory())
         return built, built.refusals()
+    try:
+        inspect.signature(factory).bind(object())
+    except TypeError as error:
+        raise BedplateError(
+            f"{target} cannot be called with the settings alone: {error}.", "Give it the form build(settings)."
+        ) from None
     refusals: list[Refusal] = []
     try:
         with _settings_class(factory, parameters[0].name).collecting() as settings:
@@ -76,6 +87,9 @@ def _build(target: str, factory: Callable[..., object]) -> tuple[Service | Proce
 
 
 def _checked(target: str, built: object) -> Service | Process:
+    if inspect.iscoroutine(built):
+        built.close()
+        raise BedplateError(f"{target} is asynchronous.", "Build without I/O in a plain function; start in lifespan().")
     if not isinstance(built, Service | Process):
         raise BedplateError(f"{target} gave a {type(built).__name__}.", "Return a Service or a Process from it.")
     return built

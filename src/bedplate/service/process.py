@@ -32,12 +32,14 @@ class Process:
 
     The root answers ``/livez`` and ``/readyz`` for all of them and shows an index.
 
-    :raises DeclarationError: when two services have one name, or share a component object, whose cells and tasks can
-        belong to one service only.
+    :raises DeclarationError: when there is no service, when two have one name, or share a component object, whose
+        cells and tasks can belong to one service only.
     """
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.services = tuple(services)
+        if not self.services:
+            raise DeclarationError("A process without a service has nothing to do.", "Give it one.")
         self._mounts: dict[str, Service] = {}
         owners: dict[int, tuple[Service, Component]] = {}
         for service in self.services:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -55,7 +55,7 @@ class Service:
     :param app: any ASGI application; None for a bot or a worker without HTTP of its own.
     :param components: its components; what they need is collected by itself.
     :param settings: the settings that it was built from; those of the environment by default.
-    :raises DeclarationError: when the name cannot be a path and a label.
+    :raises DeclarationError: when the name cannot be a path and a label, or something is not of its kind.
     """
 
     def __init__(
@@ -69,6 +69,15 @@ class Service:
         if not _NAME.match(name):
             raise DeclarationError(
                 f"Service name {name!r} cannot be a path and a label.", "Use lower-case letters, digits, - and _."
+            )
+        if app is not None and not callable(app):
+            raise DeclarationError(
+                f"The application of {name} is a {type(app).__name__}.", "Give an ASGI application, or None for none."
+            )
+        given: object = components
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise DeclarationError(
+                f"The components of {name} are a {type(components).__name__}.", "Give a list of them."
             )
         self.name = name
         self.app: ASGIApp | None = app

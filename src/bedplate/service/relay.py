@@ -285,13 +285,19 @@ def receiving(app: ASGIApp, stores: dict[str, dict[str, Store]]) -> ASGIApp:
         body = bytearray()
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return  # the worker died in the middle of it
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
         if store is None:
             await send_problem(scope, receive, send, Problem(status=404, detail=f"No store {name!r} of {service!r}."))
             return
-        store.extend(orjson.loads(bytes(body)))
+        try:
+            store.extend(orjson.loads(bytes(body)))
+        except orjson.JSONDecodeError as error:
+            await send_problem(scope, receive, send, Problem(status=400, detail=f"The records are no JSON: {error}."))
+            return
         await send_response(scope, send, 204, [], b"")
 
     return receiving_app

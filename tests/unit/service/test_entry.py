@@ -202,6 +202,15 @@ async def test_before_and_after_its_run_a_service_answers_probes_and_refuses_the
         assert await statuses() == [200, 503, 503]
 
 
+async def test_one_that_is_told_to_go_before_it_has_started_never_says_that_it_is_ready() -> None:
+    service = Service("shop", application(), settings=settings())
+    service.builtins.health.drain()
+    async with running(service) as harness:
+        assert (await harness.client.get("/readyz")).json() == {"status": "stopping"}
+    async with running(service) as harness:
+        assert (await harness.client.get("/readyz")).status_code == 200
+
+
 async def test_a_websocket_is_closed_while_the_service_starts() -> None:
     service = Service("shop", application(), settings=settings())
     sent: list[Any] = []

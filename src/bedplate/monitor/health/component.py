@@ -59,6 +59,7 @@ class Health:
         self._states: dict[str, tuple[str, str, float]] = {}
         self._blocks: dict[str, Reason] = {}
         self._transitions: list[Transition] = []
+        self._draining = False
         self.board = HealthBoard(derive("starting", (), (), {}, self._clock.time()))
         self._spec = Spec(
             kind="health",
@@ -86,7 +87,8 @@ class Health:
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Watch the components of ``host`` while inside."""
         self._host, self._clock, self._log = host, host.clock, host.log
-        self._phase = "starting"
+        # Told to go away while what starts before was starting, it never becomes ready.
+        self._phase = "stopping" if self._draining else "starting"
         self._records, self._states, self._transitions = {}, {}, []
         host.bind(READY).set(0.0)
         self._lag.start()
@@ -98,6 +100,7 @@ class Health:
             self._lag.stop()
             await self._stop_watches()
             self._host = self._log = None
+            self._draining = False
 
     def block(self, source: str, meaning: str | None) -> None:
         """Keep the service unready for a reason that is no component's, or withdraw that with None.
@@ -112,6 +115,7 @@ class Health:
 
     def drain(self) -> None:
         """Say that the service is going away: unready at once and for good, while it still answers."""
+        self._draining = True
         self._become("stopping")
 
     def fail(self) -> None:

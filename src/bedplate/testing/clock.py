@@ -39,19 +39,28 @@ class ManualClock:
         await future
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock; everybody whose time comes wakes in order and runs until it sleeps again."""
+        """Move the clock; everybody whose time comes wakes in order and runs until it sleeps again.
+
+        :raises ValueError: when ``seconds`` is negative; for a wall clock that is set back there is :meth:`jump`.
+        """
+        if seconds < 0:
+            raise ValueError("A monotonic clock cannot go back; use jump() to set the wall clock.")
         await settle()
         end = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             due, _, future = heapq.heappop(self._sleepers)
-            self._time += due - self._monotonic
-            self._monotonic = due
+            self._move(due)
             if not future.done():
                 future.set_result(None)
                 await settle()
-        self._time += end - self._monotonic
-        self._monotonic = end
+        self._move(end)
         await settle()
+
+    def _move(self, to: float) -> None:
+        # Another task may have moved it further meanwhile.
+        if to > self._monotonic:
+            self._time += to - self._monotonic
+            self._monotonic = to
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forwards or backwards, as an administrator or NTP does; the monotonic time stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -55,17 +56,23 @@ class Harness:
     async def samples(self) -> dict[str, float]:
         """Return every exposed sample: ``{'app_hits_total{cache="a"}': 3.0, …}``."""
         text = (await self.service.builtins.metrics.render()).decode()
-        pairs = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        # Not splitlines(), which also splits at characters that a label value may hold.
+        pairs = (line.rpartition(" ") for line in text.split("\n") if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
 
     async def value(self, metric: Metric | str, **labels: str) -> float:
-        """Return the sum of a counter's or gauge's samples with these labels; 0 when there are none."""
-        narrowed = metric(**labels) if isinstance(metric, Metric) else metric
-        name, _, matchers = str(narrowed).partition("{")
-        wanted = [part for part in matchers.rstrip("}").split('",') if part]
+        """Return the sum of all samples of one name that have these labels, and perhaps others; 0 when there are none.
+
+        :param metric: a counter or gauge, narrowed or not, or a selector: ``HITS(cache="a")``, ``WAIT.count``,
+            ``'app_hits_total{cache="a"}'``.
+        """
+        name, wanted = _parsed(str(metric(**labels)) if isinstance(metric, Metric) else metric)
+        if not isinstance(metric, Metric):
+            wanted |= labels
         total = 0.0
         for sample, value in (await self.samples()).items():
-            if sample.partition("{")[0] == name and all(part.rstrip('"') in sample for part in wanted):
+            its_name, its_labels = _parsed(sample)
+            if its_name == name and wanted.items() <= its_labels.items():
                 total += value
         return total
 
@@ -121,3 +128,16 @@ def _client(app: Service | Process, headers: dict[str, str] | None) -> AbstractA
 
     transport = httpx2.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
+
+
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
+
+
+def _parsed(sample: str) -> tuple[str, dict[str, str]]:
+    """Return the name and the labels of a sample as the exposition writes it."""
+    name, _, labels = sample.partition("{")
+    return name, {
+        label: re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), value)
+        for label, value in _LABEL.findall(labels)
+    }

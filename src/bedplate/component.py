@@ -35,8 +35,10 @@ from bedplate.declarations import (
     Action,
     Alert,
     Check,
+    Dashboard,
     Degradation,
     Middleware,
+    Migrations,
     Panel,
     Probe,
     Routes,
@@ -62,6 +64,7 @@ __all__ = [
     "HasActions",
     "HasGuard",
     "HasMiddleware",
+    "HasMigrations",
     "HasRefusals",
     "HasRoutes",
     "Host",
@@ -70,8 +73,10 @@ __all__ = [
     "Lease",
     "Logger",
     "Role",
+    "Sample",
     "Spec",
     "TaskView",
+    "Vector",
 ]
 
 Role = Literal["web", "worker", "beat", "ops"]
@@ -109,6 +114,11 @@ class Spec:
     panels: tuple[Panel, ...] = ()
     checks: tuple[Check, ...] = ()
     runbook: Runbook | None = None
+
+    @property
+    def dashboards(self) -> tuple[Dashboard, ...]:
+        """The dashboards that its panels name, each once."""
+        return tuple(dict.fromkeys(panel.dashboard for panel in self.panels if panel.dashboard is not None))
 
     def __post_init__(self) -> None:
         if not _KIND.match(self.kind):
@@ -202,6 +212,18 @@ class BoundSummary(Protocol):
 
 
 Instrument = BoundCounter | BoundGauge | BoundHistogram | BoundSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One element of a PromQL vector: the labels of a series, ``__name__`` among them if it has one, and its value."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+#: The value of an expression at one moment; a scalar is one sample without labels.
+Vector = tuple[Sample, ...]
 
 
 class Lease(Protocol):
@@ -306,6 +328,15 @@ class Host(Protocol):
         """Say that the component works with less than it should, and why; None when it is whole again."""
         ...
 
+    async def query(self, expr: str, *, scope: Literal["host", "fleet"] = "host") -> Vector:
+        """Return the present value of a PromQL expression, narrowed to this service.
+
+        :param scope: ``host`` asks the samples that this host takes of itself; ``fleet`` all instances, which only
+            Prometheus knows where there is more than one host.
+        :raises BedplateError: when it is no PromQL that can be evaluated, or the fleet cannot be asked.
+        """
+        ...
+
 
 @runtime_checkable
 class HasRoutes(Protocol):
@@ -343,6 +374,15 @@ class HasActions(Protocol):
 
     def actions(self) -> Sequence[Action]:
         """Return its actions; called again whenever they are shown."""
+        ...
+
+
+@runtime_checkable
+class HasMigrations(Protocol):
+    """A component with tables in the service's database, which it names in its ``needs``."""
+
+    def migrations(self) -> Migrations:
+        """Return where its revisions are; they are applied when the database starts, before the component does."""
         ...
 
 

@@ -24,13 +24,21 @@ __all__ = [
     "Action",
     "Actor",
     "Alert",
+    "AlertGroup",
     "Check",
+    "Dashboard",
     "Degradation",
     "Middleware",
+    "Migrations",
     "Panel",
     "Probe",
     "Routes",
+    "Runbook",
     "Series",
+    "Severity",
+    "Suite",
+    "Threshold",
+    "Variable",
     "Verdict",
     "seconds",
 ]
@@ -38,6 +46,8 @@ __all__ = [
 AccessRole = Literal["viewer", "operator", "admin"]
 Severity = Literal["critical", "warning", "info"]
 Stage = Literal["edge", "identity", "guard", "replay"]
+Suite = Literal["smoke", "observability"]
+PanelKind = Literal["line", "stat", "gauge", "table", "bar", "heatmap", "state"]
 
 _SLUG = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _ALERT = re.compile(r"[A-Z][A-Za-z0-9]*\Z")
@@ -112,13 +122,33 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertGroup:
+    """Alerts that are evaluated together, by the process itself and as one group of Prometheus' rules.
+
+    :param name: unique in a service: ``critical``. :param interval: time between two evaluations.
+    """
+
+    name: str
+    interval: str = "30s"
+
+    def __post_init__(self) -> None:
+        _slug("Alert group", self.name)
+        if seconds(self.interval) <= 0:
+            raise DeclarationError(f"Alert group {self.name} has no interval.", "Give a duration such as 30s.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A condition that a person must know of.
 
-    :param name: ``<Component><Symptom>``, such as ``CacheHitRateLow``.
-    :param expr: PromQL with metric objects interpolated.
+    :param name: ``<Component><Symptom>``, such as ``CacheHitRateLow``; unique in a service.
+    :param expr: PromQL with metric objects interpolated; it fires for every series of its value.
+    :param summary: what it means to users, in one sentence; ``{{ $labels.name }}`` and ``{{ $value }}`` are filled in.
     :param for_: how long the condition must hold, in Prometheus' notation.
-    :param fires: series that must make it fire. :param quiet: series that must not.
+    :param keep_firing_for: how long it goes on firing once the condition no longer holds, against flapping.
+    :param group: with which others it is evaluated; None for those of its component, every 30 seconds.
+    :param external: only somebody outside can tell, since the process that is gone cannot: it is Prometheus' alone.
+    :param fires: series that must make it fire. :param quiet: series that must not. A sample a minute, as in promtool.
     """
 
     name: str
@@ -127,7 +157,8 @@ class Alert:
     severity: Severity = "warning"
     for_: str = "5m"
     keep_firing_for: str = "0s"
-    group: str = ""
+    group: AlertGroup | None = None
+    external: bool = False
     fires: tuple[Series, ...] = ()
     quiet: tuple[Series, ...] = ()
 
@@ -142,7 +173,15 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SLO:
-    """A service level objective: the share of ``good`` in ``total`` over ``window`` is at least ``objective``."""
+    """A service level objective: the share of ``good`` in ``total`` over ``window`` is at least ``objective``.
+
+    Burn-rate alerts, panels of the error budget and Prometheus' rules are derived from it.
+
+    :param good: the selector of a counter of good events, summed over its series. :param total: that of all events.
+    :param least: fewer events than this in an alert's long window tell nothing: the alerts stay quiet.
+    :param fires: series in which the objective is missed for long enough, ``0+60x5000``: a sample a minute.
+    :param quiet: series in which it is kept.
+    """
 
     name: str
     objective: float
@@ -150,6 +189,9 @@ class SLO:
     total: str
     window: str = "30d"
     summary: str = ""
+    least: float = 100.0
+    fires: tuple[Series, ...] = ()
+    quiet: tuple[Series, ...] = ()
 
     def __post_init__(self) -> None:
         _slug("SLO", self.name)
@@ -161,20 +203,84 @@ class SLO:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A line in a panel where good turns into bad.
+
+    :param value: in the panel's unit. :param above: whether greater values are the bad ones; else smaller ones are.
+    """
+
+    value: float
+    severity: Severity = "warning"
+    label: str = ""
+    above: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A choice at the top of a dashboard: one or more values of a label.
+
+    Every selector of the dashboard whose metric has the label is narrowed by it; nothing is written in expressions.
+    """
+
+    label: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """A page of panels that belong together. Panels name it; it lists none of them.
+
+    :param name: part of its address, unique in a service: ``fraud-detection``.
+    :param rows: the order of its rows; rows that panels name and this does not come after.
+    :param refresh: how often it is drawn anew. :param window: the time that it shows at first.
+    """
+
+    name: str
+    title: str
+    summary: str = ""
+    variables: tuple[Variable, ...] = ()
+    rows: tuple[str, ...] = ()
+    refresh: str = "10s"
+    window: str = "1h"
+
+    def __post_init__(self) -> None:
+        _slug("Dashboard", self.name)
+        seconds(self.refresh)
+        seconds(self.window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """A chart: a question answered by one or more PromQL expressions.
 
-    :param expr: an expression, or pairs of legend and expression.
-    :param dashboard: the dashboard it belongs to; by default the component's own.
+    :param expr: an expression, or pairs of legend and expression; a legend may hold ``{{label}}``.
+    :param unit: Grafana's name of the unit: ``s``, ``bytes``, ``percentunit``, ``ops``, ``short``.
+    :param summary: the question, or how to read the answer.
+    :param dashboard: the dashboard it belongs to; by default the component's own. :param row: its row there.
+    :param thresholds: lines beyond those that alerts on the same expression draw by themselves.
+    :param low: the least value of the axis, :param high: the greatest; None for what the data say.
+    :param width: in 24ths of the page; 0 for what is usual for its kind.
+    :param stacked: draw the series on top of each other, where their sum means something.
     """
 
     title: str
     expr: str | tuple[tuple[str, str], ...]
     unit: str = ""
     summary: str = ""
-    dashboard: str = ""
+    dashboard: Dashboard | None = None
     row: str = ""
-    kind: Literal["line", "stat", "table", "heatmap", "bar"] = "line"
+    kind: PanelKind = "line"
+    thresholds: tuple[Threshold, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    width: int = 0
+    stacked: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.title.strip() or not self.exprs:
+            raise DeclarationError(f"Panel {self.title!r} lacks a title or an expression.", "Give both.")
+        if not 0 <= self.width <= 24:
+            raise DeclarationError(f"Panel {self.title!r} is {self.width} wide.", "A page is 24 wide; 0 is the usual.")
 
     @property
     def exprs(self) -> tuple[str, ...]:
@@ -187,6 +293,11 @@ class Check:
     """A check of a running deployment, run in the process and from outside by ``bedplate smoke``.
 
     :param path: the path to ask for; :param expect: the status that passes. :param role: the role that it needs.
+    :param within: seconds; slower than this is a warning, slower than five times this a failure.
+    :param fields: what the JSON answer must hold, as dotted paths: ``system.status``, ``items.0.name``.
+    :param contains: texts that the answer must hold. :param method: GET, or HEAD or OPTIONS; checks change nothing.
+    :param suite: ``smoke`` says that it works, ``observability`` that it can be watched.
+    :param optional: a failure is a warning.
     """
 
     name: str
@@ -196,9 +307,16 @@ class Check:
     expect: int = 200
     within: float = 1.0
     role: AccessRole | None = None
+    fields: tuple[str, ...] = ()
+    contains: tuple[str, ...] = ()
+    method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
+    suite: Suite = "smoke"
+    optional: bool = False
 
     def __post_init__(self) -> None:
         _slug("Check", self.name)
+        if not self.path.startswith("/"):
+            raise DeclarationError(f"Check {self.name} asks for {self.path!r}.", "Begin the path with a slash.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +385,21 @@ class Verdict:
     status: int = 0
     title: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrations:
+    """The tables of a component, as Alembic revisions that its package brings along.
+
+    :param name: names the version table, ``bedplate_<name>_version``; unique in a service.
+    :param package: the importable package that holds the revision modules: ``bedplate.monitor.alerts.migrations``.
+    """
+
+    name: str
+    package: str
+
+    def __post_init__(self) -> None:
+        _slug("Migrations", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ constraints: ## Resolve the newest versions in a fresh environment; rewrites con
 
 .PHONY: servers
 servers: ## Install the servers and tools that tests start, where they are missing
-	tools/servers.sh promtool
+	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build output

@@ -6,6 +6,8 @@ set -euo pipefail
 package_of() {
     case "$1" in
     promtool | prometheus) echo prometheus ;;
+    amtool | prometheus-alertmanager) echo prometheus-alertmanager ;;
+    node | npm) echo npm ;;
     wrk) echo wrk ;;
     *)
         echo "tools/servers.sh: no package is known for '$1'; add it to package_of." >&2

@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SIGTERM ends it as Ctrl-C does: uvicorn raises what it caught once more when it is done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _run(options.port, options.seconds)
+        return _run(options.port, options.seconds, calm=options.calm)
     except KeyboardInterrupt:
         # Before the server took the signals over, or after it gave them back.
         return 0
 
 
-def _run(port: int, seconds: float | None) -> int:
+def _run(port: int, seconds: float | None, *, calm: bool) -> int:
     screen = Screen()
     listener = _listen(port, screen)
     if listener is None:
@@ -43,24 +43,24 @@ def _run(port: int, seconds: float | None) -> int:
         # These import numpy, polars and scikit-learn: whoever mistyped the port need not wait for that.
         from bedplate.problems import BedplateError
         from bedplate.service.runner import serve
-        from demo.process import build_process
+        from demo.process import build_demo
         from demo.traffic import Traffic
 
         try:
-            process = build_process()
+            demo = build_demo(faults=not calm)
         except BedplateError as error:
             screen.trouble(str(error))
             return EXIT_USAGE
-        traffic = Traffic(base, screen)
+        traffic = Traffic(base, screen, demo.trouble)
         traffic.start()
         if seconds is not None:
             timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
             timer.daemon = True
             timer.start()
-        status = serve(process, sockets=[listener])
+        status = serve(demo.process, sockets=[listener])
         traffic.stop()
     if status:
-        for service in process.services:
+        for service in demo.process.services:
             for record in service.builtins.logs.tail.search(level="CRITICAL", limit=1):
                 screen.trouble(f"{service.name} did not start: {record['message']}")
     else:
@@ -86,6 +86,7 @@ def _listen(port: int, screen: Screen) -> socket.socket | None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bedplate-demo", description="Run the services with live traffic.")
     parser.add_argument("--port", type=_port, default=8000, help="the one port, 8000 by default; 0 takes a free one")
+    parser.add_argument("--calm", action="store_true", help="let no faults come by turns")
     parser.add_argument("--seconds", type=float, help="end by itself after so many seconds")
     return parser.parse_args(arguments)
 

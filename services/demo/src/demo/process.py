@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from bedplate.service import Process
+from demo.trouble import Trouble
 from synfinance.service import build
 from synfinance.settings import SynFinanceSettings
 
-__all__ = ["RateSourceError", "build_process"]
+__all__ = ["TIME_SCALE", "Demo", "build_demo"]
+
+#: Windows and waiting times of alerts are this much shorter, so that a demo need not last an hour.
+TIME_SCALE = 0.05
+#: Seconds between two samples; the shortest window, a minute's, must hold a few.
+SAMPLED_EVERY = 0.5
 
 
-class RateSourceError(Exception):
-    """The bank that exchange rates come from did not answer; it is made up, and so are its failures."""
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The process, and the trouble that traffic acts upon."""
+
+    process: Process
+    trouble: Trouble
 
 
-def build_process() -> Process:
+def build_demo(*, faults: bool = True) -> Demo:
     """Return the services; nothing runs yet.
 
     Log records are not written to the terminal, where they would bury what people want to see: the latest are at
     ``/synfinance/monitoring/logs``.
+
+    :param faults: let faults come by turns.
     """
-    values: dict[str, Any] = {"environment": "development", "logs": {"stream": "off"}}
-    synfinance = build(SynFinanceSettings(**values))
+    values: dict[str, Any] = {
+        "environment": "development",
+        "logs": {"stream": "off"},
+        "alerts": {"time_scale": TIME_SCALE},
+        "samples": {"interval": SAMPLED_EVERY},
+        "window": 300.0 * TIME_SCALE,
+    }
+    trouble = Trouble(first=30.0 if faults else None)
+    synfinance = build(SynFinanceSettings(**values), extra=[trouble])
     assert isinstance(synfinance.app, FastAPI)
-    synfinance.app.include_router(_made_up_trouble())
-    return Process([synfinance])
-
-
-def _made_up_trouble() -> APIRouter:
-    """Something that is slow at times and fails at times, so that traces and errors have something to show."""
-    router = APIRouter(prefix="/demo", tags=["made-up trouble"])
-    numbers = itertools.count(1)
-
-    @router.get("/exchange-rate")
-    async def exchange_rate(currency: str = "GBP") -> dict[str, str]:
-        """Ask a bank that is made up: of twelve answers the third fails and the seventh takes over a second."""
-        number = next(numbers) % 12
-        await asyncio.sleep(1.2 if number == 7 else 0.005 * number)
-        if number == 3:
-            raise RateSourceError(f"The bank did not answer when asked for {currency}.")
-        return {"currency": currency, "per_euro": f"{0.84 + 0.003 * number:.4f}"}
-
-    return router
+    synfinance.app.include_router(trouble.routes_of_the_bank())
+    return Demo(Process([synfinance]), trouble)

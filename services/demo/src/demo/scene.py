@@ -81,7 +81,7 @@ async def _batches(client: Client, screen: Screen) -> None:
 
 
 async def _quality(client: Client, screen: Screen) -> None:
-    table = await asyncio.to_thread(soiled_csv, 10_000, 3)
+    table = await asyncio.to_thread(soiled_csv, 10_000, 3, missing=0.12)
     report = await client.json("POST", "/quality", content=table, headers={"content-type": "text/csv"})
     found = [(finding, column["name"]) for column in report["columns"] for finding in column["findings"]]
     worst, column = max(found, key=lambda item: item[0]["overall_points"])
@@ -89,8 +89,11 @@ async def _quality(client: Client, screen: Screen) -> None:
     screen.step("quality of 10,000 records", f"{report['score']:.1f} of 100 ({report['band']}){told}")
 
 
-def soiled_csv(rows: int, seed: int) -> bytes:
-    """Return generated transactions as CSV with some of the faults that files in the world have."""
+def soiled_csv(rows: int, seed: int, *, missing: float = 0.02) -> bytes:
+    """Return generated transactions as CSV with some of the faults that files in the world have.
+
+    :param missing: the share of cities that are missing.
+    """
     random = np.random.default_rng(seed)
 
     def spoilt(column: str, share: float, value: pl.Expr) -> pl.Expr:
@@ -101,7 +104,7 @@ def soiled_csv(rows: int, seed: int) -> bytes:
     frame = frame.drop("is_fraud", "fraud_type", "severity").with_columns(cs.enum().cast(pl.String))
     buffer = io.BytesIO()
     frame.with_columns(
-        spoilt("merchant_city", 0.12, pl.lit(None)),
+        spoilt("merchant_city", missing, pl.lit(None)),
         spoilt("amount_minor", 0.002, pl.col("amount_minor") * 1_000),
         spoilt("latitude", 0.03, pl.lit(999.0)),
         spoilt("currency", 0.01, pl.lit("???")),

@@ -16,6 +16,7 @@ import httpx2
 from demo.client import Client
 from demo.scene import opening, soiled_csv
 from demo.screen import Screen
+from demo.trouble import FAULTS, Trouble
 
 __all__ = ["Traffic"]
 
@@ -23,6 +24,8 @@ __all__ = ["Traffic"]
 RATE: Final = 6.0
 #: Requests under way at once.
 AT_ONCE: Final = 4
+#: Requests a second that a fault adds, so that it shows within seconds.
+RATE_OF_TROUBLE: Final = 5.0
 #: Seconds until the first status line, and between two.
 TOLD_FIRST: Final = 3.0
 TOLD_EVERY: Final = 10.0
@@ -31,11 +34,12 @@ TOLD_EVERY: Final = 10.0
 class Traffic:
     """A thread with an event loop of its own, so that its work and waiting are not the service's.
 
-    :param base: ``http://127.0.0.1:8000``.
+    :param base: ``http://127.0.0.1:8000``. :param trouble: whose faults are acted upon, and told of.
     """
 
-    def __init__(self, base: str, screen: Screen) -> None:
+    def __init__(self, base: str, screen: Screen, trouble: Trouble) -> None:
         self.client = Client(base)
+        self._trouble = trouble
         self._base = base
         self._screen = screen
         self._random = random.Random(7)
@@ -77,6 +81,7 @@ class Traffic:
         self._screen.note(f"Traffic goes on at up to {RATE:g} requests a second. Ctrl-C ends it.")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tell())
+            group.create_task(self._make_trouble())
             await self._flow(group)
 
     async def _ready(self) -> None:
@@ -101,6 +106,26 @@ class Traffic:
             await free.acquire()
             group.create_task(one(self._random.choices(kinds, weights)[0]))
             await asyncio.sleep(self._random.expovariate(RATE))
+
+    async def _make_trouble(self) -> None:
+        """Do what the faults that are there now say, and tell of each that comes or goes."""
+        told: frozenset[str] = frozenset()
+        while True:
+            active = self._trouble.active
+            for fault in FAULTS:
+                if fault.name in active - told:
+                    self._screen.trouble(f"{fault.summary} Expect {fault.alert}.")
+                elif fault.name in told - active:
+                    self._screen.status(f"{fault.name} is over; {fault.alert} resolves.")
+            told = active
+            if not active.isdisjoint(("bank-fails", "bank-slow")):
+                await self._exchange_rate()
+            if "fraud-wave" in active:
+                await self.client.ask("POST", "/simulate", json={"rows": 200, "fraud": 100, "first": 0})
+            if "spoilt-data" in active:
+                table = await asyncio.to_thread(soiled_csv, 300, self._random.randrange(1_000), missing=0.4)
+                await self.client.ask("POST", "/quality", content=table, headers={"content-type": "text/csv"})
+            await asyncio.sleep(1 / RATE_OF_TROUBLE)
 
     async def _tell(self) -> None:
         before, then = self.client.requests, time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bedplate.component import Component
 from bedplate.service import Service
 from bedplate.state.limits import RateLimit
@@ -24,8 +26,11 @@ from synfinance.settings import SynFinanceSettings
 __all__ = ["build"]
 
 
-def build(settings: SynFinanceSettings) -> Service:
-    """Return the service; nothing runs yet."""
+def build(settings: SynFinanceSettings, extra: Sequence[Component] = ()) -> Service:
+    """Return the service; nothing runs yet.
+
+    :param extra: further components that run with it.
+    """
     window = settings.window
     compute = Compute(ComputeSettings(threads=settings.threads, waiting=settings.waiting))
     generation = Generation(
@@ -52,7 +57,7 @@ def build(settings: SynFinanceSettings) -> Service:
     app = create_app(
         compute=compute, generation=generation, detection=detection, quality=quality, cards=cards, limits=limits
     )
-    components: list[Component] = [generation, detection, quality, System()]
+    components: list[Component] = [generation, detection, quality, System(), *extra]
     if settings.rate_limit:
         components.append(RateLimit(limits=settings.rate_limit))
     return Service("synfinance", app, components, settings=settings)

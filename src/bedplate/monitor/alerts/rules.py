@@ -40,8 +40,8 @@ class Rule:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels that the rule adds."""
-        return {"severity": self.alert.severity, "source": self.source}
+        """Labels that the rule adds; ``job`` too, since an aggregation drops it and two services share components."""
+        return {"job": self.service, "severity": self.alert.severity, "source": self.source}
 
 
 def rules(service: str, specs: Iterable[Spec]) -> tuple[Rule, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bedplate.component import ComponentState, Host, Logger, Spec
-from bedplate.declarations import Alert, Panel, Runbook, Series
+from bedplate.declarations import Alert, AlertGroup, Panel, Runbook, Series
 from bedplate.metric import Counter, Gauge
 
-__all__ = ["Supervision"]
+__all__ = ["AVAILABILITY", "Supervision"]
 
 UP = Gauge(
     "bedplate_service_component_up", "1 while the component runs, whole or degraded; 0 otherwise.", {"component": 200},
@@ -30,7 +31,17 @@ ABANDONED = Counter(
 )
 INFO = Gauge("bedplate_service_info", "The running version; always 1.", {"version": 5, "role": 4}, merge="max")
 
+#: Whether the service can be reached at all; a service adds alerts of its own to it, of an equal group.
+AVAILABILITY = AlertGroup(name="availability", interval="1m")
+
 _RUNBOOK = """
+## ServiceDown
+Prometheus cannot scrape an instance of the service, or knows of none. Look first whether the process runs and answers
+`/livez`; if it ended, its last log records and its exit status say why: 3 means that a component did not start, 4 that
+one was lost while it ran. If it does answer, Prometheus cannot get through: its page *Targets* shows the error; 401 and
+403 mean that the scraper's token is missing or no longer listed. While it is down its other alerts are silent, since
+nothing is known of it.
+
 ## ServiceComponentDown
 A component of the service does not run. Look at its state and reason under `components` of the management API, and
 at the log records that carry its name. A component that failed to start stops the whole service; one that is down in
@@ -69,6 +80,17 @@ class Supervision:
             summary="Starts, supervises and stops the components.",
             metrics=(UP, DEGRADED, CRASHES, ABANDONED, INFO),
             alerts=(
+                Alert(
+                    name="ServiceDown",
+                    expr="up == 0 or absent(up)",
+                    for_="1m",
+                    severity="critical",
+                    summary="The service, or one of its instances, cannot be reached.",
+                    group=AVAILABILITY,
+                    external=True,
+                    fires=(Series('up{instance="a:8000"}', "1 0x10"),),
+                    quiet=(Series('up{instance="a:8000"}', "1x10"),),
+                ),
                 Alert(
                     name="ServiceComponentDown",
                     expr=f"{UP} == 0",
@@ -159,6 +181,7 @@ class Supervision:
         bind(DEGRADED, component=label).set(1 if state == "degraded" else 0)
 
 
+@cache
 def _version() -> str:
     try:
         return version("bedplate")

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from bedplate.problems import BedplateError
+from bedplate.promql.errors import PromqlSyntaxError
 
 __all__ = ["Kind", "PromqlSyntaxError", "Token", "duration_seconds", "number", "tokenize", "unquote"]
 
@@ -37,24 +37,6 @@ _ESCAPE = re.compile(r"\\(?:([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-
 _PLAIN_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 _OPERATOR = re.compile(r"==|!=|<=|>=|=~|!~|[-+*/%^<>=(){}\[\],:@]")
 _VARIABLE = re.compile(r"\$(?:[a-zA-Z_][a-zA-Z0-9_]*|\{[a-zA-Z_][a-zA-Z0-9_]*(?::[a-z]+)?\})")
-
-
-class PromqlSyntaxError(BedplateError, ValueError):
-    """An expression that is no PromQL.
-
-    :ivar expr: the expression. :ivar position: the offset of the fault in it, in characters.
-    """
-
-    def __init__(self, expr: str, position: int, what: str, mend: str = "") -> None:
-        start = expr.rfind("\n", 0, position) + 1
-        line = expr.count("\n", 0, position) + 1
-        text = expr[start:].partition("\n")[0].replace("\t", " ")
-        column = position - start
-        caret = f"  {text}\n  {' ' * column}^"
-        super().__init__(f"{what} (line {line}, column {column + 1})\n{caret}", mend)
-        self.args = (f"{self.what}\n{mend}".rstrip(),)
-        self.expr = expr
-        self.position = position
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,9 @@ def refusals(
     owners: dict[Key, Component] = {}
     families: dict[str, tuple[Metric, str]] = {}
     samples: dict[str, str] = {}
-    for component in components:
-        spec = component.spec
+    specs = [component.spec for component in components]
+    declared = metric_names([metric for spec in specs for metric in spec.metrics])
+    for component, spec in zip(components, specs, strict=True):
         if spec != component.spec:
             yield Refusal(
                 spec.label,
@@ -130,7 +131,7 @@ def refusals(
                 first = samples.setdefault(sample, metric.name)
                 if first != metric.name:
                     yield Refusal(spec.label, f"metric {metric.name} exposes {sample}, as {first} does.", "Rename one.")
-        yield from _expressions(spec, components)
+        yield from _expressions(spec, declared)
         if isinstance(component, HasRefusals):
             try:
                 yield from component.refusals(environment, settings)
@@ -138,11 +139,10 @@ def refusals(
                 yield Refusal(spec.label, f"its refusals() failed: {told_by(error)}.", "Mend it.")
 
 
-def _expressions(spec: Spec, components: Sequence[Component]) -> Iterator[Refusal]:
+def _expressions(spec: Spec, known: Collection[str]) -> Iterator[Refusal]:
     from bedplate.promql.lexer import PromqlSyntaxError
     from bedplate.promql.selectors import metric_references
 
-    known = metric_names([metric for component in components for metric in component.spec.metrics])
     named = [(f"alert {alert.name}", alert.expr) for alert in spec.alerts]
     named += [(f"panel {panel.title!r}", expr) for panel in spec.panels for expr in panel.exprs]
     named += [(f"SLO {slo.name}", expr) for slo in spec.slos for expr in (slo.good, slo.total)]

@@ -54,7 +54,8 @@ class Settings(StandardSettings):
     A value is looked for in this order: the constructor; the environment; secret files (``NAME_FILE=/path``, then a
     file of the variable's name in ``/run/secrets``); ``.env``, in development only; ``bedplate.toml``, where a table
     of the environment's name wins; the default. A field is read from its prefix and its name in capitals, and from
-    standard names given by :class:`Env`; ``a.b`` in a section is ``BEDPLATE_A__B``. An empty variable is not set.
+    standard names given by :class:`Env`; ``a.b`` is ``BEDPLATE_A__B`` in a component's section, and the class's prefix
+    and ``A__B`` in a model that is a field of the class. An empty variable is not set.
 
     ``BEDPLATE_ENV`` (or ``ENVIRONMENT``) says where it runs. ``ENV`` is left alone: shells use it.
 
@@ -146,10 +147,12 @@ class Settings(StandardSettings):
                 f"Section {name} is {known[0].__name__} and cannot be {model.__name__}.",
                 "Give one of them another name.",
             )
-        value = known[1] if known is not None else self._reading.read(model, path, model.model_validate)
+        if known is not None:
+            assert isinstance(known[1], model)
+            return known[1]
+        value = self._reading.read(model, path, model.model_validate)
         self._reading.sections[path] = (model, value)
-        _hide(self._reading, self.values())
-        assert isinstance(value, model)
+        _hide(self._reading, self._within(path))
         return value
 
     def _own_section(self, model: type[M], path: SettingPath) -> M:
@@ -165,10 +168,16 @@ class Settings(StandardSettings):
 
     def values(self) -> list[Setting]:
         """Return every setting, those of sections asked for included, with its value and where that comes from."""
+        return self._within(())
+
+    def _within(self, within: SettingPath) -> list[Setting]:
+        """Return the settings whose paths begin like this."""
         sections = {path: value for path, (_, value) in self._reading.sections.items()}
         result = []
         for path, setting in self._reading.known.items():
-            base = max((p for p in sections if path[: len(p)] == p), key=len, default=())
+            if path[: len(within)] != within:
+                continue
+            base: SettingPath = next((path[:n] for n in range(len(path) - 1, 0, -1) if path[:n] in sections), ())
             value: Any = sections[base] if base else self
             for key in path[len(base) :]:
                 value = getattr(value, key, None)

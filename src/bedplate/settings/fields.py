@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from inspect import get_annotations
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -91,19 +92,37 @@ class Declared:
         return MASK if self.discreet and not empty else mask_text(_plain(value))
 
 
-def declared(model: type[BaseModel], path: SettingPath = (), preset: BaseModel | None = None) -> Iterator[Declared]:
-    """Yield every setting of a model in its declared order; models inside models are walked into.
+def declared(model: type[BaseModel], path: SettingPath = ()) -> tuple[Declared, ...]:
+    """Return every setting of a model in its declared order; models inside models are walked into.
+
+    A model inside a settings class is read under the prefix of the field that holds it.
+    """
+    return _declared(model, path)
+
+
+@lru_cache(maxsize=1024)
+def _declared(model: type[BaseModel], path: SettingPath) -> tuple[Declared, ...]:
+    # Every service of a process, and every start in a test, asks for the same few models.
+    return tuple(_walk(model, path, None, PREFIX if path else None))
+
+
+def _walk(
+    model: type[BaseModel], path: SettingPath, preset: BaseModel | None, prefix: str | None
+) -> Iterator[Declared]:
+    """Yield the settings of a model.
 
     :param preset: the instance whose values are the defaults, when they are not the model's own.
+    :param prefix: of its variables; None when each field has that of the class that declares it.
     """
     for name, info in model.model_fields.items():
         here = (*path, name)
         default = getattr(preset, name) if preset is not None else _default(info)
+        own = _prefix(model, name) if prefix is None else prefix
         nested = _nested(info.annotation)
         if nested is not None:
-            yield from declared(nested, here, default if isinstance(default, BaseModel) else None)
+            yield from _walk(nested, here, default if isinstance(default, BaseModel) else None, own)
         else:
-            yield _declare(model, here, info, default)
+            yield _declare(here, info, default, own)
 
 
 def describe(model: type[BaseModel], sections: Mapping[str, type[BaseModel]] | None = None) -> list[Declared]:
@@ -114,8 +133,7 @@ def describe(model: type[BaseModel], sections: Mapping[str, type[BaseModel]] | N
     return result
 
 
-def _declare(model: type[BaseModel], path: SettingPath, info: FieldInfo, default: object) -> Declared:
-    prefix = _prefix(model, path[-1]) if len(path) == 1 else PREFIX
+def _declare(path: SettingPath, info: FieldInfo, default: object, prefix: str) -> Declared:
     own = prefix + "__".join(path).upper()
     standard = next((item.names for item in info.metadata if isinstance(item, Env)), ())
     extra = info.json_schema_extra

@@ -164,7 +164,7 @@ class Reading:
         """Yield every variable with one of our prefixes, and every key of ``bedplate.toml``, that is no setting."""
         settings = self.known.values()
         variables = {name for setting in settings for name in setting.env}
-        prefixes = {PREFIX, *(s.env[0].removesuffix(s.path[-1].upper()) for s in settings if len(s.path) == 1)} - {""}
+        prefixes = {PREFIX, *(s.env[0].removesuffix("__".join(s.path).upper()) for s in settings)} - {""}
         for layer in self.layers:
             for name, origin in layer.names():
                 if layer.dotted:

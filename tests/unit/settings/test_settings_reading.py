@@ -213,9 +213,19 @@ def test_inheriting_and_redefining_keeps_the_name(machine: Machine) -> None:
 
 
 def test_a_nested_model_keeps_its_own_defaults_beside_what_is_set(machine: Machine) -> None:
-    settings = machine.settings(LEDGER_CACHE__TAGS="x", BEDPLATE_CACHE__RETRY__WAIT="2m")
+    settings = machine.settings(LEDGER_CACHE__RETRY__WAIT="2m")
     assert settings.cache == CacheSettings(ttl=60.0, tags=(), retry=Retry(times=3, wait=120.0))
     assert machine.settings().cache.retry.times == 5
+
+
+def test_a_nested_model_is_read_under_the_prefix_of_the_class_that_holds_it(machine: Machine) -> None:
+    machine.write("bedplate.toml", "[ledger.cache]\nttl = 5")
+    settings = machine.settings(LEDGER_CACHE__TAGS="x", BEDPLATE_CACHE__TAGS="y", LEDGER_CACHE__TAG="z")
+    assert (settings.cache.ttl, settings.cache.tags) == (5.0, ("x",))
+    assert [(one.name, one.suggestion) for one in settings.unknown()] == [
+        ("BEDPLATE_CACHE__TAGS", "LEDGER_CACHE__TAGS"),
+        ("LEDGER_CACHE__TAG", "LEDGER_CACHE__TAGS"),
+    ]
 
 
 class TestSections:

@@ -126,15 +126,13 @@ class LevelTable:
         with self._lock:
             names = [*self._settings, ROOT, *quiet, *levels]
             self._settings = {ROOT: level, **quiet, **levels}
-            for name in dict.fromkeys(names):
-                self._set(name)
+            self._set(*dict.fromkeys(names))
 
     def uninstall(self) -> None:
         """Give every logger the level from before."""
         with self._lock:
             self._settings, self._changes, self._seen = {}, {}, None
-            for name in self._original:
-                self._set(name)
+            self._set(*self._original)
             self._original.clear()
 
     def change(self, change: LevelChange) -> None:
@@ -161,15 +159,19 @@ class LevelTable:
             self._changes = {
                 name: change for name, change in wanted.items() if change.until is None or change.until > now
             }
-            for name in {*before, *self._changes}:
-                if before.get(name) != self._changes.get(name):
-                    self._set(name)
+            changed = [n for n in {*before, *self._changes} if before.get(n) != self._changes.get(n)]
+            self._set(*changed)
 
-    def _set(self, name: str) -> None:
-        logger = logging.getLogger(None if name == ROOT else name)
-        original = self._original.setdefault(name, logger.level)
-        change = self._changes.get(name)
-        logger.setLevel(change.level if change is not None else self._settings.get(name, original))
+    def _set(self, *names: str) -> None:
+        logger: logging.Logger | None = None
+        for name in names:
+            logger = logging.getLogger(None if name == ROOT else name)
+            original = self._original.setdefault(name, logger.level)
+            change = self._changes.get(name)
+            logger.level = change.level if change is not None else self._settings.get(name, original)
+        if logger is not None:
+            # Each call of setLevel() empties the caches of every logger of the process: once is enough for all.
+            logger.setLevel(logger.level)
 
     def _write(self) -> None:
         if self.shared is None:

@@ -199,7 +199,10 @@ class SLO:
             raise DeclarationError(
                 f"SLO {self.name} has the objective {self.objective}.", "Give a share such as 0.999."
             )
-        seconds(self.window)
+        if seconds(self.window) < 86400:
+            raise DeclarationError(
+                f"SLO {self.name} has the window {self.window}, in which one bad moment is all.", "Give a day or more."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

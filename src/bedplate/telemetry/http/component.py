@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.types import ASGIApp
 
 from bedplate.component import Host, Spec
-from bedplate.declarations import Panel
+from bedplate.declarations import SLO, Panel, Series
 from bedplate.telemetry.http.access import AccessLog, Sink
 from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, METRICS, RESPONSE_SIZE, WEBSOCKETS
 from bedplate.telemetry.http.middleware import Guard, HttpMiddleware
@@ -52,6 +52,26 @@ _PANELS = (
 )
 
 
+def _objectives(availability: float) -> tuple[SLO, ...]:
+    if not availability:
+        return ()
+    answered, failed = (
+        DURATION(http_request_method="GET", http_route="/items", http_response_status_code=code).count
+        for code in ("200", "500")
+    )
+    return (
+        SLO(
+            name="http-availability",
+            objective=availability,
+            good=DURATION.count + '{http_response_status_code!~"5.."}',
+            total=DURATION.count,
+            summary="Requests are answered without a fault of ours.",
+            fires=(Series(answered, "0x30"), Series(failed, "0+60x30")),
+            quiet=(Series(answered, "0+60x30"), Series(failed, "0x30")),
+        ),
+    )
+
+
 class Http:
     """Identifies, measures, logs and protects every request of a service.
 
@@ -84,6 +104,7 @@ class Http:
             summary="Identifies, measures, logs and protects every request.",
             settings=self.settings,
             metrics=METRICS,
+            slos=_objectives(self.settings.availability),
             panels=_PANELS,
         )
 

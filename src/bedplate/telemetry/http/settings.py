@@ -52,6 +52,10 @@ class HttpSettings(Section):
     hsts: str = "max-age=31536000"
     """``Strict-Transport-Security`` of answers over https in production; empty for none."""
 
+    availability: float = Field(default=0.999, ge=0, lt=1)
+    """The objective: this share of all requests over 30 days is answered with something else than a 5xx; 0 for none.
+    Alerts on how fast its error budget burns, and the panels of the budget, are derived from it."""
+
     reraise: bool = False
     """Raise an exception again after it was answered, counted and logged. For test clients that expect it."""
 

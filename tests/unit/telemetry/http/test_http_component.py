@@ -40,3 +40,10 @@ async def test_what_is_wrapped_while_it_runs_is_measured_too() -> None:
         w.app = w.http.wrap(lambda s, r, send: respond(send))
         await w.get()
         assert await w.values(DURATION, "_count") == {("GET", "_unmatched", "200"): 1}
+
+
+def test_every_service_has_an_objective_unless_it_wants_none() -> None:
+    (slo,) = Http(HttpSettings()).spec.slos
+    assert (slo.name, slo.objective, slo.window) == ("http-availability", 0.999, "30d")
+    assert Http(HttpSettings(availability=0.95)).spec.slos[0].objective == 0.95
+    assert Http(HttpSettings(availability=0)).spec.slos == ()

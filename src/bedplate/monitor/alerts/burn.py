@@ -49,7 +49,7 @@ def burns(slo: SLO) -> tuple[Burn, ...]:
     Where the objective is low, the highest speeds are left out: not even an outage burns its budget that fast.
     """
     factor = seconds(slo.window) / seconds(_BOOK)
-    scaled = {}
+    scaled: dict[str, Burn] = {}
     for burn in BURNS:
         long = _near(factor * seconds(burn.long), 5 * 60)
         scaled.setdefault(long, Burn(long, _near(factor * seconds(burn.short), 2 * 60), burn.share, burn.severity))
@@ -141,7 +141,7 @@ def _alert(slo: SLO, burn: Burn) -> Alert:
     return Alert(
         name=f"{name}BudgetBurn{burn.long}",
         expr=f"{error_ratio(slo, burn.long)} > {bound} and {error_ratio(slo, burn.short)} > {bound} and {enough}",
-        summary=f"{slo.summary.strip() or slo.name} The error budget burns {burn.rate(slo):.3g} times too fast or more.",
+        summary=f"{slo.summary.strip() or slo.name} The error budget burns {burn.rate(slo):.3g} times too fast.",
         severity=burn.severity,
         for_="0s",
         group=AlertGroup(name=f"{slo.name}-{burn.long}", interval=_interval(burn)),
@@ -151,7 +151,7 @@ def _alert(slo: SLO, burn: Burn) -> Alert:
 
 
 def _interval(burn: Burn) -> str:
-    """Return how often a speed is looked at: the longer the window, the less a minute matters, and the more it costs."""
+    """Return how often to look at a speed: the longer its window, the less a minute matters and the more a look costs."""
     short = seconds(burn.short)
     return "30s" if short <= 300 else "1m" if short <= 1800 else "5m"
 

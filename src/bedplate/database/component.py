@@ -1,0 +1,303 @@
+"""The component: one database, opened when it starts or when it is first used, and told apart from one that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bedplate.component import HasMigrations, Host, Spec
+from bedplate.database.address import Address, address, file_address
+from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
+from bedplate.database.metrics import DURATION, ERRORS, OPERATIONS, POOL, POOL_LIMIT, UP, alerts, panels
+from bedplate.database.settings import DatabaseSettings
+from bedplate.declarations import Degradation, Migrations, Probe, Runbook
+from bedplate.problems import BedplateError
+from bedplate.settings.secret import Secret
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+__all__ = ["Database"]
+
+_RUNBOOK = Path(__file__).with_name("runbook.md").read_text(encoding="utf-8")
+#: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
+_PATIENCE = 1.0
+_OWN = Migrations(name="database", package="bedplate.database.revisions")
+
+
+class Database:
+    """A database that components share: ``Database("postgresql://user:password@host/ledger")``.
+
+    .. code-block:: python
+
+        async with database.begin() as connection:
+            await connection.execute(insert(orders).values(id=1))
+
+    The tables of all components that name it in their ``needs`` are brought up to date when it opens. While it is
+    away, :meth:`begin` and :meth:`connect` refuse at once, and it is tried again with every probe and every use.
+
+    :param url: ``postgresql://``, ``postgres://`` or ``sqlite:///path``; empty for an SQLite file of the service:
+        ``.bedplate/<service>.sqlite3``, in tests one in the run's directory.
+    :param lazy: open it when it is first used, not at start; nobody that never uses it then needs it.
+    :param critical: whether the service is unready while it is away.
+    """
+
+    def __init__(
+        self,
+        url: str | Secret = "",
+        name: str = "default",
+        *,
+        settings: DatabaseSettings | None = None,
+        lazy: bool = False,
+        critical: bool = True,
+    ) -> None:
+        self.name = name
+        self.settings = settings or DatabaseSettings()
+        self._url = url if isinstance(url, Secret) else Secret(url)
+        self._lazy = lazy
+        self._host: Host | None = None
+        self._address: Address | None = None
+        self._engine: AsyncEngine | None = None
+        self._opening: asyncio.Task[AsyncEngine] | None = None
+        self._failure: tuple[float, BedplateError] | None = None
+        self._cells: dict[str, Any] = {}
+        suffix = "" if name == "default" else f" {name}"
+        self._spec = Spec(
+            kind="database",
+            name=name,
+            summary=f"Keeps records in the database{suffix}.",
+            settings=self.settings,
+            scope="cluster",
+            degradation=Degradation(
+                policy="refuse", summary="While it is away its users are refused at once; nothing is half written."
+            ),
+            metrics=tuple(metric(database=name) for metric in (DURATION, ERRORS, POOL, POOL_LIMIT, UP)),
+            probes=(
+                Probe(name="ping", check=self.ping, summary="It answers a query.", critical=critical, timeout=5.0),
+            ),
+            alerts=alerts(name),
+            panels=panels(name),
+            runbook=_runbook(name),
+        )
+
+    @property
+    def spec(self) -> Spec:
+        """The component's declaration."""
+        return self._spec
+
+    def migrations(self) -> Migrations:
+        """Return the revisions of its own tables."""
+        return _OWN
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``.
+
+        :raises BedplateError: when the URL is none that is known.
+        """
+        if self._address is not None:
+            return self._address.dialect
+        return address(self._url.reveal()).dialect if self._url.reveal() else "sqlite"
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people: without its password; empty while it does not run."""
+        return self._address.shown if self._address is not None else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened; it may be away nevertheless."""
+        return self._engine is not None
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        """Open the database, and close it.
+
+        :raises MigrationError: when the tables of a component cannot be had. A database that is away does not keep
+            the service from starting; it is opened when it comes.
+        """
+        self._host, self._failure = host, None
+        self._address = self._located(host)
+        try:
+            self._bind(host)
+            if not self._lazy:
+                try:
+                    await self.ready()
+                except DatabaseUnavailableError as error:
+                    host.log.warning("database_away", error=str(error))
+            yield
+        finally:
+            await self._close()
+
+    async def ready(self) -> AsyncEngine:
+        """Return the engine of SQLAlchemy, with everybody's tables; for what :meth:`begin` does not do.
+
+        :raises DatabaseUnavailableError: when the database is away. :raises MigrationError: when tables are not right.
+        """
+        if self._engine is not None:
+            return self._engine
+        host = self._host
+        if host is None:
+            raise DatabaseUnavailableError(
+                f"The database {self.name} does not run.", "Use it inside the service, between its start and its stop."
+            )
+        if self._failure is not None and host.clock.monotonic() - self._failure[0] < _PATIENCE:
+            raise self._failure[1]
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(host), name=f"open database {self.name}")
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            return await asyncio.shield(self._opening)
+        except asyncio.CancelledError:
+            if self._host is None:
+                raise DatabaseUnavailableError(f"The database {self.name} is being closed.") from None
+            raise
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection with a transaction that may write; it is committed at the end, undone by an exception.
+
+        :raises DatabaseUnavailableError: when the database is away; nothing has been written then, unless it went
+            away during the commit.
+        """
+        from bedplate.database.engine import WRITES
+
+        engine = await self.ready()
+        async with self._told_apart(), engine.connect() as connection:
+            await connection.execution_options(**{WRITES: True})
+            async with connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to read, in one transaction that is undone at the end.
+
+        :raises DatabaseUnavailableError: when the database is away.
+        """
+        engine = await self.ready()
+        async with self._told_apart(), engine.connect() as connection:
+            yield connection
+
+    async def ping(self) -> str:
+        """Ask the database whether it is there; return where it is.
+
+        :raises DatabaseUnavailableError: when it is away.
+        """
+        if self._lazy and self._engine is None and self._opening is None:
+            return "not in use"
+        from sqlalchemy import text
+
+        async with self.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        self._reached(None)
+        return self.shown
+
+    @asynccontextmanager
+    async def _told_apart(self) -> AsyncIterator[None]:
+        """Turn errors of the connection into our own, and leave those of a statement, which are the caller's."""
+        try:
+            yield
+        except BedplateError:
+            raise
+        except Exception as error:
+            if not is_connection_fault(error):
+                raise
+            away = self._away(error)
+            self._reached(away)
+            raise away from error
+        finally:
+            self._count_pool()
+
+    def _away(self, error: BaseException) -> DatabaseUnavailableError:
+        what = f"The database {self.shown} cannot be reached: {said(error)}."
+        return DatabaseUnavailableError(what, "It is tried again with every use; see the runbook of DatabaseDown.")
+
+    async def _open(self, host: Host) -> AsyncEngine:
+        from bedplate.database.opening import prepare
+
+        assert self._address is not None
+        try:
+            await prepare(self._address, self.settings, self._wanted(host))
+        except BedplateError as error:
+            self._failure = (host.clock.monotonic(), error)
+            self._reached(error)
+            raise
+        from bedplate.database.engine import make_engine
+
+        self._engine = make_engine(
+            self._address, self.settings, timed=self._timed, failed=self._failed, service=host.service
+        )
+        host.bind(POOL_LIMIT).set(float(self.settings.pool_size + self.settings.pool_overflow))
+        self._reached(None)
+        host.log.info("database_opened", database=self.shown)
+        return self._engine
+
+    async def _close(self) -> None:
+        self._host, opening, engine = None, self._opening, self._engine
+        if opening is not None and not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
+            engine = self._engine
+        self._engine = self._opening = None
+        if engine is not None:
+            disposing = asyncio.ensure_future(engine.dispose())
+            try:
+                await asyncio.shield(disposing)
+            except asyncio.CancelledError:
+                await asyncio.wait([disposing], timeout=1.0)
+                raise
+
+    def _located(self, host: Host) -> Address:
+        if url := self._url.reveal():
+            return address(url)
+        suffix = "" if self.name == "default" else f"-{self.name}"
+        if host.environment == "test":
+            return file_address(host.directory / f"database{suffix}.sqlite3")
+        return file_address(Path(".bedplate") / f"{host.service}{suffix}.sqlite3")
+
+    def _wanted(self, host: Host) -> Sequence[Migrations]:
+        """Return the revisions of everybody who has tables here."""
+        wanted = [self.migrations()]
+        for view in host.components:
+            component = view.component
+            if isinstance(component, HasMigrations) and any(need is self for need in view.spec.needs):
+                wanted.append(component.migrations())
+        names = [migrations.name for migrations in wanted]
+        for name in names:
+            if names.count(name) > 1:
+                raise MigrationError(f"Two components have migrations named {name}.", "Rename those of one of them.")
+        return wanted
+
+    def _bind(self, host: Host) -> None:
+        for operation in OPERATIONS:
+            self._cells[operation] = host.bind(DURATION, operation=operation)
+        for kind in ("connection", "statement"):
+            self._cells[kind] = host.bind(ERRORS, kind=kind)
+
+    def _timed(self, word: str, seconds: float) -> None:
+        # What keeps order is not what somebody asked for.
+        if word not in ("begin", "pragma"):
+            self._cells[word if word in OPERATIONS else "other"].observe(seconds)
+
+    def _failed(self, error: BaseException, disconnected: bool) -> None:
+        self._cells["connection" if disconnected or is_connection_fault(error) else "statement"].inc()
+
+    def _reached(self, error: BedplateError | None) -> None:
+        host = self._host
+        if host is not None:
+            host.bind(UP).set(0.0 if error is not None else 1.0)
+            host.degraded(str(error) if error is not None else None)
+
+    def _count_pool(self) -> None:
+        host, engine = self._host, self._engine
+        if host is not None and engine is not None:
+            in_use: Any = getattr(engine.pool, "checkedout", lambda: 0)
+            host.bind(POOL).set(float(in_use()))
+
+
+def _runbook(name: str) -> Runbook:
+    suffix = "" if name == "default" else "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
+    return Runbook(text=_RUNBOOK.replace("## Database", f"## Database{suffix}") if suffix else _RUNBOOK)

@@ -1,0 +1,102 @@
+"""The engine: connections as each database wants them, and their statements timed.
+
+SQLAlchemy is imported here and in the modules below, never where components are declared: it costs a start some
+quarter of a second, which a process that uses no database need not pay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bedplate.database.address import Address
+from bedplate.database.settings import DatabaseSettings
+
+__all__ = ["WRITES", "make_engine", "pragmas"]
+
+#: The execution option of a transaction that will write, so that SQLite gives it the one right to write at its start.
+WRITES = "bedplate_writes"
+
+
+def make_engine(
+    address: Address,
+    settings: DatabaseSettings,
+    *,
+    timed: Callable[[str, float], None],
+    failed: Callable[[BaseException, bool], None],
+    service: str = "",
+) -> AsyncEngine:
+    """Return an engine; no connection is made yet.
+
+    :param timed: receives each statement's first word and its seconds.
+    :param failed: receives each error, and whether it ended the connection.
+    """
+    options: dict[str, Any] = {
+        "pool_size": settings.pool_size,
+        "max_overflow": settings.pool_overflow,
+        "pool_timeout": settings.pool_timeout,
+    }
+    if address.dialect == "postgresql":
+        # A statement's time limit is the client's: it holds against a server that has gone silent, too.
+        options["connect_args"] = {
+            "timeout": settings.connect_timeout,
+            "command_timeout": settings.query_timeout,
+            "server_settings": {"application_name": service or "bedplate"},
+        }
+        options["pool_pre_ping"] = True
+        options["pool_recycle"] = 1800
+    engine = create_async_engine(address.url, **options)
+    if address.dialect == "sqlite":
+        _prepare_sqlite(engine, settings)
+    _observe(engine, timed, failed)
+    return engine
+
+
+def pragmas(busy_timeout: float) -> tuple[str, ...]:
+    """Return what each connection to an SQLite file is told first; that it is in WAL mode, the file knows itself."""
+    return (
+        f"PRAGMA busy_timeout = {int(busy_timeout * 1000)}",
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA synchronous = NORMAL",
+    )
+
+
+def _prepare_sqlite(engine: AsyncEngine, settings: DatabaseSettings) -> None:
+    statements = pragmas(settings.busy_timeout)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def told(connection: Any, record: Any) -> None:
+        # The driver would begin transactions on its own, too late for reads and not for DDL; we say when.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Any) -> None:
+        # A transaction that reads first and writes later fails at once when another wrote between; this one waits.
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _observe(
+    engine: AsyncEngine, timed: Callable[[str, float], None], failed: Callable[[BaseException, bool], None]
+) -> None:
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def before(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        connection.info["bedplate_began"] = time.perf_counter()
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def after(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        began = connection.info.pop("bedplate_began", None)
+        if began is not None:
+            timed(statement.split(None, 1)[0].lower() if statement.strip() else "other", time.perf_counter() - began)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def error(context: Any) -> None:
+        failed(context.original_exception, context.is_disconnect)

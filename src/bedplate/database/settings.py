@@ -1,0 +1,36 @@
+"""Settings of the database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bedplate.settings.markers import Seconds, Section
+
+__all__ = ["DatabaseSettings"]
+
+
+class DatabaseSettings(Section):
+    """How the database is used; which one it is says ``DATABASE_URL``."""
+
+    pool_size: int = Field(default=5, ge=1, le=500)
+    """Connections of one process that are kept."""
+
+    pool_overflow: int = Field(default=5, ge=0, le=500)
+    """Further connections that it may open for a moment."""
+
+    pool_timeout: Annotated[Seconds, Field(gt=0)] = 5.0
+    """Seconds to wait for a free connection before the caller is refused."""
+
+    connect_timeout: Annotated[Seconds, Field(gt=0)] = 5.0
+    """Seconds that a connection may take to come about."""
+
+    query_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
+    """Seconds that a statement may take on a server."""
+
+    busy_timeout: Annotated[Seconds, Field(ge=0)] = 5.0
+    """Seconds that a statement waits for another writer of an SQLite file."""
+
+    migration_timeout: Annotated[Seconds, Field(gt=0)] = 20.0
+    """Seconds to wait for another process that is changing the tables."""

@@ -151,7 +151,7 @@ def _alert(slo: SLO, burn: Burn) -> Alert:
 
 
 def _interval(burn: Burn) -> str:
-    """Return how often to look at a speed: the longer its window, the less a minute matters and the more a look costs."""
+    """Return how often to look: the longer the window, the less a minute matters and the more a look costs."""
     short = seconds(burn.short)
     return "30s" if short <= 300 else "1m" if short <= 1800 else "5m"
 

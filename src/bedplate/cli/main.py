@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bedplate.cli.check import check
+from bedplate.cli.render import render
 from bedplate.cli.run import run
 from bedplate.cli.settings import settings
 from bedplate.cli.token import token
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(check)
+app.command()(render)
 app.command()(settings)
 app.command()(token)
 

@@ -1,0 +1,16 @@
+"""Panels beyond their declaration: what each is called and drawn with, whoever draws it, Grafana or we ourselves."""
+
+from bedplate.monitor.panels.defaults import default_panels
+from bedplate.monitor.panels.reading import Bound, bounds, grouped_by, same
+from bedplate.monitor.panels.thresholds import bad_value, related_alerts, thresholds_of
+
+__all__ = [
+    "Bound",
+    "bad_value",
+    "bounds",
+    "default_panels",
+    "grouped_by",
+    "related_alerts",
+    "same",
+    "thresholds_of",
+]

@@ -1,0 +1,150 @@
+"""Prometheus: what it scrapes, which rules it evaluates, and a test of each rule by promtool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bedplate.declarations import Series, seconds
+from bedplate.monitor.alerts import Rule
+from bedplate.monitor.alerts.trial import STEP, trial
+from bedplate.problems import BedplateError
+from bedplate.promql.selectors import scoped
+from bedplate.render.expressions import duration, scaled
+from bedplate.render.subject import Options, Subject
+from bedplate.render.yaml_text import Block, yaml_text
+
+__all__ = ["INTERVAL", "Annotate", "configuration", "rule_file", "rule_tests"]
+
+#: Between two scrapes.
+INTERVAL = "15s"
+#: Below this a scrape would be all that a service does.
+LEAST_INTERVAL = 0.5
+#: What promtool judges with: 2.42 reads ranges as Prometheus 2 does. Our tests hold on both.
+DIALECT = 2
+
+Annotate = Mapping[str, Mapping[str, str]]
+
+
+def configuration(subjects: Sequence[Subject], options: Options) -> str:
+    """Return ``prometheus.yml``."""
+    scrape = max(seconds(INTERVAL) * min(options.time_scale, 1.0), LEAST_INTERVAL)
+    interval = _written(scrape)
+    document = {
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": _written(min(10.0, scrape)),
+            "evaluation_interval": interval,
+        },
+        "rule_files": ["rules/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
+        "scrape_configs": [
+            {"job_name": "prometheus", "static_configs": [{"targets": ["localhost:9090"]}]},
+            *(_job(subject, options) for subject in subjects),
+        ],
+    }
+    return yaml_text(document)
+
+
+def _written(span: float) -> str:
+    whole = round(span * 1000)
+    return f"{whole // 1000}s" if whole % 1000 == 0 else f"{whole}ms"
+
+
+def _job(subject: Subject, options: Options) -> dict[str, Any]:
+    targets = options.targets.get(subject.name) or options.targets.get("") or (f"{subject.container.name}:8000",)
+    job: dict[str, Any] = {"job_name": subject.name, "metrics_path": f"{subject.root}/metrics"}
+    if options.token_file:
+        job["authorization"] = {"credentials_file": options.token_file}
+    return {**job, "static_configs": [{"targets": list(targets)}]}
+
+
+def rule_file(subject: Subject, options: Options, annotations: Annotate) -> str:
+    """Return the rules of a service.
+
+    :param annotations: for each alert what it carries for people beside its labels.
+    """
+    groups = [
+        {
+            "name": group.name,
+            "interval": duration(group.interval, options.time_scale),
+            "rules": [_rule(rule, options, annotations[rule.name]) for rule in found],
+        }
+        for group, found in subject.groups.items()
+    ]
+    return yaml_text({"groups": groups})
+
+
+def _rule(rule: Rule, options: Options, annotations: Mapping[str, str]) -> dict[str, Any]:
+    alert = rule.alert
+    found: dict[str, Any] = {"alert": alert.name, "expr": Block(scaled(rule.expr, options.time_scale))}
+    if seconds(alert.for_):
+        found["for"] = duration(alert.for_, options.time_scale)
+    if seconds(alert.keep_firing_for):
+        found["keep_firing_for"] = duration(alert.keep_firing_for, options.time_scale)
+    return {**found, "labels": dict(rule.labels), "annotations": dict(annotations)}
+
+
+def rule_tests(subject: Subject, annotations: Annotate) -> str:
+    """Return the tests of a service's rules: each fires on its series, with these labels and texts, and not on others.
+
+    They are for the true scale of time alone: a rate is one a second, however long the windows are.
+
+    :raises BedplateError: when an alert does not fire on the series that must make it fire.
+    """
+    step = _common_step([group.interval for group in subject.groups])
+    cases = [case for rule in subject.rules for case in _cases(rule, step, annotations[rule.name])]
+    document = {
+        "rule_files": [f"../rules/{subject.name}.yml"],
+        "evaluation_interval": f"{step}s",
+        "tests": cases,
+    }
+    return yaml_text(document)
+
+
+def _common_step(intervals: Sequence[str]) -> int:
+    """Return the whole seconds that every group's interval is a multiple of; promtool knows one for a file."""
+    found = 60
+    for interval in intervals:
+        rest = max(1, int(seconds(interval)))
+        while rest:
+            found, rest = rest, found % rest
+    return found
+
+
+def _cases(rule: Rule, step: int, annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    if rule.alert.fires:
+        moment = trial(rule, rule.alert.fires, interval=float(step), dialect=DIALECT).last
+        if moment is None:
+            raise BedplateError(
+                f"The alert {rule.name} does not fire on its `fires` series.",
+                "Mend the expression, or give series that last long enough; `bedplate check` says more.",
+            )
+        expected = [
+            {
+                "exp_labels": {name: value for name, value in firing.labels.items() if name != "alertname"},
+                "exp_annotations": {**annotations, "summary": firing.summary},
+            }
+            for firing in moment.firing
+        ]
+        test = {"eval_time": f"{round(moment.at)}s", "alertname": rule.name, "exp_alerts": expected}
+        yield {**_input(f"{rule.name} fires", rule, rule.alert.fires), "alert_rule_test": [test]}
+    if rule.alert.quiet:
+        tried = trial(rule, rule.alert.quiet, interval=float(step), dialect=DIALECT)
+        if tried.fires:
+            raise BedplateError(
+                f"The alert {rule.name} fires on its `quiet` series.", "Mend the expression or the series."
+            )
+        end = round(tried.moments[-1].at)
+        # One look at the end over all that happened: that it never fired, and not only that it does not now.
+        expr = f'count_over_time(ALERTS{{alertname="{rule.name}",alertstate="firing"}}[{end + step}s])'
+        quiet = {"expr": expr, "eval_time": f"{end}s", "exp_samples": []}
+        yield {**_input(f"{rule.name} is quiet", rule, rule.alert.quiet), "promql_expr_test": [quiet]}
+
+
+def _input(name: str, rule: Rule, series: Sequence[Series]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "interval": f"{round(STEP)}s",
+        "input_series": [{"series": scoped(one.series, rule.service), "values": one.values} for one in series],
+    }

@@ -1,0 +1,123 @@
+"""What is rendered: services as far as files need to know them, and the choices of whoever renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bedplate.component import Key, Spec
+from bedplate.declarations import AlertGroup, Dashboard
+from bedplate.metric import Metric
+from bedplate.monitor.alerts import Rule, rules
+from bedplate.problems import BedplateError
+
+__all__ = ["Container", "Options", "Subject"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A process with one service or several, which Compose runs in one container.
+
+    :param name: its name, which is its host name in Compose's network. :param target: what ``bedplate run`` is given.
+    :param packages: the folders to install in its image, relative to ``context``; empty for an image made elsewhere.
+    :param context: the folder that holds them, relative to the folder of the rendered files.
+    """
+
+    name: str
+    target: str
+    packages: tuple[str, ...] = ()
+    context: str = ".."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A service that is rendered.
+
+    :param name: its name, its ``job`` in Prometheus. :param specs: those of its components, in the order of the start.
+    :param own: the keys of the components that are the service's own, and not what every service has.
+    :param root: where it is mounted in a process of several services: ``/synfinance``, or nothing.
+    :param prefix: of its management API.
+    """
+
+    name: str
+    specs: tuple[Spec, ...]
+    container: Container
+    own: frozenset[Key] = frozenset()
+    root: str = ""
+    prefix: str = "/monitoring"
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        words = self.name.replace("-", " ").replace("_", " ")
+        return words[:1].upper() + words[1:]
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """Its alerts, narrowed to it, those of its objectives included."""
+        return rules(self.name, self.specs)
+
+    @cached_property
+    def groups(self) -> Mapping[AlertGroup, Sequence[Rule]]:
+        """Its alerts by group, in the order of first mention.
+
+        :raises BedplateError: when two groups differ in more than their name.
+        """
+        found: dict[AlertGroup, list[Rule]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.group, []).append(rule)
+        names: dict[str, AlertGroup] = {}
+        for group in found:
+            if (first := names.setdefault(group.name, group)) != group:
+                raise BedplateError(
+                    f"The alert group {group.name} of {self.name} is evaluated every {first.interval} "
+                    f"and every {group.interval}.",
+                    "Declare it once and name that one in all of its alerts.",
+                )
+        return found
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Its metric families, by every sample name that they expose."""
+        return {name: metric for spec in self.specs for metric in spec.metrics for name in metric.sample_names}
+
+    @cached_property
+    def dashboards(self) -> tuple[Dashboard, ...]:
+        """The dashboards that panels name, each once.
+
+        :raises BedplateError: when two have one name.
+        """
+        found = tuple(dict.fromkeys(dashboard for spec in self.specs for dashboard in spec.dashboards))
+        names: dict[str, Dashboard] = {}
+        for dashboard in found:
+            if names.setdefault(dashboard.name, dashboard) != dashboard:
+                raise BedplateError(
+                    f"Two dashboards of {self.name} are called {dashboard.name}.",
+                    "Declare it once and name that one in all of its panels.",
+                )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The choices of whoever renders.
+
+    :param time_scale: a factor for every time in rules and panels; below 1 for tests and demos, where five minutes
+        are too long.
+    :param targets: for each service, or for ``""`` all others, the addresses that Prometheus scrapes; by default the
+        service's container in Compose's network.
+    :param token_file: the file with the scraper's token as Prometheus sees it; empty where none is asked for.
+    :param grafana_url: where people reach Grafana. :param runbook_url: where they reach the folder ``runbooks``; by
+        default runbooks are pages of Grafana.
+    """
+
+    time_scale: float = 1.0
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    token_file: str = "/run/secrets/scrape-token"  # noqa: S105
+    grafana_url: str = "http://localhost:3000"
+    runbook_url: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.time_scale <= 100:
+            raise BedplateError(f"The time scale {self.time_scale:g} is no factor.", "Give one above 0: 0.02, 1.")

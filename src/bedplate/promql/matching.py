@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 from bedplate.promql.errors import PromqlSyntaxError
 from bedplate.promql.nodes import Matcher
@@ -38,7 +38,7 @@ def pattern(text: str) -> Callable[[str], object]:
     :raises ValueError: when it is no pattern of RE2, or too big.
     """
     try:
-        found = re2.compile(f"^(?s:{text})$", options=_Options())
+        found = re2.compile(text, options=_Options())
     except re2.error as error:
         raise ValueError(_reason(error)) from None
     return found.fullmatch  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bedplate.promql.selectors import Matcher
+from bedplate.promql.nodes import Matcher
 
 __all__ = ["MISSING", "STALE", "Labels", "Source", "Window", "is_sample"]
 

@@ -123,7 +123,9 @@ class _Checker:
             raise self.fault(at, f"{operator} takes two instant vectors.", "vector(…) makes one of a scalar.")
         if "scalar" in (left, right):
             if matching.labels or matching.fill:
-                raise self.fault(at, "Labels are only matched between two instant vectors.", "Leave on or ignoring out.")
+                raise self.fault(
+                    at, "Labels are only matched between two instant vectors.", "Leave on or ignoring out."
+                )
             return "vector" if "vector" in (left, right) else "scalar"
         if operator in SET_OPERATORS and (matching.group or matching.fill):
             word = f"group_{matching.group}" if matching.group else "fill"
@@ -152,7 +154,9 @@ class _Checker:
         parameter = AGGREGATION_PARAMETERS.get(node.operator)
         expected = 1 if parameter is None else 2
         if len(node.arguments) != expected:
-            what = f"{node.operator} takes {expected} argument{'s' * (expected > 1)}, and here are {len(node.arguments)}."
+            what = (
+                f"{node.operator} takes {expected} argument{'s' * (expected > 1)}, and here are {len(node.arguments)}."
+            )
             raise self.fault(node.start, what, "" if expected == 1 else "The parameter comes first, then the vector.")
         if parameter is not None:
             self.wants(node.arguments[0], parameter, f"The parameter of {node.operator}", depth)

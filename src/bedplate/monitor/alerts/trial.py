@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from bedplate.component import Sample
 from bedplate.declarations import Series, seconds
@@ -16,10 +17,16 @@ from bedplate.monitor.alerts.rules import Rule
 from bedplate.monitor.alerts.state import Active, Labels, advanced
 from bedplate.problems import BedplateError, Refusal
 
+if TYPE_CHECKING:
+    from bedplate.promql.source import Source
+
 __all__ = ["STEP", "Firing", "Moment", "Trial", "trial", "trial_refusals"]
 
 #: Seconds between two samples of a series, as in promtool's ``interval: 1m``.
 STEP = 60.0
+
+#: Evaluations that are computed together.
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class Trial:
         return next((known.firing for known in reversed(self.moments) if known.at <= moment), ())
 
 
-def trial(rule: Rule, series: Sequence[Series], *, interval: float | None = None, dialect: int = 3) -> Trial:
+def trial(rule: Rule, series: Sequence[Series], *, interval: float | None = None, dialect: Literal[2, 3] = 3) -> Trial:
     """Evaluate a rule over series with a sample a minute, from the first sample to the last.
 
     The series are taken to be the service's own: those without ``job`` get its label, as a scrape would add it.
@@ -87,11 +94,9 @@ def trial(rule: Rule, series: Sequence[Series], *, interval: float | None = None
     from bedplate.promql.notation import load
 
     step = interval or seconds(rule.group.interval)
-    own = [Series(_with_job(one.series, rule.service), one.values) for one in series]
-    source = load(own, interval=STEP, start=0.0)
-    end = max((_samples(one.values) - 1) * STEP for one in own) if own else 0.0
-    moments = _evaluations(rule.expr, source, end, step, dialect)
-    return Trial(rule, tuple(_moments(rule, moments)))
+    source = load([Series(_with_job(one.series, rule.service), one.values) for one in series], interval=STEP)
+    end = float(source.times[-1]) / 1000 if len(source.times) else 0.0
+    return Trial(rule, tuple(_moments(rule, _evaluations(rule.expr, source, end, step, dialect))))
 
 
 def trial_refusals(rules: Iterable[Rule]) -> Iterator[Refusal]:
@@ -118,19 +123,21 @@ def trial_refusals(rules: Iterable[Rule]) -> Iterator[Refusal]:
 
 
 def _evaluations(
-    expr: str, source: object, end: float, step: float, dialect: int
+    expr: str, source: Source, end: float, step: float, dialect: Literal[2, 3]
 ) -> Iterator[tuple[float, list[Sample]]]:
-    """Yield the samples of every evaluation; all of them are computed at once."""
+    """Yield the samples of every evaluation; they are computed many at once."""
     from bedplate.promql import compiled
 
-    matrix = compiled(expr, dialect=dialect).range(source, 0.0, end, step)  # type: ignore[arg-type]
-    found: dict[float, list[Sample]] = {}
-    for series in matrix:
-        labels = dict(series.labels)
-        for at, value in zip(series.times, series.values, strict=True):
-            found.setdefault(float(at), []).append(Sample(labels, float(value)))
-    for index in range(int(end // step) + 1):
-        yield index * step, found.get(index * step, [])
+    query = compiled(expr, dialect=dialect)
+    count = int(end // step) + 1
+    for first in range(0, count, _AT_ONCE):
+        last = min(first + _AT_ONCE, count) - 1
+        found: dict[int, list[Sample]] = {}
+        for series in query.range(source, first * step, last * step, step):
+            for at, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
+                found.setdefault(round(at / step), []).append(Sample(series.labels, value))
+        for index in range(first, last + 1):
+            yield index * step, found.get(index, [])
 
 
 def _moments(rule: Rule, evaluations: Iterable[tuple[float, list[Sample]]]) -> Iterator[Moment]:
@@ -150,13 +157,3 @@ def _with_job(selector: str, job: str) -> str:
     from bedplate.promql.selectors import scoped
 
     return scoped(selector, job)
-
-
-def _samples(values: str) -> int:
-    """Return how many samples a text in promtool's notation stands for: ``1 2x3 _x5`` stands for 11."""
-    count = 0
-    for part in values.split():
-        repeat = part.rpartition("x")[2] if "x" in part else ""
-        # A term with a repetition stands for its first value and that many more; missing ones for just that many.
-        count += (int(repeat) + (not part.startswith("_"))) if repeat else 1
-    return count

@@ -1,0 +1,218 @@
+"""Evaluating the rules of a service: each group by its interval, over whoever answers PromQL; state in memory alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from bedplate.clock import Clock
+from bedplate.component import Vector
+from bedplate.declarations import seconds
+from bedplate.monitor.alerts.annotations import template
+from bedplate.monitor.alerts.notices import AlertState
+from bedplate.monitor.alerts.rules import Rule
+from bedplate.monitor.alerts.state import Active, Labels, advanced
+from bedplate.problems import BedplateError
+
+__all__ = ["Change", "Engine", "Evaluated", "GroupPlan", "RuleState", "told"]
+
+#: Asks for the value of an expression at a moment, Unix seconds.
+Ask = Callable[[str, float], Awaitable[Vector]]
+
+#: Seconds, at most, for which a restored alert is believed while there are too few samples to know better.
+LONGEST_GRACE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alert of a rule that became another one."""
+
+    rule: Rule
+    before: AlertState
+    alert: Active
+
+
+@dataclass(slots=True)
+class RuleState:
+    """A rule, and what became of it.
+
+    :ivar expr: what is evaluated, with the time scale in it. :ivar hold: seconds. :ivar keep: seconds.
+    :ivar grace: seconds after a start for which its restored alerts are believed.
+    :ivar health: of the last evaluation. :ivar error: why it failed. :ivar took: seconds.
+    :ivar evaluated_at: Unix seconds, None before the first.
+    """
+
+    rule: Rule
+    expr: str
+    hold: float
+    keep: float
+    grace: float = 0.0
+    active: Mapping[Labels, Active] = field(default_factory=dict)
+    restored: set[Labels] = field(default_factory=set)
+    health: Literal["unknown", "ok", "err"] = "unknown"
+    error: str = ""
+    evaluated_at: float | None = None
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation of a group.
+
+    :ivar changes: in the order of the rules. :ivar failed: rules that failed. :ivar seconds: how long it took.
+    """
+
+    changes: Sequence[Change]
+    failed: Sequence[RuleState]
+    seconds: float
+
+
+@dataclass(slots=True)
+class GroupPlan:
+    """Rules that are evaluated together. :ivar interval: seconds. :ivar rules: without those of others to evaluate."""
+
+    name: str
+    interval: float
+    rules: list[RuleState]
+
+
+class Engine:
+    """The rules of one service with their alerts.
+
+    :param rules: all of them; external ones are kept and never evaluated.
+    :param time_scale: a factor on every duration.
+    :param ask: evaluates an expression.
+    """
+
+    def __init__(self, rules: Iterable[Rule], *, ask: Ask, clock: Clock, time_scale: float = 1.0) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._scale = time_scale
+        self.started = clock.time()
+        self.groups: list[GroupPlan] = []
+        self.states: dict[str, RuleState] = {}
+        self.external: list[Rule] = []
+        plans: dict[str, GroupPlan] = {}
+        for rule in rules:
+            if rule.alert.external:
+                self.external.append(rule)
+                continue
+            state = self._planned(rule)
+            self.states[rule.name] = state
+            name, interval = rule.group.name, seconds(rule.group.interval) * time_scale
+            plans.setdefault(name, GroupPlan(name, interval, [])).rules.append(state)
+        self.groups = list(plans.values())
+
+    def _planned(self, rule: Rule) -> RuleState:
+        from bedplate.promql import rescaled
+
+        expr = rescaled(rule.expr, self._scale) if self._scale != 1.0 else rule.expr
+        hold = seconds(rule.alert.for_) * self._scale
+        return RuleState(rule, expr, hold, seconds(rule.alert.keep_firing_for) * self._scale)
+
+    def restore(self, found: Iterable[tuple[str, Active]], downtime: float) -> None:
+        """Take alerts up where another process left them; those that are known already stay, if they began earlier.
+
+        What they waited for does not include the time in which nobody looked.
+
+        :param found: rule names with alerts. :param downtime: seconds in which nobody evaluated.
+        """
+        for name, alert in found:
+            state = self.states.get(name)
+            if state is None:
+                continue
+            known = state.active.get(alert.labels)
+            if alert.state == "pending":
+                alert = replace(alert, since=alert.since + downtime)
+            if known is None:
+                state.active = {**state.active, alert.labels: alert}
+                if alert.state != "resolved":
+                    state.restored.add(alert.labels)
+            elif known.state in ("pending", "firing") and alert.state == "firing":
+                kept = replace(known, state="firing", since=alert.since, fired_at=alert.fired_at)
+                state.active = {**state.active, alert.labels: kept}
+
+    async def evaluate(self, group: GroupPlan) -> Evaluated:
+        """Evaluate the rules of a group, one after the other, at the present moment."""
+        at, began = self._clock.time(), time.perf_counter()
+        changes: list[Change] = []
+        failed: list[RuleState] = []
+        for state in group.rules:
+            rule_began = time.perf_counter()
+            try:
+                changes += await self._evaluate(state, at)
+            except Exception as error:
+                # One rule that fails must not keep the others from being evaluated.
+                state.health, state.error = "err", told(error)
+                failed.append(state)
+            else:
+                state.health, state.error = "ok", ""
+            state.evaluated_at, state.took = at, time.perf_counter() - rule_began
+        return Evaluated(changes, failed, time.perf_counter() - began)
+
+    async def _evaluate(self, state: RuleState, at: float) -> list[Change]:
+        found = await self._ask(state.expr, at)
+        rule = state.rule
+        if not found and not state.active:
+            return []
+        if state.restored and at - self.started > self._grace(state):
+            state.restored.clear()
+        step = advanced(
+            state.active,
+            found,
+            at,
+            name=rule.name,
+            rule=rule.labels,
+            hold=state.hold,
+            keep=state.keep,
+            summary=template(rule.alert.summary).render,
+            held=state.restored.__contains__,
+        )
+        if state.restored:
+            # Those that were seen again are known to hold; from now on they are as any other.
+            state.restored -= {labels for labels, alert in step.active.items() if alert is not state.active.get(labels)}
+        state.active = step.active
+        return [Change(rule, before, alert) for before, alert in step.changes]
+
+    def _grace(self, state: RuleState) -> float:
+        """Return the seconds after the start until there are samples enough to say that an alert is over."""
+        return min(state.grace, LONGEST_GRACE) + seconds(state.rule.group.interval) * self._scale
+
+    def believe(self, past: bool) -> None:
+        """Say whether samples from before the start are there (Prometheus has them) or not; sets the rules' grace."""
+        from bedplate.promql import compiled
+
+        lookback = 300.0
+        for state in self.states.values():
+            try:
+                query = compiled(state.expr)
+            except BedplateError:
+                continue  # its evaluation will say so
+            state.grace = 0.0 if past else max(0.0, query.reach - lookback)
+
+    def alerts(self) -> Iterable[tuple[RuleState, Active]]:
+        """Yield every alert with its rule, resolved ones included."""
+        for state in self.states.values():
+            for alert in state.active.values():
+                yield state, alert
+
+    def series(self, group: GroupPlan, instance: str) -> dict[Labels, float]:
+        """Return ``ALERTS`` and ``ALERTS_FOR_STATE`` of a group as Prometheus would store them."""
+        result: dict[Labels, float] = {}
+        for state in group.rules:
+            for alert in state.active.values():
+                if alert.state not in ("pending", "firing"):
+                    continue
+                labels = {"job": state.rule.service, "instance": instance, **dict(alert.labels)}
+                shown = {**labels, "__name__": "ALERTS", "alertstate": alert.state}
+                result[tuple(sorted(shown.items()))] = 1.0
+                result[tuple(sorted({**labels, "__name__": "ALERTS_FOR_STATE"}.items()))] = alert.since
+        return result
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one line for people."""
+    text = " ".join(str(error).split())
+    return (text if isinstance(error, BedplateError) else f"{type(error).__name__}: {text}")[:500]

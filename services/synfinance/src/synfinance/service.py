@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bedplate.component import Component
 from bedplate.service import Service
+from bedplate.service.settings import ServiceSettings
 from bedplate.state.limits import RateLimit
 from synfinance.api import Limits, create_app
 from synfinance.components import (
@@ -20,6 +21,7 @@ from synfinance.components import (
     GenerationSettings,
     QualitySettings,
     System,
+    Traffic,
 )
 from synfinance.settings import SynFinanceSettings
 
@@ -57,7 +59,8 @@ def build(settings: SynFinanceSettings, extra: Sequence[Component] = ()) -> Serv
     app = create_app(
         compute=compute, generation=generation, detection=detection, quality=quality, cards=cards, limits=limits
     )
-    components: list[Component] = [generation, detection, quality, System(), *extra]
+    operators = settings.section(ServiceSettings, "service").management_prefix
+    components: list[Component] = [generation, detection, quality, System(), Traffic(operators), *extra]
     if settings.rate_limit:
         components.append(RateLimit(limits=settings.rate_limit))
     return Service("synfinance", app, components, settings=settings)

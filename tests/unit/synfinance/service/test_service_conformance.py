@@ -19,6 +19,7 @@ from synfinance.components import (
     Generation,
     GenerationSettings,
     System,
+    Traffic,
 )
 
 #: A start that is cancelled at every turn makes its world every time, so that it should be small.
@@ -48,6 +49,7 @@ MAKES: dict[str, Callable[[], Component]] = {
     "generation": generation,
     "card_history": CardHistory,
     "fraud_detection": detection,
+    "traffic": Traffic,
     "data_quality": lambda: DataQuality(compute=compute()),
     "system": System,
 }

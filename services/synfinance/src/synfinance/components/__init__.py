@@ -39,6 +39,7 @@ from synfinance.components.generation import Generation, GenerationSettings
 from synfinance.components.profiles import CardHistory, CardHistorySettings
 from synfinance.components.quality import DataQuality, QualitySettings
 from synfinance.components.system import System, SystemSettings
+from synfinance.components.traffic import Traffic
 
 __all__ = [
     "Busy",
@@ -54,4 +55,5 @@ __all__ = [
     "QualitySettings",
     "System",
     "SystemSettings",
+    "Traffic",
 ]

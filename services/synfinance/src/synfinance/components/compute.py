@@ -13,19 +13,14 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 from pydantic import Field
 
 from bedplate.component import BoundCounter, BoundGauge, BoundHistogram, Host, Spec
-from bedplate.declarations import Panel
-from bedplate.metric import Counter, Gauge, Histogram
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
+from synfinance.components.signals.compute import ACTIVE, ALERTS, METRICS, PANELS, REFUSED, RUNBOOK, WAIT
 
 __all__ = ["Busy", "Compute", "ComputeSettings"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-ACTIVE = Gauge("synfinance_compute_active", "Pieces of CPU-heavy work in hand or waiting for a thread.")
-WAIT = Histogram("synfinance_compute_wait_seconds", "Time that CPU-heavy work waited for a thread.", unit="seconds")
-REFUSED = Counter("synfinance_compute_refused_total", "CPU-heavy work refused because too much was waiting.")
 
 
 class Busy(BedplateError):
@@ -61,16 +56,10 @@ class Compute:
             kind="compute",
             summary="Generates, scores and profiles in threads beside the event loop, a bounded amount at once.",
             settings=self.settings,
-            metrics=(ACTIVE, WAIT, REFUSED),
-            panels=(
-                Panel(
-                    title="Wait for a thread, p95",
-                    expr=f"histogram_quantile(0.95, sum by (le) (rate({WAIT.bucket}[5m])))",
-                    unit="s",
-                    summary="What a request waits before its own work begins.",
-                ),
-                Panel(title="Refused work", expr=f"rate({REFUSED}[5m])", unit="ops"),
-            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @asynccontextmanager

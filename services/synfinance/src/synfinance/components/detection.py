@@ -11,38 +11,33 @@ from typing import Any
 import polars as pl
 
 from bedplate.component import BoundCounter, BoundHistogram, Host, Spec
-from bedplate.declarations import Action, Panel
-from bedplate.metric import OTHER, Counter, Histogram
+from bedplate.declarations import Action
+from bedplate.metric import OTHER
 from bedplate.telemetry.traces import span, traced
 from synfinance.components.compute import Compute
 from synfinance.components.generation import Generation
-from synfinance.components.model import TRAINED, DetectionSettings, Model, State
+from synfinance.components.model import DetectionSettings, Model, State
 from synfinance.components.profiles import CardHistory, Recall
 from synfinance.components.rolling import reset_action
-from synfinance.components.scoreboard import METRICS, TYPES, Labels, Scoreboard
+from synfinance.components.scoreboard import Labels, Scoreboard
+from synfinance.components.signals.fraud import (
+    ALERTS,
+    ANOMALIES,
+    CONFIDENCE,
+    DETECTIONS,
+    FEATURES,
+    METRICS,
+    MODEL_MISSING,
+    PANELS,
+    PREDICTION,
+    RUNBOOK,
+    TYPES,
+)
 from synfinance.fraud import Detector, Scores
 from synfinance.generator import SEVERITIES
 from synfinance.transactions import scorable
 
 __all__ = ["DetectionSettings", "FraudDetection", "Scored"]
-
-DETECTIONS = Counter(
-    "synfinance_fraud_detections_total",
-    "Transactions alerted, by the kind and severity that the detector says they are.",
-    {"fraud_type": TYPES, "severity": SEVERITIES},
-)
-CONFIDENCE = Histogram(
-    "synfinance_fraud_confidence_ratio",
-    "Probability of fraud, between 0 and 1, that the detector gives to what it alerts.",
-    {"fraud_type": TYPES},
-    unit="ratio",
-    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
-)
-ANOMALIES = Counter("synfinance_anomaly_detections_total", "Transactions that are unusual, whatever their label.")
-FEATURES = Histogram(
-    "synfinance_feature_engineering_time_seconds", "Time to derive the features of one batch.", unit="seconds"
-)
-PREDICTION = Histogram("synfinance_prediction_time_seconds", "Time to predict one batch.", unit="seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +82,12 @@ class FraudDetection:
             summary="Scores card transactions for fraud and anomalies.",
             needs=(self._compute, self._generation, self._cards),
             settings=self.settings,
-            metrics=(DETECTIONS, CONFIDENCE, ANOMALIES, FEATURES, PREDICTION, TRAINED, *METRICS),
+            metrics=METRICS,
             probes=(self._model.probe,),
-            panels=_PANELS,
+            # Whoever wants no model need not be told that there is none.
+            alerts=(MODEL_MISSING, *ALERTS) if self._model.wanted else ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @property
@@ -175,21 +173,3 @@ def _predict(detector: Detector, derived: Any) -> Scores:
 
 def _of(known: tuple[str, ...], value: str) -> str:
     return value if value in known else OTHER
-
-
-_PANELS = (
-    Panel(title="Alerts by kind", expr=f"sum by (fraud_type) (rate({DETECTIONS}[5m]))", unit="ops"),
-    Panel(
-        title="Confidence of alerts, median",
-        expr=f"histogram_quantile(0.5, sum by (le) (rate({CONFIDENCE.bucket}[5m])))",
-        unit="percentunit",
-    ),
-    Panel(
-        title="Time of a batch, p95",
-        expr=(
-            ("features", f"histogram_quantile(0.95, sum by (le) (rate({FEATURES.bucket}[5m])))"),
-            ("prediction", f"histogram_quantile(0.95, sum by (le) (rate({PREDICTION.bucket}[5m])))"),
-        ),
-        unit="s",
-    ),
-)

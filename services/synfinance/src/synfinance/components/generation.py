@@ -11,26 +11,15 @@ import polars as pl
 from pydantic import Field
 
 from bedplate.component import BoundCounter, BoundGauge, BoundHistogram, Host, Spec
-from bedplate.declarations import Action, Panel
-from bedplate.metric import Counter, Gauge, Histogram
+from bedplate.declarations import Action
 from bedplate.telemetry.traces import traced
 from synfinance.components.compute import Compute
 from synfinance.components.places import place_in
 from synfinance.components.rolling import Rolling, RollingSettings, reset_action
+from synfinance.components.signals.generation import ALERTS, DURATION, GENERATED, METRICS, PANELS, RATE, RUNBOOK
 from synfinance.generator import FRAUD_TYPES, Generator, GeneratorConfig
 
 __all__ = ["Generation", "GenerationSettings"]
-
-GENERATED = Counter(
-    "synfinance_transactions_generated_total",
-    "Transactions generated, by the kind of fraud they are; none for honest ones.",
-    {"fraud_type": ("none", *FRAUD_TYPES)},
-)
-RATE = Gauge(
-    "synfinance_generation_rate_per_second", "Transactions generated a second over the last minutes.", unit="per_second"
-)
-DURATION = Histogram("synfinance_generation_duration_seconds", "Time that one batch took.", unit="seconds")
-
 
 #: Batches, and rows, after which the stretch of the next process begins.
 STRETCH: Final = 1_000_000_000
@@ -73,21 +62,10 @@ class Generation:
             summary="Generates labelled card transactions with injected fraud.",
             needs=(self._compute,),
             settings=self.settings,
-            metrics=(GENERATED, RATE, DURATION),
-            panels=(
-                Panel(title="Transactions a second", expr=str(RATE), unit="ops"),
-                Panel(
-                    title="Injected fraud",
-                    expr=f'sum by (fraud_type) (rate({GENERATED}{{fraud_type!="none"}}[5m]))',
-                    unit="ops",
-                    summary="What the detector should find.",
-                ),
-                Panel(
-                    title="Time of a batch, p95",
-                    expr=f"histogram_quantile(0.95, sum by (le) (rate({DURATION.bucket}[5m])))",
-                    unit="s",
-                ),
-            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @property

@@ -8,22 +8,18 @@ from typing import Any, Final, Literal
 
 from bedplate.component import Host
 from bedplate.declarations import Probe
-from bedplate.metric import Gauge
 from bedplate.problems import BedplateError
 from bedplate.service import HostLease
 from synfinance.components.compute import Compute
 from synfinance.components.generation import Generation
 from synfinance.components.profiles import CardHistory
 from synfinance.components.rolling import RollingSettings
+from synfinance.components.signals.fraud import TRAINED
 from synfinance.components.trainer import train
 from synfinance.fraud import Detector
 from synfinance.transactions import scorable
 
-__all__ = ["TRAINED", "DetectionSettings", "Model", "State"]
-
-TRAINED = Gauge(
-    "synfinance_model_trained", "Whether a model trained on labels is in use: 1, or 0 for anomalies only.", merge="min"
-)
+__all__ = ["DetectionSettings", "Model", "State"]
 
 #: Latest rows of the past that tell what is usual while no model is trained.
 REFERENCE_ROWS: Final = 5_000
@@ -74,6 +70,11 @@ class Model:
             interval=2.0,
             failures=1,
         )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be a trained model."""
+        return self._settings.model is not None or self._settings.training
 
     @property
     def detector(self) -> Detector:

@@ -6,34 +6,30 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 from pydantic import Field
 
 from bedplate.component import BoundCounter, BoundGauge, Host, Spec
-from bedplate.declarations import Action, Panel
-from bedplate.metric import Counter, Gauge
+from bedplate.declarations import Action
 from synfinance.components.rolling import Rolling, RollingSettings, reset_action
+from synfinance.components.signals.cards import (
+    ALERTS,
+    CACHE,
+    CARDS,
+    EVICTED,
+    HIT_RATE,
+    HITS,
+    METRICS,
+    MISSES,
+    PANELS,
+    ROWS,
+    RUNBOOK,
+)
 from synfinance.fraud import Roles
 
 __all__ = ["CardHistory", "CardHistorySettings", "Recall"]
-
-CACHE: Final = "card_history"
-_LABELS = {"cache_type": (CACHE,)}
-
-HITS = Counter("synfinance_cache_hits_total", "Cards of a batch whose past was at hand.", _LABELS)
-MISSES = Counter("synfinance_cache_misses_total", "Cards of a batch whose past was not at hand.", _LABELS)
-HIT_RATE = Gauge(
-    "synfinance_cache_hit_rate_ratio",
-    "Share of lookups in the last minutes that found what they looked for.",
-    _LABELS,
-    unit="ratio",
-    merge="ratio",
-)
-CARDS = Gauge("synfinance_cache_cards", "Cards whose past is at hand.")
-ROWS = Gauge("synfinance_cache_rows", "Transactions kept as the past of cards.")
-EVICTED = Counter("synfinance_cache_evictions_total", "Cards that made room for others.", _LABELS)
 
 
 class CardHistorySettings(RollingSettings):
@@ -78,17 +74,14 @@ class CardHistory:
     @property
     def spec(self) -> Spec:
         """What it is."""
-        hits, misses = f"sum(rate({HITS}[5m]))", f"sum(rate({MISSES}[5m]))"
         return Spec(
             kind="card_history",
             summary="Keeps the latest transactions of each card at hand for the fraud detector.",
             settings=self.settings,
-            metrics=(HITS, MISSES, HIT_RATE, CARDS, ROWS, EVICTED),
-            panels=(
-                Panel(title="Card history hit rate", expr=str(HIT_RATE), unit="percentunit"),
-                Panel(title="Card lookups", expr=(("hits", hits), ("misses", misses)), unit="ops"),
-                Panel(title="Cards at hand", expr=str(CARDS)),
-            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @asynccontextmanager

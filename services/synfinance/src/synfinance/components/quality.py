@@ -10,61 +10,31 @@ from typing import Any, Final
 import polars as pl
 
 from bedplate.component import BoundCounter, BoundHistogram, Host, Spec
-from bedplate.declarations import Action, Panel
-from bedplate.metric import OTHER, Counter, Gauge, Histogram
+from bedplate.declarations import Action
+from bedplate.metric import OTHER, Gauge
 from bedplate.telemetry.traces import traced
 from synfinance.components.compute import Compute
 from synfinance.components.rolling import Rolling, RollingSettings, reset_action
+from synfinance.components.signals.quality import (
+    ALERTS,
+    ASSESSED,
+    DRIFT,
+    DRIFT_BOUND,
+    DRIFTED,
+    DURATION,
+    FIELDS,
+    METRICS,
+    MISSING,
+    OUTLIERS,
+    PANELS,
+    RUNBOOK,
+    SCORE,
+    VIOLATING,
+    VIOLATIONS,
+)
 from synfinance.quality import Report, Schema, profile
-from synfinance.transactions import COLUMNS
 
 __all__ = ["DataQuality", "QualitySettings"]
-
-#: Fields of a transaction are told apart; columns of other people's files are taken together.
-FIELDS: Final = COLUMNS
-KINDS: Final = ("psi", "wasserstein", "missing")
-_FIELD = {"field": FIELDS}
-
-SCORE = Gauge(
-    "synfinance_data_quality_score",
-    "Quality of the data assessed in the last minutes, from 0 to 100, weighted by rows.",
-    merge="ratio",
-)
-ASSESSED = Counter("synfinance_data_assessed_rows_total", "Rows whose quality was assessed.")
-DURATION = Histogram("synfinance_data_assessment_time_seconds", "Time to assess one table.", unit="seconds")
-MISSING = Gauge(
-    "synfinance_data_missing_ratio", "Share of recent values that are missing.", _FIELD, unit="ratio", merge="ratio"
-)
-OUTLIERS = Gauge(
-    "synfinance_data_outlier_ratio", "Share of recent values that are outliers.", _FIELD, unit="ratio", merge="ratio"
-)
-VIOLATING = Gauge(
-    "synfinance_data_violation_ratio",
-    "Share of recent values that break their column's type, range, list or pattern.",
-    _FIELD,
-    unit="ratio",
-    merge="ratio",
-)
-VIOLATIONS = Counter(
-    "synfinance_data_schema_violations_total", "Values that break their column's type, range, list or pattern.", _FIELD
-)
-DRIFT = Gauge(
-    "synfinance_data_drift",
-    "Distance of recent values from the reference: PSI, robust standard deviations, or a difference of missing rates.",
-    {"field": FIELDS, "kind": KINDS},
-    merge="ratio",
-)
-DRIFT_BOUND = Gauge(
-    "synfinance_data_drift_bound",
-    "The distance that chance and effects too small to tell stay below.",
-    {"field": FIELDS, "kind": KINDS},
-    merge="ratio",
-)
-DRIFTED = Counter(
-    "synfinance_data_drift_detections_total",
-    "Assessments in which a field was further from the reference than its bound.",
-    {"field": FIELDS, "kind": KINDS},
-)
 
 _GAUGES: Final[Mapping[str, Gauge]] = {"missing": MISSING, "outliers": OUTLIERS, "invalid": VIOLATING}
 
@@ -88,21 +58,10 @@ class DataQuality:
             summary="Scores the quality of tables and says what every lost point was lost for.",
             needs=(self._compute,),
             settings=self.settings,
-            metrics=(
-                *(SCORE, ASSESSED, DURATION, MISSING, OUTLIERS),
-                *(VIOLATING, VIOLATIONS, DRIFT, DRIFT_BOUND, DRIFTED),
-            ),
-            panels=(
-                Panel(title="Data quality score", expr=str(SCORE), kind="stat"),
-                Panel(title="Missing values", expr=f"max by (field) ({MISSING})", unit="percentunit"),
-                Panel(title="Outliers", expr=f"max by (field) ({OUTLIERS})", unit="percentunit"),
-                Panel(title="Schema violations", expr=f"sum by (field) (rate({VIOLATIONS}[5m]))", unit="ops"),
-                Panel(
-                    title="Drift, in multiples of its bound",
-                    expr=f"max by (field) ({DRIFT} / {DRIFT_BOUND})",
-                    summary="Above 1 a field has drifted.",
-                ),
-            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @asynccontextmanager
@@ -157,15 +116,14 @@ class DataQuality:
             add(("values", field), rows)
             for what in _GAUGES:
                 add((what, field), getattr(column, what))
-            if column.invalid:
-                bind(VIOLATIONS, field=field).inc(column.invalid)
+            # Also where there are none: what begins at 0 can be seen to rise.
+            bind(VIOLATIONS, field=field).inc(column.invalid)
         for drift in report.drift:
             field, kind = _field(drift.column), drift.kind
             add(("comparisons", field, kind))
             add(("drift", field, kind), drift.value)
             add(("bound", field, kind), drift.bound)
-            if drift.drifted:
-                bind(DRIFTED, field=field, kind=kind).inc()
+            bind(DRIFTED, field=field, kind=kind).inc(float(drift.drifted))
         self._show()
 
     def _show(self) -> None:

@@ -16,45 +16,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bedplate.component import Host
-from bedplate.metric import OTHER, Counter, Gauge
+from bedplate.metric import OTHER
 from synfinance.components.rolling import Rolling
+from synfinance.components.signals.fraud import (
+    ALL,
+    ANOMALY_RATE,
+    F1,
+    FRAUD_RATE,
+    OUTCOME,
+    OUTCOMES,
+    PRECISION,
+    RECALL,
+    SCORED,
+    TYPES,
+)
 from synfinance.fraud import Scores
-from synfinance.generator import FRAUD_TYPES, SEVERITIES
+from synfinance.generator import SEVERITIES
 
-__all__ = ["METRICS", "TYPES", "Labels", "Scoreboard"]
-
-#: What an alert may be said to be: kinds that were learned, or what a detector without labels says.
-TYPES: Final = (*FRAUD_TYPES, "fraud", "anomaly")
-ALL: Final = "all"
-OUTCOMES: Final = ("true_positive", "false_positive", "true_negative", "false_negative")
-
-_PARTS = {"fraud_type": (*TYPES, ALL), "severity": (*SEVERITIES, ALL)}
-
-FRAUD_RATE = Gauge(
-    "synfinance_fraud_rate_ratio", "Share of scored transactions that were alerted.", unit="ratio", merge="ratio"
-)
-ANOMALY_RATE = Gauge(
-    "synfinance_anomaly_rate_ratio", "Share of scored transactions that are anomalies.", unit="ratio", merge="ratio"
-)
-OUTCOME = Counter(
-    "synfinance_fraud_outcomes_total",
-    "Scored transactions whose label is known, by what the detector made of them: the confusion matrix.",
-    {"outcome": OUTCOMES},
-)
-PRECISION = Gauge(
-    "synfinance_fraud_precision_ratio", "Share of recent alerts that are right.", _PARTS, unit="ratio", merge="ratio"
-)
-RECALL = Gauge(
-    "synfinance_fraud_recall_ratio", "Share of recent fraud that was alerted.", _PARTS, unit="ratio", merge="ratio"
-)
-F1 = Gauge(
-    "synfinance_fraud_f1_ratio",
-    "Harmonic mean of precision and recall; over several processes, weighted by their fraud.",
-    _PARTS,
-    unit="ratio",
-    merge="ratio",
-)
-METRICS = (FRAUD_RATE, ANOMALY_RATE, OUTCOME, PRECISION, RECALL, F1)
+__all__ = ["Labels", "Scoreboard"]
 
 _TRUTH: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
@@ -97,12 +76,14 @@ class Scoreboard:
     def __init__(self, host: Host, seconds: float) -> None:
         self._host = host
         self._outcomes = {outcome: host.bind(OUTCOME, outcome=outcome) for outcome in OUTCOMES}
+        self._scored = host.bind(SCORED)
         self._shown: set[_Part] = set()
         self.rolling: Rolling[tuple[str, ...]] = Rolling(host, "fraud", seconds, self.show)
 
     def add(self, scores: Scores, labels: Labels | None, *, named: bool) -> None:
         """Count a scored table; ``named`` says that its alerts name kinds of fraud, not anomalies alone."""
         add, alerts = self.rolling.add, scores.decision
+        self._scored.inc(len(scores))
         add(("rows",), len(scores))
         add(("alerts",), int(alerts.sum()))
         add(("anomalies",), int(scores.is_anomaly.sum()))

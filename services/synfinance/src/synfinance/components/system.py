@@ -14,31 +14,20 @@ import psutil
 from pydantic import Field
 
 from bedplate.component import Host, Spec
-from bedplate.declarations import Panel
-from bedplate.metric import Gauge
 from bedplate.settings import Seconds, Section
+from synfinance.components.signals.system import (
+    ALERTS,
+    CONNECTIONS,
+    CPU,
+    DISK,
+    MEMORY,
+    MEMORY_LIMIT,
+    METRICS,
+    PANELS,
+    RUNBOOK,
+)
 
 __all__ = ["System", "SystemSettings"]
-
-MEMORY = Gauge("synfinance_memory_usage_bytes", "Resident memory of the service's processes.", unit="bytes")
-MEMORY_LIMIT = Gauge(
-    "synfinance_memory_limit_bytes",
-    "Memory that the service may use: its container's limit, or the machine's.",
-    unit="bytes",
-    merge="min",
-)
-CPU = Gauge(
-    "synfinance_cpu_usage_ratio",
-    "Share of the CPUs it may run on that the service's processes use, between 0 and 1.",
-    unit="ratio",
-)
-DISK = Gauge(
-    "synfinance_disk_usage_ratio",
-    "Used share of the file system the service writes to, between 0 and 1.",
-    unit="ratio",
-    merge="max",
-)
-CONNECTIONS = Gauge("synfinance_active_connections", "Connections that clients have open to the service.")
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -63,13 +52,10 @@ class System:
             kind="system",
             summary="Measures what the service takes of the machine.",
             settings=self.settings,
-            metrics=(MEMORY, MEMORY_LIMIT, CPU, DISK, CONNECTIONS),
-            panels=(
-                Panel(title="Memory", expr=(("used", str(MEMORY)), ("limit", str(MEMORY_LIMIT))), unit="bytes"),
-                Panel(title="CPU", expr=str(CPU), unit="percentunit"),
-                Panel(title="Disk", expr=str(DISK), unit="percentunit"),
-                Panel(title="Connections", expr=str(CONNECTIONS)),
-            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
         )
 
     @asynccontextmanager

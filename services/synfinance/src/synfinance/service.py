@@ -60,7 +60,7 @@ def build(settings: SynFinanceSettings, extra: Sequence[Component] = ()) -> Serv
         compute=compute, generation=generation, detection=detection, quality=quality, cards=cards, limits=limits
     )
     operators = settings.section(ServiceSettings, "service").management_prefix
-    components: list[Component] = [generation, detection, quality, System(), Traffic(operators), *extra]
+    components: list[Component] = [Traffic(operators), generation, detection, quality, System(), *extra]
     if settings.rate_limit:
         components.append(RateLimit(limits=settings.rate_limit))
     return Service("synfinance", app, components, settings=settings)

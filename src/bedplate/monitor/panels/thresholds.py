@@ -18,11 +18,12 @@ def related_alerts(panel: Panel, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
 def thresholds_of(panel: Panel, alerts: Iterable[Alert]) -> tuple[Threshold, ...]:
     """Return the panel's own thresholds and those of alerts on the same expressions, ascending.
 
-    Alerts that ask for equality draw no line: a value that is wrong is no bound.
+    Alerts that ask for equality draw no line: a value that is wrong is no bound. Neither does what stands after
+    ``and``, such as how much traffic there must be for a share to tell something: it is no bad value.
     """
     found = {(each.value, each.above): each for each in panel.thresholds}
     for alert in alerts:
-        for bound in bounds(alert.expr):
+        for bound in bounds(alert.expr)[:1]:
             if bound.operator not in ("==", "!=") and _of(panel, bound):
                 above = bound.operator in (">", ">=")
                 line = Threshold(value=bound.value, severity=alert.severity, label=alert.name, above=above)

@@ -13,6 +13,8 @@ import yaml
 from bedplate.component import Spec
 from bedplate.declarations import AlertGroup, Panel, Series
 from bedplate.monitor.alerts.rules import Rule, rules
+from bedplate.monitor.alerts.trial import trial_refusals
+from bedplate.monitor.panels.thresholds import thresholds_of
 from bedplate.promql.selectors import metric_references, scoped
 from bedplate.testing import Harness
 from synfinance.components import Traffic
@@ -180,3 +182,18 @@ async def test_after_some_work_every_panel_has_something_to_show(harness: Harnes
     exposed = {name.partition("{")[0] for name in await harness.samples()}
     wanted = {(panel.title, name) for panel in panels() for expr in panel.exprs for name, _ in metric_references(expr)}
     assert [pair for pair in sorted(wanted) if pair[1] not in exposed] == []
+
+
+def test_the_engine_of_the_process_judges_the_series_as_the_alerts_say() -> None:
+    assert list(trial_refusals(RULES)) == []
+
+
+def test_lines_in_panels_are_those_of_the_alerts_and_no_line_is_drawn_at_the_least_traffic() -> None:
+    drawn = {
+        panel.title: [(line.value, line.label) for line in thresholds_of(panel, [rule.alert for rule in RULES])]
+        for panel in panels()
+    }
+    assert drawn["Failing requests"] == [(0.05, "HighErrorRate")]
+    assert drawn["Request duration"] == [(0.1, "SLA: 100 ms"), (1.0, "HighRequestLatency")]
+    assert drawn["CPU"] == [(0.75, "ElevatedCPUUsage"), (0.9, "HighCPUUsage")]
+    assert drawn["Requests a second"] == []

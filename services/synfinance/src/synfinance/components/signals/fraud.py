@@ -115,6 +115,12 @@ def _alerted(window: str) -> str:
     return f"{_sum(DETECTIONS, window)} / {_sum(SCORED, window)}"
 
 
+def _by_part(gauge: Gauge, part: str) -> str:
+    # Types and severities are each told over all of the other; fixed, so that choosing one of them leaves the others.
+    whole = next(name for name in _PARTS if name != part)
+    return f'max by ({part}) ({gauge}{{{whole}="{ALL}",{part}!="{ALL}"}})'
+
+
 _RIGHT: Final = _of("true_positive")
 _FRAUD: Final = _of("true_positive|false_negative")
 _SAID: Final = _of("true_positive|false_positive")
@@ -298,21 +304,21 @@ PANELS: Final = (
     ),
     _right(
         title="Precision by type",
-        expr=(("{{fraud_type}}", f'max by (fraud_type) ({PRECISION}{{fraud_type!="{ALL}"}})'),),
+        expr=(("{{fraud_type}}", _by_part(PRECISION, "fraud_type")),),
         unit="percentunit",
         high=1,
         summary="Of the alerts said to be of this type, how many are?",
     ),
     _right(
         title="Recall by type",
-        expr=(("{{fraud_type}}", f'max by (fraud_type) ({RECALL}{{fraud_type!="{ALL}"}})'),),
+        expr=(("{{fraud_type}}", _by_part(RECALL, "fraud_type")),),
         unit="percentunit",
         high=1,
         summary="Which types of fraud pass?",
     ),
     _right(
         title="Recall by severity",
-        expr=(("{{severity}}", f'max by (severity) ({RECALL}{{severity!="{ALL}"}})'),),
+        expr=(("{{severity}}", _by_part(RECALL, "severity")),),
         unit="percentunit",
         high=1,
         summary="Is the grave fraud caught?",

@@ -68,14 +68,14 @@ def ours() -> Callable[..., float]:
 
     writer = Writer()
     writer.start([StreamOutput("stdout")])
-    log = AccessLog(writer.write, SERVICE)
+    log = AccessLog(writer, SERVICE)
     context = WorkContext("5f0c954d1e2f4d50", "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
     scopes = [{"path": path(0, item), "query_string": b""} for item in range(ITEMS)]
     shared = log.shared("GET", "/section-0/items/{item_id}", 200)  # kept by whoever logs, as long as the route lives
 
     def write(records: int) -> None:
         for number in range(records):
-            log.write("INFO", shared, context, scopes[number % ITEMS], 0.00123456, 0, 68, "203.0.113.9")
+            log.write(logging.INFO, shared, context, scopes[number % ITEMS], 0.00123456, 0, 68, "203.0.113.9")
 
     return _timed(write)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from bedplate.component import Component, Logger
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.health import Health, HealthSettings
@@ -16,7 +13,7 @@ from bedplate.service.supervision import Supervision
 from bedplate.settings import ReloaderSettings, Settings, SettingsReloader
 from bedplate.telemetry.errors import Errors, ErrorSettings
 from bedplate.telemetry.http import Http, HttpSettings
-from bedplate.telemetry.logs import Logs, LogSettings, get_logger
+from bedplate.telemetry.logs import Logs, LogSettings, Writer, get_logger
 from bedplate.telemetry.metrics.component import Metrics
 from bedplate.telemetry.redaction import Redactor
 from bedplate.telemetry.runtime import Runtime, RuntimeSettings
@@ -69,9 +66,9 @@ class Builtins:
         return {"traces": self.traces.store, "errors": self.errors.store, "logs": self.logs.tail}
 
     @property
-    def access_sink(self) -> Callable[[bytes], Any]:
+    def access_sink(self) -> Writer:
         """Where the lines of the access log go."""
-        return self.logs.write
+        return self.logs.writer
 
     def before(self) -> list[Component]:
         """Return what starts before the service's own components, so that their start is measured and logged."""

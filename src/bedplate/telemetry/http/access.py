@@ -7,6 +7,7 @@ around it; texts that come from the client are redacted and escaped once, and re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from logging import INFO
 from time import time
 from typing import Any
 from urllib.parse import unquote_plus
@@ -16,12 +17,16 @@ from starlette.types import Scope
 
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.logs.timestamp import stamp
+from bedplate.telemetry.logs.writer import Writer
 from bedplate.telemetry.redaction import REDACTED, Redactor
 
 __all__ = ["AccessLog", "Shared", "Sink"]
 
 #: Where a line goes; it ends with a newline.
 Sink = Callable[[bytes], Any]
+
+#: What a line is made of, in the form of :meth:`Writer.defer`.
+Record = tuple[Any, ...]
 
 #: Two parts of a record, as JSON without braces.
 Shared = tuple[str, str]
@@ -32,23 +37,30 @@ _FUNCTION = "write"
 #: Texts remembered in their escaped form; beyond it the memory starts anew.
 _REMEMBERED = 2048
 _LONGEST = 256
+#: Bytes of a record without its path, roughly.
+_SIZE = 560
 
 
 class AccessLog:
     """Writes access records.
 
-    :param sink: takes one line of bytes, newline included.
+    :param sink: takes one line of bytes, newline included; a writer forms the lines itself, when it hands them over.
     :param secret_parameters: names of query parameters whose values are not shown, besides those that ``redactor``
         knows.
     :ivar service: the service's name, a field of every record.
     """
 
-    __slots__ = ("_escaped", "_redactor", "_secrets", "_sink", "service")
+    __slots__ = ("_defer", "_escaped", "_redactor", "_secrets", "_sink", "service")
 
     def __init__(
-        self, sink: Sink, service: str = "", redactor: Redactor | None = None, secret_parameters: Iterable[str] = ()
+        self,
+        sink: Sink | Writer,
+        service: str = "",
+        redactor: Redactor | None = None,
+        secret_parameters: Iterable[str] = (),
     ) -> None:
-        self._sink = sink
+        self._sink: Sink = sink.write if isinstance(sink, Writer) else sink
+        self._defer = sink.defer if isinstance(sink, Writer) else None
         self._redactor = redactor or Redactor()
         self._secrets = frozenset(name.lower() for name in secret_parameters)
         self._escaped: dict[str, str] = {}
@@ -70,7 +82,7 @@ class AccessLog:
 
     def write(
         self,
-        level: str,
+        level: int,
         shared: Shared,
         context: WorkContext,
         scope: Scope,
@@ -82,39 +94,50 @@ class AccessLog:
     ) -> None:
         """Write the record of one request.
 
-        :param level: ``INFO`` or ``ERROR``. :param shared: from :meth:`shared`.
+        :param level: of :mod:`logging`. :param shared: from :meth:`shared`.
         :param duration: in seconds; sizes are in bytes.
         :param more: further fields; the context's own are added by themselves.
         """
-        escaped = self._escaped
-        path = escaped.get(scope["path"])
-        if path is None:
-            path = self._escape(scope["path"])
-        user, tail = "null", ""
-        if more is not None or context.fields is not None or scope["query_string"]:
-            user, tail = self._tail(context, scope["query_string"], more)
-        head, body = shared
-        # Ids are of a charset that needs no escaping (identity.py); addresses come from the server or are parsed.
-        line = (
-            f'{{"timestamp":"{stamp(time())}","level":"{level}",{head},"request_id":"{context.request_id}",'
-            f'"user_id":{user},{body},"trace_id":"{context.trace_id}","span_id":"{context.span_id}","path":{path},'
-            f'"client":"{client}","duration_ms":{duration * 1e3:.3f},"request_size":{request_size},'
-            f'"response_size":{response_size}{tail}}}\n'
-        )
-        self._sink(line.encode())
+        path = scope["path"]
+        # What may change after the request is written down now, and text is made of the rest when it is handed over.
+        rest = None if more is None and context.fields is None else self._rest(context, more)
+        record = (
+            level, self._line, time(), shared, context.request_id, context.trace_id, context.span_id, path, client,
+            duration, request_size, response_size, scope["query_string"], rest,
+        )  # fmt: skip
+        if self._defer is None:
+            self._sink(self._line(record))
+        else:
+            self._defer(record, _SIZE + len(path))
 
-    def _tail(self, context: WorkContext, query: bytes, more: dict[str, Any] | None) -> tuple[str, str]:
-        """Return the user's id and the fields that few requests have."""
-        tail: dict[str, Any] = {**(more or {})}
+    def _line(self, record: Record) -> bytes:
+        """Return the line of a record."""
+        level, _, at, shared, request, trace, span, text, client, duration, received, sent, query, rest = record
+        path = self._escaped.get(text)
+        if path is None:
+            path = self._escape(text)
+        user, tail = ("null", "") if rest is None else rest
         if query:
-            tail["query"] = self._query(query)
+            tail += f',"query":{orjson.dumps(self._query(query)).decode()}'
+        head, body = shared
+        name = "INFO" if level == INFO else "ERROR"
+        # Ids are of a charset that needs no escaping (identity.py); addresses come from the server or are parsed.
+        return (
+            f'{{"timestamp":"{stamp(at)}","level":"{name}",{head},"request_id":"{request}",'
+            f'"user_id":{user},{body},"trace_id":"{trace}","span_id":"{span}","path":{path},"client":"{client}",'
+            f'"duration_ms":{duration * 1e3:.3f},"request_size":{received},"response_size":{sent}{tail}}}\n'
+        ).encode()
+
+    def _rest(self, context: WorkContext, more: dict[str, Any] | None) -> tuple[str, str]:
+        """Return the user's id and the fields that few requests have."""
+        rest: dict[str, Any] = {**(more or {})}
         user = None
         if context.fields is not None:
             fields = self._redactor.mapping(context.fields)
             user = fields.pop("user_id", None)
             # A bound field may not pass for a field of the record.
-            tail = {f"{name}_" if name in _FIELDS else name: value for name, value in fields.items()} | tail
-        said = orjson.dumps(tail)[1:-1].decode()
+            rest = {f"{name}_" if name in _FIELDS else name: value for name, value in fields.items()} | rest
+        said = orjson.dumps(rest)[1:-1].decode()
         return orjson.dumps(user).decode(), f",{said}" if said else ""
 
     def _escape(self, text: str) -> str:

@@ -15,6 +15,7 @@ from bedplate.telemetry.http.middleware import Guard, HttpMiddleware
 from bedplate.telemetry.http.problems import install_problem_handlers
 from bedplate.telemetry.http.report import ErrorSink
 from bedplate.telemetry.http.settings import HttpSettings
+from bedplate.telemetry.logs.writer import Writer
 from bedplate.telemetry.redaction import Redactor
 from bedplate.telemetry.traces.recorder import TraceRecorder
 
@@ -109,7 +110,7 @@ class Http:
         )
 
     def wrap(
-        self, app: ASGIApp, *, guards: Sequence[Guard] = (), sink: Sink | None = None, service: str = ""
+        self, app: ASGIApp, *, guards: Sequence[Guard] = (), sink: Sink | Writer | None = None, service: str = ""
     ) -> HttpMiddleware:
         """Return ``app`` inside the fused middleware; FastAPI and Starlette applications answer errors as problems.
 

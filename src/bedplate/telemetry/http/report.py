@@ -153,7 +153,7 @@ class Reporter:
                 more: dict[str, Any] | None = None
                 if error_type or method is OTHER_METHOD:
                     more = _rare(scope, method, error_type)
-                level = "ERROR" if error_type else "INFO"
+                level = logging.ERROR if error_type else logging.INFO
                 access.write(
                     level, shared, context, scope, duration, exchange.request_size, exchange.response_size,
                     self.proxies.client(scope), more,
@@ -261,7 +261,7 @@ class Reporter:
         access = self._access
         if access is not None:
             shared = access.shared(WEBSOCKET, route, status)
-            level = "INFO" if error is None else "ERROR"
+            level = logging.INFO if error is None else logging.ERROR
             access.write(level, shared, context, scope, duration, 0, 0, self.proxies.client(scope), more)
         if self._traces is not None and (context.sampled or context.keep or error is not None):
             self._trace(scope, context, WEBSOCKET, route, status, started, duration, error)

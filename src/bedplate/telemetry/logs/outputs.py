@@ -220,7 +220,10 @@ class FileOutput:
         with suppress(OSError):  # without locks on a file system, two processes may rotate twice, and lose nothing
             fcntl.flock(full, fcntl.LOCK_EX)
         try:
-            status = self.path.stat()
+            try:
+                status = self.path.stat()
+            except FileNotFoundError:
+                return  # somebody else has renamed it this moment, and makes a new one
             if (status.st_dev, status.st_ino) != identity or status.st_size + length <= self._max_bytes:
                 return  # somebody else rotated it while we waited for the lock
             if self._backups == 0:

@@ -150,15 +150,17 @@ class Reduced(Tables):
         return Frame(groups.labels, values, present)
 
 
-def _sorted(frame: Frame, groups: Groups, row: int, *, descending: bool) -> tuple[Any, Any, Any]:
-    """Sort the values of one row by group and value; NaN comes first when ascending, last when descending.
+def _sorted(
+    frame: Frame, groups: Groups, row: int, *, descending: bool = False, nan_last: bool = False
+) -> tuple[Any, Any, Any]:
+    """Sort the values of one row by group and value; NaN comes first, or last.
 
     Returns columns in that order, their groups, and their ranks in the group. Equal values stay in order.
     """
     columns = np.arange(len(frame.labels)) if frame.present is None else np.flatnonzero(frame.present[row])
     values = frame.values[row, columns]
     unknown = np.isnan(values)
-    keys = (-values if descending else values, unknown if descending else ~unknown, groups.index[columns])
+    keys = (-values if descending else values, unknown if nan_last else ~unknown, groups.index[columns])
     order = np.lexsort(keys)
     ordered = keys[2][order]
     starts = np.searchsorted(ordered, np.arange(len(groups.labels)))
@@ -181,7 +183,7 @@ class Quantile(Tables):
         values = np.full((len(share), len(groups.labels)), np.nan)
         present = np.zeros(values.shape, dtype=bool)
         for row in range(len(share)):
-            columns, owners, _ = _sorted(frame, groups, row, descending=False)
+            columns, owners, _ = _sorted(frame, groups, row)
             counts = np.bincount(owners, minlength=len(groups.labels))
             found = np.flatnonzero(counts)
             if len(found):
@@ -227,7 +229,7 @@ class Ranked(Tables):
             if not -(2.0**63) <= count < 2.0**63:
                 raise self._site.fault(f"{count:g} is no number of series.", "Give a whole number.")
             if int(count) >= 1:
-                columns, _, ranks = _sorted(frame, groups, row, descending=self._descending)
+                columns, _, ranks = _sorted(frame, groups, row, descending=self._descending, nan_last=True)
                 chosen = columns[ranks < int(count)]
                 present[row, chosen] = True
             yield

@@ -225,13 +225,14 @@ class Compiler:
             )
         swapped = left == "scalar"
         filters = operator in COMPARISONS and not node.returns_bool
+        keeps = operator == "atan2" and self._dialect < 3  # Prometheus 2 forgets to drop the metric's name
         return VectorScalar(
             operator,
             self.vector(node.right if swapped else node.left),
             self.scalar(node.left if swapped else node.right),
             swapped=swapped,
             returns_bool=node.returns_bool,
-            relabelled=None if filters else self._relabelled(node.operator_start),
+            relabelled=None if filters or keeps else self._relabelled(node.operator_start),
         )
 
     def _aggregation(self, node: Aggregation) -> Tables:

@@ -52,6 +52,15 @@ def _rounded(values: Floats, nearest: Any = 1.0) -> Floats:
     return np.asarray(np.floor(values * inverse + 0.5) / inverse)
 
 
+def _greater(one: Any, other: Any) -> Floats:
+    # Go's math.Max: an infinity is greater than NaN.
+    return np.where((one == np.inf) | (other == np.inf), np.inf, np.maximum(one, other))
+
+
+def _lesser(one: Any, other: Any) -> Floats:
+    return np.where((one == -np.inf) | (other == -np.inf), -np.inf, np.minimum(one, other))
+
+
 #: Functions of one value and further scalars, by name.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
@@ -64,9 +73,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "sgn": np.sign,
     "round": _rounded,
-    "clamp": lambda values, low, high: np.maximum(low, np.minimum(high, values)),
-    "clamp_min": lambda values, low: np.maximum(low, values),
-    "clamp_max": lambda values, high: np.minimum(high, values),
+    "clamp": lambda values, low, high: _greater(low, _lesser(high, values)),
+    "clamp_min": lambda values, low: _greater(low, values),
+    "clamp_max": lambda values, high: _lesser(high, values),
     "deg": lambda values: values * 180 / np.pi,
     "rad": lambda values: values * np.pi / 180,
     "acos": np.arccos,

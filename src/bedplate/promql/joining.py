@@ -60,6 +60,8 @@ class Joined(Tables):
         site: Site,
     ) -> None:
         self._filters = operator in COMPARISON and not returns_bool
+        # Prometheus 2 forgets to drop the metric's name after atan2.
+        self._keeps_name = self._filters or (operator == "atan2" and dialect < 3)
         self._compute = COMPARISON.get(operator) or ARITHMETIC[operator]
         self._left, self._right = left, right
         self._matching = matching
@@ -129,7 +131,7 @@ class Joined(Tables):
 
     def _result(self, many: Labels, one: Labels) -> Labels:
         """Return the labels of a pair's result."""
-        labels = many if self._filters else nameless(many)
+        labels = many if self._keeps_name else nameless(many)
         matching = self._matching
         if not matching.group:
             return (by if matching.on else without)(matching.labels)(labels)

@@ -30,6 +30,7 @@ class Block:
     :ivar times: Unix milliseconds, a row, or a cell where they differ. :ivar counts: samples of each series, or of all.
     :ivar valid: where cells are samples and no repetition; None for everywhere.
     :ivar start: where the range begins, in milliseconds. :ivar end: where it ends.
+    :ivar moment: that of the evaluation, which an offset does not move.
     :ivar parameter: the function's other argument. :ivar dialect: 2 or 3.
     """
 
@@ -39,6 +40,7 @@ class Block:
     valid: Mask | None
     start: int
     end: int
+    moment: int
     parameter: float
     dialect: int
 
@@ -201,7 +203,7 @@ def _deriv(block: Block) -> Floats:
 
 
 def _predicted(block: Block) -> Floats:
-    slope, intercept = _regression(block, block.end)
+    slope, intercept = _regression(block, block.moment)
     return slope * block.parameter + intercept
 
 

@@ -47,7 +47,8 @@ class OverRange(Tables):
         present: Mask | None = None
         fixed = rows > 1 and bool((windows.ends == windows.ends[0]).all()) and len(np.unique(parameters)) == 1
         for row in range(1 if fixed else rows):
-            mask = yield from self._step(windows, row, float(parameters[row]), values[row])
+            bounds = (int(windows.starts[row]), int(windows.ends[row]), int(run.times[row]))
+            mask = yield from self._step(windows, row, bounds, float(parameters[row]), values[row])
             if mask is not None:
                 present = np.ones((rows, columns), dtype=bool) if present is None else present
                 present[row] = mask
@@ -60,7 +61,9 @@ class OverRange(Tables):
             frame = yield from self._relabelled.over(frame)
         return frame
 
-    def _step(self, windows: Windows, row: int, parameter: float, out: Floats) -> Steps[Mask | None]:
+    def _step(
+        self, windows: Windows, row: int, bounds: tuple[int, int, int], parameter: float, out: Floats
+    ) -> Steps[Mask | None]:
         """Fill one row; returns which series have a value, None for all."""
         low, high = int(windows.first[row]), int(windows.last[row])
         columns = len(out)
@@ -68,18 +71,17 @@ class OverRange(Tables):
             return np.zeros(columns, dtype=bool)
         present: Mask | None = None
         times = windows.times[low:high]
-        start, end = int(windows.starts[row]), int(windows.ends[row])
         width = max(1, SLICE // self._kernel.weight // (high - low))
         for left in range(0, columns, width):
             values = windows.values[low:high, left : left + width]
             target = out[left : left + width]
             unknown = np.isnan(values)
             if not unknown.any() or (sample := is_sample(values)).all():
-                whole = Block(values, times, high - low, None, start, end, parameter, self._dialect)
+                whole = Block(values, times, high - low, None, *bounds, parameter, self._dialect)
                 target[:] = self._kernel.compute(whole)
             else:
                 mask = np.zeros(len(target), dtype=bool)
-                for chosen, block in self._blocks(values, sample, times, start, end, parameter):
+                for chosen, block in self._blocks(values, sample, times, bounds, parameter):
                     target[chosen] = self._kernel.compute(block)
                     mask[chosen] = True
                 present = np.ones(columns, dtype=bool) if present is None else present
@@ -88,13 +90,13 @@ class OverRange(Tables):
         return present
 
     def _blocks(
-        self, values: Floats, sample: Mask, times: Times, start: int, end: int, parameter: float
+        self, values: Floats, sample: Mask, times: Times, bounds: tuple[int, int, int], parameter: float
     ) -> Iterator[tuple[NDArray[np.intp], Block]]:
         """Yield the series that have every sample, then those that lack some but have enough of them."""
         counts, rows = np.add.reduce(sample, axis=0), len(times)
         whole = np.flatnonzero(counts == rows)
         if len(whole):
-            yield whole, Block(values[:, whole], times, rows, None, start, end, parameter, self._dialect)
+            yield whole, Block(values[:, whole], times, rows, None, *bounds, parameter, self._dialect)
         partial = np.flatnonzero((counts < rows) & (counts >= self._kernel.least))
         if not len(partial):
             return
@@ -104,4 +106,4 @@ class OverRange(Tables):
         order = np.where(valid, order, order[counts - 1, np.arange(len(partial))])
         moved = np.take_along_axis(values[:, partial], order, axis=0)
         equal = None if bool(valid.all()) else valid
-        yield partial, Block(moved, times[order], counts, equal, start, end, parameter, self._dialect)
+        yield partial, Block(moved, times[order], counts, equal, *bounds, parameter, self._dialect)

@@ -50,6 +50,10 @@ docs: $(VENV)/.dev ## Write docs/reference, run every example in the pages and c
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m pytest tests/unit/project -k "docs or reference or promises" $(ARGS)
 
+.PHONY: render
+render: $(VENV)/.dev ## Write deploy/: what watches the services, from what they declare
+	$(BIN)/python -m tools.rendering
+
 .PHONY: api
 api: $(VENV)/.dev ## Accept the public names as they are now: rewrites tests/unit/project/public_api.txt
 	$(BIN)/python -m tools.public_api --write
@@ -61,6 +65,7 @@ constraints: ## Resolve the newest versions in a fresh environment; rewrites con
 .PHONY: servers
 servers: ## Install the servers and tools that tests start, where they are missing
 	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm
+	@tools/schemas.sh >/dev/null
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build output

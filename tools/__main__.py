@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools import hygiene, layers
+from tools import hygiene, layers, rendering
 from tools.finding import ROOT, project_files
 
 
 def main(root: Path = ROOT) -> int:
     """Print every finding; return the exit code."""
     files = list(project_files(root))
-    findings = sorted([*layers.check(root), *hygiene.addresses(root, files), *hygiene.lengths(root, files)])
+    findings = [*layers.check(root), *hygiene.addresses(root, files), *hygiene.lengths(root, files)]
+    if root == ROOT:
+        findings += rendering.check()
+    findings.sort()
     for finding in findings:
         print(finding)
     faults = sum(not finding.warning for finding in findings)

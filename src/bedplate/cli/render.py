@@ -80,8 +80,14 @@ def subjects_of(built: Service | Process, target: str, out: Path) -> list[Subjec
     """
     services = built.services if isinstance(built, Process) else (built,)
     name = services[0].name if len(services) == 1 else "services"
-    packages, context = _packages(target, out)
-    container = Container(name=name, target=target, packages=packages, context=context)
+    here = Path.cwd()
+    container = Container(
+        name=name,
+        target=target,
+        packages=_packages(target, here),
+        context=Path(os.path.relpath(here, out)).as_posix(),
+        folder=Path(os.path.relpath(out, here)).as_posix(),
+    )
     return [
         _subject(service, container, f"/{service.name}" if isinstance(built, Process) else "") for service in services
     ]
@@ -101,9 +107,8 @@ def _subject(service: Service, container: Container, root: str) -> Subject:
     )
 
 
-def _packages(target: str, out: Path) -> tuple[tuple[str, ...], str]:
-    """Return the folders below the working directory to install in an image, and that directory seen from ``out``."""
-    here = Path.cwd()
+def _packages(target: str, here: Path) -> tuple[str, ...]:
+    """Return the folders below ``here`` to install in an image: those of Bedplate and of the target, if they are."""
     found: dict[str, None] = {}
     for module in ("bedplate", target.partition(":")[0]):
         file = getattr(sys.modules.get(module), "__file__", None)
@@ -112,8 +117,7 @@ def _packages(target: str, out: Path) -> tuple[tuple[str, ...], str]:
         if project is not None and project.is_relative_to(here):
             relative = project.relative_to(here).as_posix()
             found["." if relative == "." else f"./{relative}"] = None
-    context = Path(os.path.relpath(here, out)).as_posix()
-    return tuple(found), context
+    return tuple(found)
 
 
 def _targets(given: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -41,7 +41,7 @@ def _service(container: Container, port: int) -> Service:
         build = {
             "build": {
                 "context": container.context,
-                "dockerfile": "deploy/Dockerfile",
+                "dockerfile": f"{container.folder}/Dockerfile",
                 "args": {"PACKAGES": " ".join(container.packages)},
             }
         }
@@ -105,7 +105,7 @@ def _grafana() -> Service:
         _wget("http://127.0.0.1:3000/api/health"),
         memory="512M",
         environment={
-            "GF_SECURITY_ADMIN_PASSWORD": "${GRAFANA_ADMIN_PASSWORD:?Choose a password and set it in deploy/.env}",
+            "GF_SECURITY_ADMIN_PASSWORD": "${GRAFANA_ADMIN_PASSWORD:?Choose a password and set it in the file .env}",
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_AUTH_ANONYMOUS_ENABLED": "false",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
@@ -193,7 +193,10 @@ EXPOSE {_PORT}
 """
 
 
-def dockerignore() -> str:
+def dockerignore(containers: Sequence[Container]) -> str:
     """Return what no image may hold, secrets first."""
-    lines = ("deploy/secrets", "deploy/.env", ".env", ".git", ".venv", "**/__pycache__", "**/.*_cache", "run", "var")
+    secret = [
+        f"{folder}/{name}" for folder in sorted({each.folder for each in containers}) for name in ("secrets", ".env")
+    ]
+    lines = (*secret, ".env", ".git", ".venv", "**/__pycache__", "**/.*_cache", ".cache", "run", "var")
     return f"# {RENDERED}\n" + "".join(f"{line}\n" for line in lines)

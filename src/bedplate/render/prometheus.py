@@ -14,7 +14,7 @@ from bedplate.render.expressions import duration, scaled
 from bedplate.render.subject import Options, Subject
 from bedplate.render.yaml_text import Block, yaml_text
 
-__all__ = ["INTERVAL", "Annotate", "configuration", "rule_file", "rule_tests"]
+__all__ = ["INTERVAL", "Annotate", "configuration", "rule_files", "rule_tests"]
 
 #: Between two scrapes.
 INTERVAL = "15s"
@@ -36,7 +36,7 @@ def configuration(subjects: Sequence[Subject], options: Options) -> str:
             "scrape_timeout": _written(min(10.0, scrape)),
             "evaluation_interval": interval,
         },
-        "rule_files": ["rules/*.yml"],
+        "rule_files": ["rules/*/*.yml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
         "scrape_configs": [
             {"job_name": "prometheus", "static_configs": [{"targets": ["localhost:9090"]}]},
@@ -59,20 +59,25 @@ def _job(subject: Subject, options: Options) -> dict[str, Any]:
     return {**job, "static_configs": [{"targets": list(targets)}]}
 
 
-def rule_file(subject: Subject, options: Options, annotations: Annotate) -> str:
-    """Return the rules of a service.
+def rule_files(subject: Subject, options: Options, annotations: Annotate) -> dict[str, str]:
+    """Return the rules of a service, a file a group, by the group's name.
 
     :param annotations: for each alert what it carries for people beside its labels.
     """
-    groups = [
-        {
-            "name": group.name,
-            "interval": duration(group.interval, options.time_scale),
-            "rules": [_rule(rule, options, annotations[rule.name]) for rule in found],
-        }
+    return {
+        group.name: yaml_text(
+            {
+                "groups": [
+                    {
+                        "name": f"{subject.name}-{group.name}",
+                        "interval": duration(group.interval, options.time_scale),
+                        "rules": [_rule(rule, options, annotations[rule.name]) for rule in found],
+                    }
+                ]
+            }
+        )
         for group, found in subject.groups.items()
-    ]
-    return yaml_text({"groups": groups})
+    }
 
 
 def _rule(rule: Rule, options: Options, annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -85,36 +90,30 @@ def _rule(rule: Rule, options: Options, annotations: Mapping[str, str]) -> dict[
     return {**found, "labels": dict(rule.labels), "annotations": dict(annotations)}
 
 
-def rule_tests(subject: Subject, annotations: Annotate) -> str:
-    """Return the tests of a service's rules: each fires on its series, with these labels and texts, and not on others.
+def rule_tests(subject: Subject, annotations: Annotate) -> dict[str, str]:
+    """Return the tests of a service's rules by group: each fires on its series, with these labels and texts, and not
+    on others.
 
-    They are for the true scale of time alone: a rate is one a second, however long the windows are.
+    A file a group, since promtool evaluates at every step whatever is in the rule files that a test names. They are
+    for the true scale of time alone: a rate is one a second, however long the windows are.
 
-    :raises BedplateError: when an alert does not fire on the series that must make it fire.
+    :raises BedplateError: when an alert does not fire on the series that must make it fire, or does on those that must
+        not.
     """
-    step = _common_step([group.interval for group in subject.groups])
-    cases = [case for rule in subject.rules for case in _cases(rule, step, annotations[rule.name])]
-    document = {
-        "rule_files": [f"../rules/{subject.name}.yml"],
-        "evaluation_interval": f"{step}s",
-        "tests": cases,
-    }
-    return yaml_text(document)
+    files = {}
+    for group, found in subject.groups.items():
+        cases = [case for rule in found for case in _cases(rule, annotations[rule.name])]
+        if cases:
+            rules = f"../../rules/{subject.name}/{group.name}.yml"
+            files[group.name] = yaml_text(
+                {"rule_files": [rules], "evaluation_interval": group.interval, "tests": cases}
+            )
+    return files
 
 
-def _common_step(intervals: Sequence[str]) -> int:
-    """Return the whole seconds that every group's interval is a multiple of; promtool knows one for a file."""
-    found = 60
-    for interval in intervals:
-        rest = max(1, int(seconds(interval)))
-        while rest:
-            found, rest = rest, found % rest
-    return found
-
-
-def _cases(rule: Rule, step: int, annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _cases(rule: Rule, annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     if rule.alert.fires:
-        moment = trial(rule, rule.alert.fires, interval=float(step), dialect=DIALECT).last
+        moment = trial(rule, rule.alert.fires, dialect=DIALECT).last
         if moment is None:
             raise BedplateError(
                 f"The alert {rule.name} does not fire on its `fires` series.",
@@ -130,14 +129,14 @@ def _cases(rule: Rule, step: int, annotations: Mapping[str, str]) -> Iterator[di
         test = {"eval_time": f"{round(moment.at)}s", "alertname": rule.name, "exp_alerts": expected}
         yield {**_input(f"{rule.name} fires", rule, rule.alert.fires), "alert_rule_test": [test]}
     if rule.alert.quiet:
-        tried = trial(rule, rule.alert.quiet, interval=float(step), dialect=DIALECT)
+        tried = trial(rule, rule.alert.quiet, dialect=DIALECT)
         if tried.fires:
             raise BedplateError(
                 f"The alert {rule.name} fires on its `quiet` series.", "Mend the expression or the series."
             )
         end = round(tried.moments[-1].at)
         # One look at the end over all that happened: that it never fired, and not only that it does not now.
-        expr = f'count_over_time(ALERTS{{alertname="{rule.name}",alertstate="firing"}}[{end + step}s])'
+        expr = f'count_over_time(ALERTS{{alertname="{rule.name}",alertstate="firing"}}[{end + 1}s])'
         quiet = {"expr": expr, "eval_time": f"{end}s", "exp_samples": []}
         yield {**_input(f"{rule.name} is quiet", rule, rule.alert.quiet), "promql_expr_test": [quiet]}
 

@@ -38,7 +38,7 @@ def render(subjects: Sequence[Subject], options: Options | None = None) -> dict[
         "alloy/config.alloy": logs.alloy(containers),
         "compose.yml": compose.compose(containers),
         "Dockerfile": compose.dockerfile(),
-        "Dockerfile.dockerignore": compose.dockerignore(),
+        "Dockerfile.dockerignore": compose.dockerignore(containers),
         "secrets/.gitignore": _KEEP_OUT,
         **{f"grafana/{path}": text for path, text in provisioning().items()},
     }
@@ -51,9 +51,11 @@ def _of_service(subject: Subject, options: Options) -> dict[str, str]:
     found = pages(subject, options)
     annotations = _annotations(subject, found, options)
     files = {f"grafana/dashboards/{subject.name}/{page.name}.json": page.text for page in found}
-    files[f"prometheus/rules/{subject.name}.yml"] = prometheus.rule_file(subject, options, annotations)
+    rules = prometheus.rule_files(subject, options, annotations)
+    files |= {f"prometheus/rules/{subject.name}/{group}.yml": text for group, text in rules.items()}
     if options.time_scale == 1:
-        files[f"prometheus/tests/{subject.name}.yml"] = prometheus.rule_tests(subject, annotations)
+        tests = prometheus.rule_tests(subject, annotations)
+        files |= {f"prometheus/tests/{subject.name}/{group}.yml": text for group, text in tests.items()}
     files[f"runbooks/{subject.name}.md"] = runbook(subject, found, options)
     return files
 

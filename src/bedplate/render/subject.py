@@ -21,13 +21,15 @@ class Container:
 
     :param name: its name, which is its host name in Compose's network. :param target: what ``bedplate run`` is given.
     :param packages: the folders to install in its image, relative to ``context``; empty for an image made elsewhere.
-    :param context: the folder that holds them, relative to the folder of the rendered files.
+    :param context: the folder that holds them, seen from the folder of the rendered files. :param folder: the other
+        way round, where the rendered files are.
     """
 
     name: str
     target: str
     packages: tuple[str, ...] = ()
     context: str = ".."
+    folder: str = "deploy"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -197,6 +197,7 @@ def _log(subject: Subject) -> Special:
                 "prettifyLogMessage": False,
                 "showCommonLabels": False,
                 "showLabels": False,
+                "showLogContextToggle": False,
                 "showTime": True,
                 "sortOrder": "Descending",
                 "wrapLogMessage": True,

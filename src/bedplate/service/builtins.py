@@ -6,6 +6,12 @@ from bedplate.component import Component, Logger
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
+from bedplate.monitor.prometheus_api.client import Prometheus
+from bedplate.monitor.prometheus_api.component import PrometheusApi
+from bedplate.monitor.prometheus_api.settings import PrometheusSettings
+from bedplate.monitor.samples.component import Samples
+from bedplate.monitor.samples.queries import Queries
+from bedplate.monitor.samples.settings import SampleSettings
 from bedplate.promql.selectors import scoped
 from bedplate.service.relay import Shipping, Store
 from bedplate.service.settings import ServiceSettings
@@ -46,6 +52,11 @@ class Builtins:
         )
         self.auth = Authenticator(settings.section(AuthSettings, "auth"), environment=settings.environment)
         self.health = Health(settings.section(HealthSettings, "health"), redactor=self.redactor)
+        self.samples = Samples(settings.section(SampleSettings, "samples"), source=self.metrics)
+        self.queries = self._queries(settings)
+        self.prometheus_api = PrometheusApi(
+            self.samples, source=self.metrics, auth=self.auth, prefix=self.settings.management_prefix
+        )
         self.management = Management(
             settings.section(ManagementSettings, "management"),
             registry=self.metrics,
@@ -77,11 +88,22 @@ class Builtins:
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
-        return [self.auth, self.health, self.management]
+        return [self.auth, self.health, self.samples, self.prometheus_api, self.management]
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""
         return get_logger(f"{self._service}.{label}").bind(component=label)
+
+    def _queries(self, settings: Settings) -> Queries:
+        asked = PrometheusSettings.of(settings)
+        single = self.samples.settings.single_host
+        return Queries(
+            self._service,
+            self.samples,
+            fleet=Prometheus(asked) if asked.url is not None else None,
+            # Whoever develops or tests has one host; elsewhere somebody has to say so.
+            single_host=settings.environment in ("development", "test") if single is None else single,
+        )
 
     def _reloaded(self, old: Settings, new: Settings, changed: frozenset[str]) -> None:
         if "auth.tokens" in changed:

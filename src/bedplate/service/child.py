@@ -15,6 +15,7 @@ from pathlib import Path
 from bedplate.problems import BedplateError
 from bedplate.service.loading import load
 from bedplate.service.process import Process
+from bedplate.service.questions import Asking, answering
 from bedplate.service.relay import Relay, receiving, socket_path
 from bedplate.service.runner import EXIT_START_FAILED, serve, services_of
 from bedplate.service.service import Service
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--role", choices=("web", "ops"), required=True)
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--instance", default="")
+    parser.add_argument("--served", default="", help="host:port at which the web processes are served.")
     parser.add_argument("--lifeline", type=int, required=True, help="A pipe that ends with the supervisor.")
     parser.add_argument("--fd", type=int, action="append", default=[], help="A socket to listen on.")
     given = parser.parse_args(arguments)
@@ -40,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = load(given.target)
         for service in services_of(target):
             service.options = replace(
-                service.options, role=given.role, directory=given.directory, instance=given.instance
+                service.options,
+                role=given.role,
+                directory=given.directory,
+                instance=given.instance,
+                served=given.served,
             )
         sockets = [socket.socket(fileno=descriptor) for descriptor in given.fd]
         return (_ops if given.role == "ops" else _web)(target, given.directory, sockets)
@@ -53,6 +59,7 @@ def _web(target: Service | Process, directory: Path, sockets: list[socket.socket
     path = socket_path(directory)
     for service in services_of(target):
         service.builtins.shipping.path = path
+        service.builtins.queries.remote = Asking(path, service.name)
         service.entry.relay(Relay(path, TrustedProxies(service.builtins.http.settings.trusted_proxies).client))
     return serve(target, sockets)
 
@@ -60,7 +67,9 @@ def _web(target: Service | Process, directory: Path, sockets: list[socket.socket
 def _ops(target: Service | Process, directory: Path, management: list[socket.socket]) -> int:
     stores = {service.name: service.builtins.stores for service in services_of(target)}
     listener = listen_unix(socket_path(directory))
-    return serve(target, [listener], management=management, app=receiving(target, stores), relayed=True)
+    queries = {service.name: service.builtins.queries for service in services_of(target)}
+    app = answering(receiving(target, stores), queries)
+    return serve(target, [listener], management=management, app=app, relayed=True)
 
 
 def _ignore_hangups() -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bedplate.clock import Clock
 from bedplate.component import (
@@ -23,6 +23,7 @@ from bedplate.component import (
     Lease,
     Logger,
     Role,
+    Vector,
 )
 from bedplate.metric import Metric
 from bedplate.problems import BedplateError, UndeclaredMetricError
@@ -46,6 +47,14 @@ class Binder(Protocol):
 
     def bind(self, metric: Metric, /, **labels: str) -> Any:
         """Return the cell of a family of the whole service."""
+        ...
+
+
+class Querier(Protocol):
+    """Who answers PromQL."""
+
+    async def query(self, expr: str, *, scope: Literal["host", "fleet"] = "host") -> Vector:
+        """Return the present value of an expression. :raises BedplateError: when it has none that is known."""
         ...
 
 
@@ -109,6 +118,13 @@ class ComponentHost:
             state: ComponentState = self.state if self.state == "starting" else "running"
             self.become("degraded" if reason else state, reason or "")
 
+    async def query(self, expr: str, *, scope: Literal["host", "fleet"] = "host") -> Vector:
+        """Return the present value of a PromQL expression, narrowed to this service."""
+        querier = self._lifecycle.querier
+        if querier is None:
+            raise BedplateError(f"Nobody answers PromQL in this run of {self.service}.", "Run it as a Service.")
+        return await querier.query(expr, scope=scope)
+
     def become(self, state: ComponentState, reason: str = "") -> None:
         """Change the state and tell the observer, once a change."""
         if (state, reason) != (self.state, self.reason):
@@ -138,6 +154,7 @@ class Lifecycle:
         logger: Callable[[str], Logger],
         clock: Clock,
         directory: Callable[[], Path],
+        querier: Querier | None = None,
         role: Role = "web",
         environment: Environment = "development",
         start_timeout: float = 30.0,
@@ -149,6 +166,7 @@ class Lifecycle:
         self.logger = logger
         self.clock = clock
         self.directory = directory
+        self.querier = querier
         self.role: Role = role
         self.environment: Environment = environment
         self._start_timeout = start_timeout

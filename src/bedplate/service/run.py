@@ -13,6 +13,7 @@ from bedplate.component import Logger
 from bedplate.problems import BedplateError
 from bedplate.service.asgi import app_lifespan
 from bedplate.service.lifecycle import Lifecycle
+from bedplate.service.sockets import host_and_port
 
 if TYPE_CHECKING:
     from bedplate.service.service import RunOptions, Service
@@ -39,6 +40,7 @@ class Run:
             logger=self._logger,
             clock=options.clock,
             directory=self.directory,
+            querier=builtins.queries,
             role=options.role,
             environment=settings.environment,
             start_timeout=builtins.settings.start_timeout,
@@ -68,6 +70,11 @@ class Run:
         metrics = [metric for component in service.components for metric in component.spec.metrics]
         self.lifecycle.binder = builtins.metrics.open(service.name, cells, metrics)
         builtins.supervision.attach(self._logger("service"))
+        builtins.queries.clock = self.options.clock
+        # One process of a host samples for all: the one that watches, or the only one there is.
+        alone = self.options.directory is None or (self.options.role == "web" and not self.options.instance)
+        builtins.samples.active = alone or self.options.role == "ops"
+        builtins.samples.address = self.options.served or host_and_port(service.addresses)
         try:
             await self.lifecycle.start(self._serving)
         except BaseException:

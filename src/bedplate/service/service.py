@@ -36,12 +36,14 @@ class RunOptions:
     :param directory: where the processes of one host share cells and leases; None when there is but this one.
     :param clock: the time that components see.
     :param instance: which of several workers this is, for logs; empty when there is but one.
+    :param served: ``host:port`` at which the workers are served, for a process that watches them.
     """
 
     role: Role = "web"
     directory: Path | None = None
     clock: Clock = field(default_factory=SystemClock)
     instance: str = ""
+    served: str = ""
 
 
 class Service:

@@ -7,10 +7,11 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bedplate.problems import BedplateError
 
-__all__ = ["ListenError", "address", "check_socket_path", "close_all", "listen", "listen_unix"]
+__all__ = ["ListenError", "address", "check_socket_path", "close_all", "host_and_port", "listen", "listen_unix"]
 
 #: Connections that wait to be accepted.
 _BACKLOG = 2048
@@ -91,6 +92,15 @@ def address(listener: socket.socket) -> str:
         return f"unix:{name}"
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(name[0], name[0])
     return f"http://[{host}]:{name[1]}" if ":" in host else f"http://{host}:{name[1]}"
+
+
+def host_and_port(addresses: Sequence[str]) -> str:
+    """Return ``host:port`` of the first of these URLs that has one; nothing when none has."""
+    for url in addresses:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.port:
+            return parts.netloc
+    return ""
 
 
 def _port(listener: socket.socket) -> int:

@@ -28,7 +28,7 @@ from types import FrameType
 from bedplate.problems import BedplateError
 from bedplate.service.relay import socket_path
 from bedplate.service.runner import EXIT_START_FAILED
-from bedplate.service.sockets import check_socket_path, close_all
+from bedplate.service.sockets import address, check_socket_path, close_all, host_and_port
 from bedplate.telemetry.metrics.cells import clear
 
 __all__ = ["Supervisor"]
@@ -131,6 +131,7 @@ class Supervisor:
         command += ["--directory", str(self._directory), "--instance", child.instance]
         descriptors = [listener.fileno() for listener in self._sockets[child.role]]
         command += [f"--fd={descriptor}" for descriptor in descriptors]
+        command += [f"--served={host_and_port([address(listener) for listener in self._sockets['web']])}"]
         command += [f"--lifeline={self._lifeline}"]
         # A request to reload must not kill a child that has no handler yet: it starts with them blocked.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

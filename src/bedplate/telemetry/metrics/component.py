@@ -11,7 +11,9 @@ from typing import Any
 from bedplate.component import Host, Spec
 from bedplate.metric import Metric
 from bedplate.telemetry.metrics.foreign import PERIOD, mirror
+from bedplate.telemetry.metrics.layout import Layout
 from bedplate.telemetry.metrics.registry import OVERFLOW, Registry
+from bedplate.telemetry.metrics.sources import Words
 
 __all__ = ["Metrics"]
 
@@ -49,6 +51,10 @@ class Metrics:
         """Return the exposition as bytes."""
         await self._mirror()
         return await self.registry.render(openmetrics)
+
+    async def samples(self) -> tuple[Layout, Words]:
+        """Return what is exposed now, and a value for each sample of it."""
+        return await self.registry.samples()
 
     async def to_json(self) -> dict[str, Any]:
         """Return the families with their samples as plain data."""

@@ -12,7 +12,9 @@ from bedplate.problems import DeclarationError, UndeclaredMetricError
 from bedplate.telemetry.metrics.cells import Writer
 from bedplate.telemetry.metrics.exposition import Exposition
 from bedplate.telemetry.metrics.instruments import instrument, words_of
+from bedplate.telemetry.metrics.layout import Layout
 from bedplate.telemetry.metrics.merge import Merger, Snapshot
+from bedplate.telemetry.metrics.sources import Words
 
 __all__ = ["LABEL_LENGTH", "OVERFLOW", "Registry", "describe"]
 
@@ -165,6 +167,14 @@ class Registry:
     async def snapshot(self, *, exemplars: bool = False) -> Snapshot:
         """Return the merged values of all processes of the host; cooperative, in slices under 5 ms."""
         return await self._merger.snapshot(exemplars=exemplars)
+
+    async def samples(self) -> tuple[Layout, Words]:
+        """Return what is exposed now, as a layout, which stays the same object while no series comes or goes, and a
+        value for each of its samples.
+        """
+        snapshot = await self.snapshot()
+        layout = await self._exposition.layout(snapshot)
+        return layout, layout.values(snapshot.words)
 
     async def render(self, openmetrics: bool = False) -> bytes:
         """Return the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0 with exemplars."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -32,10 +32,35 @@ _RUNBOOK = runbook(__file__)
 _TICK = 3.0
 #: Failures of a channel in a row after which the component says that it is degraded.
 _TROUBLE = 3
+#: Alerts are evaluated if one was within so many intervals and so many seconds.
+_OVERDUE, _SLACK = 3.0, 30.0
+
+
+class Evaluated(Protocol):
+    """A rule of the engine."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two evaluations."""
+        ...
+
+    @property
+    def evaluated_at(self) -> float | None:
+        """When it was evaluated last in this process, Unix seconds; None if it never was."""
+        ...
 
 
 class Alerting(Component, Notices, Protocol):
-    """The alert engine as a component."""
+    """The alert engine as a component; :class:`~bedplate.monitor.alerts.component.Alerts` is it."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs in this process; one of a host is enough."""
+        ...
+
+    def rules(self) -> Sequence[Evaluated]:
+        """Return the rules of the service with what became of them in this process."""
+        ...
 
 
 class TestNotification(BaseModel):
@@ -53,8 +78,7 @@ class Notifier:
     service's database, so that a restart neither forgets nor repeats it.
 
     :param alerts: the engine. :param redactor: takes secrets out of what targets say.
-    :param links: gives the addresses that messages hold. :param alive: says whether alerts are evaluated; by default
-        for as long as the engine tells what it knows.
+    :param links: gives the addresses that messages hold.
     :param channels: those who are told besides the targets of the settings.
     """
 
@@ -65,14 +89,12 @@ class Notifier:
         alerts: Alerting,
         redactor: Redactor | None = None,
         links: Links | None = None,
-        alive: Callable[[], Awaitable[bool]] | None = None,
         channels: Sequence[Channel] = (),
     ) -> None:
         self.settings = settings or NotifySettings()
         self._alerts = alerts
         self._redactor = redactor or Redactor()
         self._links = links
-        self._alive = alive or self._knows
         self._channels: list[Channel] = [
             *channels_of(self.settings.notify_urls, self.settings.notify_timeout),
             *channels,
@@ -125,7 +147,7 @@ class Notifier:
         """Tell people while inside."""
         self._host = host
         forget = self._alerts.subscribe(self._wake)
-        if self.channels or self.settings.heartbeat_url is not None:
+        if self._alerts.active and (self.channels or self.settings.heartbeat_url is not None):
             host.spawn("deliver", self._deliver, lease=self._alerts.sending())
         try:
             yield
@@ -196,7 +218,7 @@ class Notifier:
                     heartbeat = Heartbeat(
                         self.settings.heartbeat_url,
                         host,
-                        alive=self._alive,
+                        alive=self._evaluates,
                         interval=self.settings.heartbeat_interval,
                         timeout=self.settings.notify_timeout,
                     )
@@ -230,12 +252,18 @@ class Notifier:
         for event in self._events:
             event.set()
 
-    async def _knows(self) -> bool:
+    async def _evaluates(self) -> bool:
+        """Say whether alerts are evaluated: the engine tells what it knows, and what it evaluates here is not old."""
+        host = self._host
         try:
             await self._alerts.notices()
         except Exception:
             return False
-        return True
+        rules = [rule for rule in self._alerts.rules() if rule.evaluated_at is not None]
+        if host is None or not rules:
+            return host is not None  # it has just started, or another instance evaluates for all
+        latest = max(rule.evaluated_at for rule in rules if rule.evaluated_at is not None)
+        return host.clock.time() - latest <= _OVERDUE * min(rule.interval for rule in rules) + _SLACK
 
     def _hide(self) -> None:
         secrets: list[Secret] = [*self.settings.notify_urls, *self.settings.alertmanager_urls]

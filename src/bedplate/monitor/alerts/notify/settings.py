@@ -137,6 +137,10 @@ class NotifySettings(Section):
     """How often an Alertmanager hears that an alert still fires; after four times that without a word it takes it for
     resolved."""
 
+    runbook_url: str = ""
+    """Where people reach the rendered runbooks, ``https://ops.example/runbooks``; messages point into them. Without it
+    they point into the console."""
+
     heartbeat_url: Annotated[SecretUrl | None, Issued()] = None
     """An address that is asked for every minute while alerts are evaluated; whoever is behind it tells people when that
     stops."""

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,7 +14,7 @@ from bedplate.clock import Clock
 from bedplate.component import Host, Lease, Spec
 from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Notice, Sent, Transition
 
-__all__ = ["Engine", "Free", "Receiver", "alert", "notice", "receiver", "serving"]
+__all__ = ["Engine", "Evaluation", "Free", "Receiver", "alert", "notice", "receiver", "serving"]
 
 START = 1_700_000_000.0
 
@@ -51,6 +51,12 @@ def notice(*alerts: AlertView, **changes: Any) -> Notice:
     return Notice(**{**values, **changes})
 
 
+@dataclass
+class Evaluation:
+    interval: float
+    evaluated_at: float | None
+
+
 class Free:
     """A lease that everybody has."""
 
@@ -69,6 +75,8 @@ class Engine:
         self.current: dict[str, Notice] = {}
         self.lease = lease or Free()
         self.broken = False
+        self.active = True
+        self.evaluated: list[Evaluation] = []
         self._callbacks: list[Callable[[Transition], None]] = []
         self._clock: Clock | None = None
 
@@ -80,6 +88,9 @@ class Engine:
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         self._clock = host.clock
         yield
+
+    def rules(self) -> Sequence[Evaluation]:
+        return self.evaluated
 
     def sending(self) -> Lease:
         return self.lease

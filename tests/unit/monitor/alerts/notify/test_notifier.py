@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 
 from bedplate.component import HasActions
+from bedplate.declarations import Severity
 from bedplate.monitor.alerts.notices import Sent
 from bedplate.monitor.alerts.notify import Notifier, NotifySettings
+from bedplate.monitor.alerts.notify.channels import DeliveryError
 from bedplate.monitor.alerts.notify.courier import backoff
+from bedplate.monitor.alerts.notify.message import Message
 from bedplate.monitor.alerts.notify.metrics import FAILED, OLDEST, SENT, WAITING
 from bedplate.monitor.alerts.rules import rules
 from bedplate.telemetry.redaction import Redactor
 from bedplate.testing import ManualClock
 from tests.unit.monitor.alerts.notify.telling import START, Engine, Receiver, alert, notice, receiver, serving
 
-HOUR = 3600.0
+MINUTE = 60.0
 
 
 def notifier(engine: Engine, *targets: Receiver | str, **settings: Any) -> Notifier:
@@ -57,17 +60,17 @@ async def test_people_hear_once_that_it_fires_and_once_that_it_ends() -> None:
 async def test_they_hear_again_until_somebody_acknowledges_it() -> None:
     engine = Engine()
     with receiver() as hook:
-        async with serving(engine, notifier(engine, hook, notify_repeat=HOUR)) as service:
+        async with serving(engine, notifier(engine, hook, notify_repeat=MINUTE)) as service:
             engine.says(notice())
             await service.eventually(lambda: "f1" in engine.sent)
-            await service.clock.advance(HOUR - 10)
+            await service.clock.advance(MINUTE - 10)
             assert len(hook.got) == 1
             await service.clock.advance(15)
             await service.eventually(lambda: engine.sent["f1"]["json"].times == 2)
             assert hook.titles[1] == "[warning, still firing] CacheHitRateLow on ledger"
             assert hook.got[0]["message"].splitlines()[-1] != hook.got[1]["message"].splitlines()[-1]
             engine.acknowledges("f1")
-            await service.clock.advance(10 * HOUR)
+            await service.clock.advance(5 * MINUTE)
             assert len(hook.got) == 2
 
 
@@ -76,7 +79,7 @@ async def test_what_is_silenced_is_told_when_the_silence_ends() -> None:
     with receiver() as hook:
         async with serving(engine, notifier(engine, hook)) as service:
             engine.current["f1"] = notice(alert(silenced_by=("s1",)))
-            await service.clock.advance(HOUR)
+            await service.clock.advance(MINUTE)
             assert hook.got == []
             engine.silences("f1")
             await service.eventually(lambda: len(hook.got) == 1)
@@ -121,29 +124,50 @@ async def test_nothing_is_lost_while_a_target_is_away_and_others_do_not_wait() -
             assert await service.value(OLDEST, channel="json") == 0
 
 
+class Deaf:
+    """A channel that takes nothing, and notes when it was asked to."""
+
+    name = "deaf"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.listens = False
+
+    def takes(self, severity: Severity) -> bool:
+        return True
+
+    async def send(self, message: Message) -> None:
+        self.asked.append(message.id)
+        if not self.listens:
+            raise DeliveryError("deaf did not take it: no token.")
+
+
 async def test_a_target_that_is_away_is_asked_less_and_less_often_and_degrades_the_component() -> None:
-    engine = Engine()
-    with receiver() as hook:
-        hook.status = 500
-        async with serving(engine, notifier(engine, hook)) as service:
+    engine, deaf = Engine(), Deaf()
+    async with serving(engine, Notifier(alerts=engine, channels=[deaf])) as service:
 
-            def state() -> tuple[str, str]:
-                view = next(view for view in service.service.views if view.spec.kind == "notifier")
-                return view.state, view.reason
+        def state() -> tuple[str, str]:
+            view = next(view for view in service.service.views if view.spec.kind == "notifier")
+            return view.state, view.reason
 
-            engine.says(notice())
-            for attempts in range(1, 6):
-                await service.eventually(lambda n=attempts: len(hook.asked) == n)  # type: ignore[misc]
-                await service.eventually(lambda n=attempts: failed(service, n))  # type: ignore[misc]
-                await service.clock.advance(2.5 * 2 ** (attempts - 1) - 0.1)  # not before half of the time is over
-                assert len(hook.asked) == attempts
-                await service.clock.advance(5 * 2 ** (attempts - 1) + 3)
-            assert state()[0] == "degraded"
-            assert "json did not take it: Failed to send JSON POST notification" in state()[1]
-            assert service.service.entry.ready
-            hook.status = 200
-            await service.clock.advance(300)
-            await service.eventually(lambda: state() == ("running", ""))
+        engine.says(notice())
+        await service.clock.advance(0)
+        gaps = []
+        for attempts in range(1, 10):
+            assert len(deaf.asked) == attempts
+            before = service.clock.monotonic()
+            while len(deaf.asked) == attempts:
+                await service.clock.advance(1)
+            gaps.append(service.clock.monotonic() - before)
+        for gap, longest in zip(gaps, (5, 10, 20, 40, 80, 160, 300, 300, 300), strict=True):
+            assert longest / 2 <= gap <= longest + 4  # what waits is looked at every few seconds
+        assert len(set(deaf.asked)) == 1
+        assert state() == ("degraded", "deaf did not take it: no token.")
+        assert service.service.entry.ready
+        deaf.listens = True
+        await service.clock.advance(304)
+        assert state() == ("running", "")
+        assert len(deaf.asked) == 11
 
 
 async def failed(service: Any, times: int) -> bool:
@@ -326,3 +350,13 @@ def test_its_alerts_are_promql_and_have_a_page_each() -> None:
     spec = Notifier(alerts=Engine()).spec
     assert all(rule.section for rule in rules("ledger", [spec]))
     assert {alert.name for alert in spec.alerts} == {"AlertNotificationsFailing", "AlertHeartbeatFailing"}
+
+
+async def test_a_process_that_does_not_watch_tells_nobody() -> None:
+    engine = Engine()
+    engine.active = False
+    with receiver() as hook:
+        async with serving(engine, notifier(engine, hook)) as service:
+            engine.says(notice())
+            await service.clock.advance(60)
+            assert hook.asked == []

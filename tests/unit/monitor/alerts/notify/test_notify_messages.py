@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bedplate.monitor.alerts.notify.links import links_to
 from bedplate.monitor.alerts.notify.message import compose, duration, excerpt, identity
 from bedplate.monitor.alerts.notify.message import test_message as trial
 from tests.unit.monitor.alerts.notify.telling import START, alert, notice
@@ -96,3 +97,14 @@ def test_a_trial_says_who_asked() -> None:
     message = trial("ledger", "ada", START)
     assert message.title == "[test] Notifications of ledger"
     assert message.text == "ada asked at 2023-11-14 22:13:20 UTC whether notifications of ledger arrive here. They do."
+
+
+def test_links_lead_into_the_console_or_to_the_rendered_runbooks() -> None:
+    assert links_to("")(alert()) == {}
+    assert links_to("https://ops.example/ledger/")(alert()) == {
+        "runbook": "https://ops.example/ledger/console/components/cache/reports",
+        "dashboard": "https://ops.example/ledger/console/alerts",
+    }
+    assert links_to("", runbook_url="https://wiki.example/books/")(alert()) == {
+        "runbook": "https://wiki.example/books/ledger.md#cachehitratelow"
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bedplate.promql.kernels import compensated
 from bedplate.promql.labels import by, without
 from bedplate.promql.plan import (
     Floats,
@@ -80,7 +81,7 @@ class _Slice:
         bounds = np.append(self.groups.starts, table.shape[1])
         sums = np.array(sums)
         for row, group in np.argwhere(doubtful):
-            sums[row, group] = math.fsum(table[row, bounds[group] : bounds[group + 1]].tolist())
+            sums[row, group] = compensated(table[row, bounds[group] : bounds[group + 1]].tolist())
         return sums
 
 

@@ -7,7 +7,7 @@ are by Kahan's and Neumaier's method.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bedplate.promql.plan import Floats, Mask
 
-__all__ = ["KERNELS", "Block", "Kernel", "column_sums", "quantiles"]
+__all__ = ["KERNELS", "Block", "Kernel", "column_sums", "compensated", "quantiles"]
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _TOLERATED = 1e-12
@@ -71,15 +71,25 @@ class Kernel:
     keeps_name: bool = False
 
 
+def compensated(values: Iterable[float]) -> float:
+    """Return a sum by Neumaier's method, as Prometheus adds up; infinite where a plain sum is."""
+    total = lost = 0.0
+    for value in values:
+        new = total + value
+        lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+        total = new
+    return total if math.isinf(total) else total + lost
+
+
 def column_sums(values: Floats) -> Floats:
-    """Return the sum of each column; exact where a plain sum would lose digits."""
+    """Return the sum of each column; compensated where a plain sum would lose digits."""
     sums = np.add.reduce(values, axis=0)
     if not len(values) or values.min(initial=np.inf) >= 0:
         return np.asarray(sums)
     sizes = np.add.reduce(np.abs(values), axis=0)
     doubtful = (sizes * (_EPSILON * len(values)) > np.abs(sums) * _TOLERATED) & np.isfinite(sizes)
     for column in np.flatnonzero(doubtful):
-        sums[column] = math.fsum(values[:, column].tolist())
+        sums[column] = compensated(values[:, column].tolist())
     return np.asarray(sums)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bedplate.component import Component, Logger
+from bedplate.console import Console, ConsoleSettings
+from bedplate.console.interfaces import Sources
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
@@ -70,6 +72,25 @@ class Builtins:
             prefix=self.settings.management_prefix,
         )
         self.shipping = Shipping(service, self.stores)
+        self.console = Console(
+            settings.section(ConsoleSettings, "console"),
+            sources=Sources(
+                service=service,
+                environment=settings.environment,
+                health=self.health,
+                presses=self.management.buttons,
+                redactor=self.redactor,
+                scoped=lambda expr: scoped(expr, job=service),
+                logs=self.logs.tail,
+                traces=self.traces.store,
+                errors=self.errors.store,
+                settings=self.live,
+                capture=self._capture,
+            ),
+            auth=self.auth,
+            needs=(self.health, self.management),
+            serves=lambda: self.shipping.path is None,
+        )
 
     @property
     def stores(self) -> dict[str, Store]:
@@ -88,7 +109,7 @@ class Builtins:
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
-        return [self.auth, self.health, self.samples, self.prometheus_api, self.management]
+        return [self.auth, self.health, self.samples, self.prometheus_api, self.management, self.console]
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""

@@ -100,7 +100,9 @@ class Service:
     @cached_property
     def builtins(self) -> Builtins:
         """The components that every service has."""
-        return Builtins(self.name, self.settings)
+        builtins = Builtins(self.name, self.settings)
+        builtins.console.addresses = lambda: self.addresses
+        return builtins
 
     @cached_property
     def components(self) -> tuple[Component, ...]:

@@ -123,6 +123,11 @@ class Authenticator:
         """Make ``tokens`` the valid ones from now on; those that are gone stop working at once."""
         self._table = TokenTable(tokens)
 
+    def watch(self, token: str) -> Callable[[], bool]:
+        """Return what tells whether a token is still valid and of the same role; the token itself is not kept."""
+        entry = self._table.find(token)
+        return lambda: entry is not None and entry in self._table
+
     def actor(self, scope: Scope) -> Actor | None:
         """Return who asks in the roles that actions know, or None; a scraper is nobody here."""
         identity = self.identify(scope)

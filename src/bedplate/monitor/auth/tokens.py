@@ -148,6 +148,9 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def __contains__(self, entry: Token) -> bool:
+        return entry in self._tokens
+
     def find(self, token: str) -> Token | None:
         """Return the entry of a presented token; it takes equally long whether and where there is one."""
         digest = _digest(token)

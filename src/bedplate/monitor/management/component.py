@@ -74,7 +74,7 @@ class Management:
         self._auth = auth
         self._host: Host | None = None
         self._views = ComponentViews(health, redactor or Redactor(), scoped)
-        self._buttons = Buttons(redactor or Redactor(), self.settings.action_timeout, self._count)
+        self.buttons = Buttons(redactor or Redactor(), self.settings.action_timeout, self._count)
         self._metrics = MetricEndpoints(registry)
         self._logs = LogEndpoints(logs, self.settings, self._is_ending) if logs is not None else None
         self._traces = TraceEndpoints(traces) if traces is not None else None
@@ -204,10 +204,10 @@ class Management:
         assert actor is not None  # the route's gate lets viewers in and nobody less
         denied = self._auth.authorize(request.scope, action.role)
         if isinstance(denied, Problem):
-            self._buttons.record(view.spec.label, action.name, actor, "denied", {})
+            self.buttons.record(view.spec.label, action.name, actor, "denied", {})
             raise ProblemError(denied)
         body = await json_body(request, self.settings.body_limit)
-        result = await self._buttons.press(view.spec.label, action, actor, body)
+        result = await self.buttons.press(view.spec.label, action, actor, body)
         return Json({"component": view.spec.label, "action": action.name, "result": result})
 
     def _running(self) -> Host:

@@ -1,0 +1,153 @@
+"""What the console asks of those whose knowledge it shows. What a service does not have is None, and pages say so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from bedplate.component import ComponentView, Environment, Vector
+from bedplate.declarations import Action, Actor
+from bedplate.monitor.alerts.notices import AlertView, Silence
+from bedplate.monitor.management.interfaces import ErrorSource, LogSource, TraceSource
+from bedplate.promql import Matrix
+from bedplate.settings import LiveSettings
+from bedplate.telemetry.redaction import Redactor
+
+__all__ = ["AlertDesk", "AuditLog", "Change", "HealthSource", "Presses", "Querier", "Sources"]
+
+
+class HealthSource(Protocol):
+    """Who knows how the service is."""
+
+    @property
+    def status(self) -> Any:
+        """How it is now: :class:`~bedplate.monitor.health.status.Status`."""
+        ...
+
+    def report(self, *, history: bool = ...) -> dict[str, Any]:
+        """Return the status, its reasons, and every component with its probes."""
+        ...
+
+    def probes(self, label: str, *, history: bool = ...) -> list[dict[str, Any]]:
+        """Return what is known of the probes of one component."""
+        ...
+
+
+class Querier(Protocol):
+    """Who evaluates PromQL, narrowed to this service: :class:`~bedplate.monitor.samples.queries.Queries`."""
+
+    @property
+    def fleet_fault(self) -> str | None:
+        """Why the whole fleet cannot be asked; None when it can, or this host is all there is."""
+        ...
+
+    async def vector(self, expr: str, at: float | None = ..., *, scope: Literal["host", "fleet"] = ...) -> Vector:
+        """Return the value at a moment in Unix seconds; :raises BedplateError: when it cannot be evaluated."""
+        ...
+
+    async def range(
+        self, expr: str, start: float, end: float, step: float, *, scope: Literal["host", "fleet"] = ...
+    ) -> Matrix:
+        """Return the values from ``start`` to ``end`` every ``step`` seconds, where there are any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One moment on the time line: what changed, who did it, where to read more.
+
+    :ivar kind: ``start``, ``settings``, ``action``, ``acknowledgement``, ``silence``, ``alert``, ``health``.
+    :ivar tone: ``good``, ``bad``, ``warn`` or empty.
+    """
+
+    at: float
+    kind: str
+    text: str
+    tone: str = ""
+    path: str = ""
+    actor: str = ""
+
+
+class AlertDesk(Protocol):
+    """Who keeps alerts."""
+
+    async def active(self) -> Sequence[AlertView]:
+        """Return alerts that are pending or fire, and those resolved lately."""
+        ...
+
+    async def transitions(self, *, limit: int = ..., name: str = ...) -> Sequence[tuple[AlertView, float]]:
+        """Return how alerts changed, the latest first: the alert as it became, and when."""
+        ...
+
+    async def silences(self) -> Sequence[Silence]:
+        """Return silences that are in force or to come."""
+        ...
+
+    async def acknowledge(self, fingerprint: str, actor: Actor, note: str) -> None:
+        """Note that somebody looks after an alert; :raises BedplateError: when there is no such alert."""
+        ...
+
+    async def silence(self, matchers: str, seconds: float, actor: Actor, comment: str) -> None:
+        """Keep quiet about the alerts that match; :raises BedplateError: when the matchers cannot be read."""
+        ...
+
+    async def expire(self, silence_id: str, actor: Actor) -> None:
+        """End a silence now."""
+        ...
+
+
+class Presses(Protocol):
+    """Who does actions, and keeps the record of them."""
+
+    async def press(self, component: str, action: Action, actor: Actor, body: dict[str, object]) -> Any:
+        """Validate the parameters, do it, and return its result; :raises ProblemError: when it is not done."""
+        ...
+
+    def record(
+        self, component: str, action: str, actor: Actor, outcome: Any, parameters: dict[str, Any], reason: str = ...
+    ) -> None:
+        """Write the audit record of one attempt."""
+        ...
+
+
+class AuditLog(Protocol):
+    """Who keeps the audit log."""
+
+    def latest(self, limit: int = ...) -> Sequence[Mapping[str, Any]]:
+        """Return the latest records, the newest first."""
+        ...
+
+    def verify(self) -> tuple[bool, str]:
+        """Tell whether the chain is whole, and say what was found."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Sources:
+    """Everything the console reads; set up once by whoever makes the service's components.
+
+    :ivar views: the components with their states. :ivar scoped: narrows an expression to this service.
+    :ivar capture: takes an exception and the route where it happened.
+    """
+
+    service: str
+    environment: Environment
+    health: HealthSource
+    presses: Presses
+    redactor: Redactor
+    views: Callable[[], Sequence[ComponentView]] = tuple
+    scoped: Callable[[str], str] = str
+    logs: LogSource | None = None
+    traces: TraceSource | None = None
+    errors: ErrorSource | None = None
+    settings: LiveSettings[Any] | None = None
+    querier: Querier | None = None
+    alerts: AlertDesk | None = None
+    audit: AuditLog | None = None
+    capture: Callable[[BaseException, str], Any] = field(default=lambda error, route: None)
+    started: float = 0.0
+    instance: str = ""
+    version: str = ""
+    #: Waits until the stores have what is under way; nothing by default.
+    settled: Callable[[], Awaitable[None]] | None = None

@@ -1,0 +1,258 @@
+"""The site: who may see which page, how it is made, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from bedplate.clock import Clock, SystemClock
+from bedplate.component import Logger
+from bedplate.console import responses
+from bedplate.console.access.links import Links
+from bedplate.console.access.sessions import Session, Sessions
+from bedplate.console.assets import Assets
+from bedplate.console.interfaces import Sources
+from bedplate.console.page import NAVIGATION, Page
+from bedplate.console.settings import ConsoleSettings
+from bedplate.console.templating import Templates
+from bedplate.console.visit import Visit
+from bedplate.declarations import Actor
+from bedplate.monitor.auth import Authenticator
+from bedplate.monitor.auth.origin import is_cross_site, is_safe
+from bedplate.monitor.auth.throttle import Throttle
+from bedplate.monitor.replies import ProblemError
+from bedplate.problems import BedplateError, Problem
+from bedplate.telemetry.context import current
+
+__all__ = ["THEMES", "Site"]
+
+THEMES = ("auto", "light", "dark")
+_FOLDER = Path(__file__).parent
+
+
+class Site:
+    """Everything that pages share.
+
+    :param note: receives the page, the outcome and the seconds that it took, to be counted.
+    """
+
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        sources: Sources,
+        auth: Authenticator,
+        note: Callable[[str, str, float], None],
+    ) -> None:
+        self.settings = settings
+        self.sources = sources
+        self.auth = auth
+        self.clock: Clock = SystemClock()
+        self.log: Logger | None = None
+        self.assets = Assets(_FOLDER / "static")
+        self.templates = Templates(_FOLDER / "templates", self.assets)
+        self.sessions = Sessions(
+            idle=settings.idle,
+            longest=settings.longest,
+            limit=settings.sessions,
+            monotonic=lambda: self.clock.monotonic(),
+        )
+        self.links = Links(expires=settings.link_expires, monotonic=lambda: self.clock.monotonic())
+        self.throttle = Throttle(auth.settings.failures)
+        self.link_throttle = Throttle(6)
+        self.new_link: Callable[[], str] = str
+        self.count_sign_in: Callable[[str, str], None] = lambda way, outcome: None
+        self._note = note
+        #: What the navigation counts beside an entry, by its name: a number and a tone.
+        self.badges: dict[str, Callable[[], tuple[int, str]]] = {}
+
+    @property
+    def is_development(self) -> bool:
+        """Whether one-time links let people in."""
+        return self.sources.environment == "development"
+
+    @property
+    def cookie_name(self) -> str:
+        """The session cookie; browsers share cookies between ports, so services tell theirs apart."""
+        return f"bedplate_{self.sources.service.replace('-', '_')}"
+
+    def routes(self, pages: Iterable[Page]) -> Sequence[BaseRoute]:
+        """Return the routes of the pages, the files, and what answers everything else below the console."""
+        routes: list[BaseRoute] = [Route("/static/{digest}/{name:path}", self._file)]
+        routes += [Route(page.path, self._endpoint(page), methods=list(page.methods)) for page in pages]
+        nowhere = Page("/{path:path}", "nowhere", _nowhere, methods=("GET", "POST"))
+        return [*routes, Route(nowhere.path, self._endpoint(nowhere), methods=list(nowhere.methods))]
+
+    def render(self, visit: Visit, template: str, context: dict[str, Any]) -> str:
+        """Return the text of a page for somebody."""
+        session = visit.session
+        theme = visit.request.cookies.get("bedplate_theme", "auto")
+        shared = {
+            "visit": visit,
+            "url": visit.url,
+            "now": visit.now,
+            "may": visit.may,
+            "session": session,
+            "service": self.sources.service,
+            "environment": self.sources.environment,
+            "version": self.sources.version,
+            "navigation": [entry for entry in NAVIGATION if visit.may(entry.role)],
+            "badges": {name: count() for name, count in self.badges.items()} if session is not None else {},
+            "theme": theme if theme in THEMES else "auto",
+            "form_token": session.form_token() if session is not None else "",
+            "notes": _taken(session, visit),
+            "interval": self.settings.live_interval,
+        }
+        return self.templates.render(template, {**shared, **context})
+
+    def open(self, visit: Visit, actor: Actor, way: str, still: Callable[[], bool] | None = None) -> None:
+        """Sign somebody in; the answer carries the cookie."""
+        self.close(visit)
+        cookie, visit.session = self.sessions.open(actor, way, began=visit.now, still=still)
+        visit.headers["Set-Cookie"] = self._cookie(visit, cookie)
+        if self.log is not None:
+            self.log.info("console_signed_in", actor=actor.name, role=actor.role, way=way)
+
+    def close(self, visit: Visit) -> None:
+        """Sign out whoever looks."""
+        cookie = self._given(visit.request)
+        if cookie:
+            self.sessions.close(cookie)
+        visit.session = None
+        visit.headers["Set-Cookie"] = self._cookie(visit, "") + "; Max-Age=0"
+
+    def _cookie(self, visit: Visit, value: str) -> str:
+        secure = "" if self.is_development else "; Secure"
+        return f"{self.cookie_name}={value}; Path={visit.base or '/'}; HttpOnly; SameSite=Strict{secure}"
+
+    def _given(self, request: Request) -> str:
+        # Several paths of one host may set cookies of one name, and the browser sends the most exact one first.
+        for header in request.headers.getlist("cookie"):
+            for part in header.split(";"):
+                name, _, value = part.strip().partition("=")
+                if name == self.cookie_name and value:
+                    return value
+        return ""
+
+    def _endpoint(self, page: Page) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            visit = Visit(self, request)
+            begun = time.perf_counter()
+            outcome = "shown"
+            try:
+                response = self._admit(page, visit) or await page.show(visit)
+                if response.status_code >= 400:
+                    outcome = "missing" if response.status_code == 404 else "refused"
+            except ProblemError as error:
+                outcome = "refused"
+                response = self._trouble(visit, error.problem)
+            except BedplateError as error:
+                outcome = "refused"
+                response = self._trouble(visit, Problem(status=409, title=error.what, detail=error.mend))
+            except Exception as error:
+                outcome = "failed"
+                response = self._failed(visit, page, error)
+            self._note(page.name, outcome, time.perf_counter() - begun)
+            return response
+
+        endpoint.__name__ = page.name
+        endpoint.__doc__ = page.show.__doc__
+        return endpoint
+
+    def _admit(self, page: Page, visit: Visit) -> Response | None:
+        """Find out who looks; return the answer to those who may not."""
+        request = visit.request
+        if not is_safe(request.scope) and is_cross_site(request.scope):
+            detail = "Another site's page may not do this. Open the console itself and do it there."
+            raise ProblemError(Problem(status=403, detail=detail))
+        cookie = self._given(request)
+        visit.session = self.sessions.find(cookie) if cookie else None
+        if page.role is None:
+            return None
+        if visit.session is None and "authorization" in request.headers:
+            visit.session = self._bearer(visit)
+        if visit.session is None:
+            return self._stranger(visit)
+        if not visit.may(page.role):
+            raise ProblemError(
+                Problem(status=403, detail=f"You are signed in as {visit.session.role}; this needs {page.role}.")
+            )
+        return None
+
+    def _bearer(self, visit: Visit) -> Session:
+        """Return a session for this request alone: checks and scripts carry a token."""
+        identity = self.auth.identify(visit.request.scope)
+        if isinstance(identity, Problem):
+            raise ProblemError(identity)
+        actor = identity.actor
+        if actor is None:
+            raise ProblemError(Problem(status=403, detail="A scraper's token does not open the console."))
+        return Session(actor.name, actor.role, "token", visit.now, 0.0, 0.0)
+
+    def _stranger(self, visit: Visit) -> Response:
+        request = visit.request
+        if visit.is_fragment:
+            return visit.show("signed_out.html", status=401)
+        site, mode = request.headers.get("sec-fetch-site", ""), request.headers.get("sec-fetch-mode", "")
+        if request.method == "GET" and site == "cross-site" and mode == "navigate":
+            # From a chat or a dashboard: the browser keeps our cookie back until a page of ours asks.
+            return visit.show("opening.html", address=visit.here)
+        if request.method not in ("GET", "HEAD") or "text/html" not in request.headers.get("accept", "text/html"):
+            raise ProblemError(Problem(status=401, detail="Sign in to the console first."))
+        here = visit.here
+        return visit.go("/sign-in", next="" if here == "/" else here)
+
+    def _trouble(self, visit: Visit, problem: Problem) -> Response:
+        visit.headers |= {name: value for name, value in problem.headers.items() if name == "Retry-After"}
+        text = self.sources.redactor.text
+        document = problem.document()
+        return visit.show(
+            "trouble.html",
+            status=problem.status,
+            code=problem.status,
+            what=text(str(document["title"])),
+            mend=text(problem.detail),
+            request_id="",
+            trace_id="",
+        )
+
+    def _failed(self, visit: Visit, page: Page, error: Exception) -> Response:
+        self.sources.capture(error, f"console {page.name}")
+        if self.log is not None:
+            self.log.error("console_page_failed", page=page.name, error=type(error).__name__)
+        work = current.get()
+        return visit.show(
+            "trouble.html",
+            status=500,
+            code=500,
+            what="This page could not be made.",
+            mend="The fault is in the console, not in the service. It was recorded with the id of this request.",
+            request_id=work.request_id if work is not None else "",
+            trace_id=work.trace_id if work is not None else "",
+        )
+
+    async def _file(self, request: Request) -> Response:
+        """Return a style sheet, script or picture."""
+        asset = self.assets.find(request.path_params["digest"], request.path_params["name"])
+        if asset is None:
+            return Response("There is no such file.\n", 404, {"Cache-Control": "no-store"}, "text/plain")
+        return responses.file(request, asset)
+
+
+async def _nowhere(visit: Visit) -> Response:
+    """Say that there is no such page."""
+    return visit.show("missing.html", status=404, what="There is no such page.", mend="")
+
+
+def _taken(session: Session | None, visit: Visit) -> list[tuple[str, str]]:
+    """Return what this page is to say, once."""
+    if session is None or visit.is_fragment or not session.notes:
+        return []
+    notes = list(session.notes)
+    session.notes.clear()
+    return notes

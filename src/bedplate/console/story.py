@@ -1,0 +1,137 @@
+"""What is not well, told to people: what it means, since when, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bedplate.component import ComponentView, Spec
+from bedplate.monitor.alerts.notices import AlertView
+from bedplate.monitor.health.status import Reason
+
+__all__ = ["Finding", "advice", "findings", "headline", "section_of"]
+
+_LABEL = re.compile(r"^\*\*What to do\.?\*\*\s*")
+_GRAVITY = {"bad": 0, "warn": 1, "info": 2, "idle": 3}
+_TONES = {"critical": "bad", "warning": "warn", "info": "info", "unhealthy": "bad", "degraded": "warn"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not well.
+
+    :ivar title: what is wrong. :ivar meaning: what that does to whoever uses the service.
+    :ivar fix: Markdown, what to do; empty where no runbook tells. :ivar runbook: where the whole of it is.
+    :ivar quiet: why nobody is told of it any more, if so.
+    """
+
+    tone: str
+    title: str
+    meaning: str = ""
+    since: float
+    error: str = ""
+    component: str
+    probe: str = ""
+    alert: str = ""
+    fix: str = ""
+    runbook: str = ""
+    path: str = ""
+    quiet: str = ""
+
+    @property
+    def about_requests(self) -> bool:
+        """Whether failed requests are likely to show what happens."""
+        return self.component in ("http", "errors") or "Error" in self.alert or "Latency" in self.alert
+
+
+def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequence[ComponentView]) -> list[Finding]:
+    """Return everything that is not well, the gravest first and the oldest of those first."""
+    specs = {view.spec.label: view.spec for view in views}
+    found = [_of_reason(reason, specs) for reason in reasons]
+    found += [_of_alert(alert, specs) for alert in alerts if alert.state == "firing"]
+    return sorted(found, key=lambda one: (bool(one.quiet), _GRAVITY.get(one.tone, 9), one.since))
+
+
+def headline(level: str, phase: str, firing: Sequence[AlertView]) -> tuple[str, str]:
+    """Return the tone of the whole and how to say it after the service's name."""
+    if phase in ("starting", "stopping"):
+        return "warn", f"is {phase}"
+    if phase == "failed":
+        return "bad", "could not start"
+    loud = [alert for alert in firing if not alert.silenced]
+    if level == "unhealthy" or any(alert.severity == "critical" for alert in loud):
+        return "bad", "is not well"
+    if level == "degraded" or any(alert.severity == "warning" for alert in loud):
+        return "warn", "is degraded"
+    return "good", "is well"
+
+
+def advice(section: str) -> str:
+    """Return the part of a runbook's section that says what to do; all of it where no part does."""
+    parts = section.split("\n\n")
+    found = [place for place, part in enumerate(parts) if part.lstrip().startswith("**What to do")]
+    if not found:
+        return section
+    return _LABEL.sub("", "\n\n".join(parts[found[0] :]).lstrip(), count=1)
+
+
+def section_of(spec: Spec | None, heading: str) -> str:
+    """Return a section of a component's runbook, empty when it has none."""
+    if spec is None or spec.runbook is None:
+        return ""
+    return spec.runbook.sections().get(heading, "")
+
+
+def _of_reason(reason: Reason, specs: Mapping[str, Spec]) -> Finding:
+    spec = specs.get(reason.component)
+    if reason.probe:
+        title = f"The probe {reason.probe} of {reason.component} is down"
+        alert = "HealthProbeDown"
+    elif reason.level == "degraded":
+        title, alert = f"{reason.component} is degraded", "ServiceComponentDegraded"
+    else:
+        title, alert = f"{reason.component} does not work", "ServiceComponentDown"
+    owner = _owner(alert, specs)
+    fix = section_of(specs.get(owner), alert)
+    return Finding(
+        tone=_TONES[reason.level],
+        title=title,
+        meaning=reason.meaning,
+        since=reason.since,
+        error=reason.error,
+        component=reason.component,
+        probe=reason.probe,
+        fix=advice(fix),
+        runbook=f"{_path(specs.get(owner))}/runbook#{alert}" if fix else "",
+        path=_path(spec),
+    )
+
+
+def _of_alert(alert: AlertView, specs: Mapping[str, Spec]) -> Finding:
+    spec = specs.get(alert.source)
+    quiet = ""
+    if alert.silenced:
+        quiet = "It is silenced."
+    elif alert.acknowledged is not None:
+        quiet = f"{alert.acknowledged.actor} looks after it."
+    return Finding(
+        tone=_TONES[alert.severity],
+        title=alert.summary or alert.name,
+        since=alert.fired_at or alert.since,
+        component=alert.source,
+        alert=alert.name,
+        fix=advice(alert.section or section_of(spec, alert.name)),
+        runbook=f"/alerts/{alert.key}#runbook",
+        path=f"/alerts/{alert.key}",
+        quiet=quiet,
+    )
+
+
+def _owner(alert: str, specs: Mapping[str, Spec]) -> str:
+    return next((label for label, spec in specs.items() if any(one.name == alert for one in spec.alerts)), "")
+
+
+def _path(spec: Any) -> str:
+    return f"/components/{spec.kind}/{spec.name}" if spec is not None else "/components"

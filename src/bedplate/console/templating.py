@@ -1,0 +1,89 @@
+"""Templates: escaped by default, strict about names, and with the words that all of them use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from bedplate.console import words
+from bedplate.console.assets import Assets
+from bedplate.console.icons import icon
+from bedplate.console.markdown import markdown
+
+__all__ = ["TONES", "Templates"]
+
+#: The colour and shape of every word that says how something is.
+TONES = {
+    "healthy": "good", "running": "good", "up": "good", "ok": "good", "resolved": "good", "done": "good",
+    "degraded": "warn", "warning": "warn", "pending": "warn", "restarting": "warn", "starting": "warn",
+    "stopping": "warn", "timeout": "bad", "muted": "idle", "refused": "warn", "denied": "warn", "invalid": "warn",
+    "unhealthy": "bad", "failed": "bad", "down": "bad", "hung": "bad", "critical": "bad", "firing": "bad",
+    "error": "bad", "unfinished": "bad", "open": "bad", "slow": "warn", "sampled": "info",
+    "info": "info", "waiting": "idle", "stopped": "idle", "inactive": "idle", "finished": "idle", "silenced": "idle",
+}  # fmt: skip
+
+
+class Templates:
+    """The templates of a folder; compiled when they are first used."""
+
+    def __init__(self, folder: Path, assets: Assets) -> None:
+        self._folder = folder
+        self._assets = assets
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The environment of all templates."""
+        env = Environment(
+            loader=FileSystemLoader(self._folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        env.globals |= {"icon": icon, "asset": self._assets.path, "when": _when, "stamp": _stamp, "tone": _tone}
+        env.filters |= {
+            "duration": words.duration,
+            "number": words.number,
+            "count": words.count,
+            "quantity": words.quantity,
+            "plural": words.plural,
+            "markdown": markdown,
+            "spell": words.spell,
+        }
+        return env
+
+    def render(self, name: str, context: dict[str, Any]) -> str:
+        """Return a page."""
+        return self.environment.get_template(name).render(context)
+
+
+@pass_context
+def _when(context: Context, moment: float | None, prefix: str = "") -> Markup:
+    """Return a moment in relative words, exact on hover; scripts keep it true and add local time."""
+    if moment is None:
+        return Markup("–")
+    said = words.ago(moment, context["now"])
+    return Markup('<time datetime="{}" title="{}" data-relative>{}{}</time>').format(
+        words.iso(moment), words.exact(moment), prefix, said
+    )
+
+
+@pass_context
+def _stamp(context: Context, moment: float | None, form: str = "second") -> Markup:
+    """Return a moment as a time of day in UTC; the day is said when it is another one than today."""
+    if moment is None:
+        return Markup("–")
+    text = words.iso(moment)
+    time = text[11:23] if form == "milli" else text[11:19]
+    day = "" if text[:10] == words.iso(context["now"])[:10] else f"{text[5:10]} "
+    return Markup('<time datetime="{}" title="{}">{}{}</time>').format(text, words.exact(moment), day, time)
+
+
+def _tone(word: str) -> str:
+    return TONES.get(word.lower(), "idle")

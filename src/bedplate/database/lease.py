@@ -16,6 +16,8 @@ from bedplate.database.errors import DatabaseUnavailableError
 from bedplate.problems import BedplateError
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from bedplate.database.component import Database
 
 __all__ = ["LeaseLostError", "RowLease"]
@@ -43,12 +45,17 @@ class RowLease:
 
     :param name: what the lease is for, unique in a service. :param ttl: seconds for which it is taken and renewed.
     :param poll: seconds between two attempts of those who wait; a third of ``ttl`` by default.
+    :param alone: while the database is away, whoever waits holds the lease for itself, and so may others: for work
+        that is better done twice than not at all. Once the database is back, it must be won.
     """
 
-    def __init__(self, database: Database, name: str, ttl: float = 15.0, *, poll: float | None = None) -> None:
+    def __init__(
+        self, database: Database, name: str, ttl: float = 15.0, *, poll: float | None = None, alone: bool = False
+    ) -> None:
         self.name = name
         self.ttl = ttl
         self.poll = ttl / 3 if poll is None else poll
+        self.alone = alone
         #: Of the present or last holding; 0 before the first.
         self.fence = 0
         self._database = database
@@ -103,6 +110,9 @@ class RowLease:
                 if not told:
                     host.log.warning("lease_unavailable", lease=self.name, error=str(error))
                 told = True
+                if self.alone:
+                    self.fence = 0
+                    return began
             if fence is not None:
                 self.fence = fence
                 return began
@@ -110,6 +120,15 @@ class RowLease:
 
     async def _keep(self, row: str, host: Host, renewed: float) -> None:
         """Renew the lease; return when it is lost."""
+        while self.fence == 0:
+            # Held for ourselves alone: the database is back when it says whose it is.
+            await host.clock.sleep(self.poll)
+            renewed = host.clock.monotonic()
+            with suppress(DatabaseUnavailableError):
+                fence = await self._take(row)
+                if fence is None:
+                    return
+                self.fence = fence
         while True:
             await host.clock.sleep(self.ttl / _RENEWALS)
             left = renewed + self.ttl * _SAFE - host.clock.monotonic()
@@ -123,6 +142,20 @@ class RowLease:
             except (DatabaseUnavailableError, TimeoutError):
                 continue
             renewed = began
+
+    async def confirmed(self, connection: AsyncConnection, host: Host) -> bool:
+        """Say whether the lease is ours, and keep it so until the transaction of ``connection`` ends.
+
+        What is written in that transaction cannot come after a later holder's first write.
+        """
+        from sqlalchemy import text
+
+        lock = "" if connection.dialect.name == "sqlite" else " FOR SHARE"
+        query = text(
+            f"SELECT fence FROM bedplate_leases WHERE name = :row AND holder = :me AND fence = :fence{lock}"  # noqa: S608
+        )
+        values = {"row": f"{host.service}/{self.name}", "me": self._me, "fence": self.fence}
+        return (await connection.execute(query, values)).scalar() is not None
 
     async def _take(self, row: str) -> int | None:
         # A row that expired is taken by whoever updates it first; the condition is judged under the row's lock.

@@ -30,13 +30,15 @@ TOKEN = "a-token-for-tests-that-nobody-guesses"  # noqa: S105
 def settings(**values: Any) -> Settings:
     """Return settings for a test: environment ``test``, quiet logs, a token, and nothing of the machine's own.
 
-    How full or busy the machine is degrades no service either, unless ``health`` is given.
+    How full or busy the machine is degrades no service either, unless ``health`` is given. Alerts are evaluated when
+    ``alerts={"enabled": True}`` is: they need a database, which answers in real time whatever the clock says.
     """
     values.setdefault("auth", {"tokens": f"test:admin:{TOKEN}"})
     values.setdefault("logs", {"stream": "off"})
     # The disk is asked in a thread, which takes real time: a clock that is driven runs past its timeout.
     calm = {"disk_paths": (), "loop_lag": 60.0, "memory_share": 1.0, "memory_available_share": 0.0}
     values.setdefault("health", calm)
+    values.setdefault("alerts", {"enabled": False})
     return Settings(environment="test", _sources=Sources.none(), **values)
 
 

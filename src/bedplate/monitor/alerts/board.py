@@ -12,7 +12,7 @@ from bedplate.monitor.alerts.matching import matches
 from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Notice, Sent, Silence
 from bedplate.monitor.alerts.rules import Rule
 from bedplate.monitor.alerts.state import Active, Labels, digest
-from bedplate.monitor.alerts.store import Row, Shared
+from bedplate.monitor.alerts.store import Row
 
 __all__ = ["FLEET", "active_of", "columns_of", "judged", "key_of", "notices_of", "view_of", "view_of_row"]
 
@@ -169,8 +169,3 @@ def _notice(
         resolved_at=max(ended, default=None),
         sent=dict(sent),
     )
-
-
-def others_of(shared: Shared, owner: str) -> list[Row]:
-    """Return the rows that are not ours."""
-    return [row for row in shared.alerts if row["owner"] != owner]

@@ -16,13 +16,16 @@ from bedplate.monitor.alerts.rules import Rule
 from bedplate.monitor.alerts.state import Active, Labels, advanced
 from bedplate.problems import BedplateError
 
-__all__ = ["Change", "Engine", "Evaluated", "GroupPlan", "RuleState", "told"]
+__all__ = ["Change", "Engine", "Evaluated", "GroupPlan", "Round", "RuleState", "told"]
 
 #: Asks for the value of an expression at a moment, Unix seconds.
 Ask = Callable[[str, float], Awaitable[Vector]]
 
 #: Seconds, at most, for which a restored alert is believed while there are too few samples to know better.
 LONGEST_GRACE = 300.0
+
+#: Seconds by which moments may be off the wall clock.
+_DRIFT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,34 @@ class GroupPlan:
     name: str
     interval: float
     rules: list[RuleState]
+
+
+class Round:
+    """When a group is due: again and again, by moments that lie exactly an interval apart.
+
+    Were the moments those at which the event loop happens to wake, an alert that waits for thirty seconds with three
+    intervals of ten would often wait for a fourth, since the third came a hair too early.
+
+    :param part: of the interval until the first time.
+    :ivar due: monotonic seconds. :ivar at: the moment of the evaluation, Unix seconds.
+    """
+
+    def __init__(self, plan: GroupPlan, clock: Clock, part: float) -> None:
+        self.plan = plan
+        self._clock = clock
+        self.due = clock.monotonic() + plan.interval * part
+        self.at = round(clock.time() + plan.interval * part, 3)
+
+    def next(self) -> int:
+        """Move on to the next time that is to come; return how many were missed."""
+        late = self._clock.monotonic() - self.due
+        steps = max(1, int(late / self.plan.interval) + 1)
+        self.due += steps * self.plan.interval
+        self.at += steps * self.plan.interval
+        now = self._clock.time() + self.due - self._clock.monotonic()
+        if abs(now - self.at) > _DRIFT:
+            self.at = round(now, 3)  # the wall clock was set, or has drifted
+        return steps - 1
 
 
 class Engine:
@@ -134,9 +165,9 @@ class Engine:
                 kept = replace(known, state="firing", since=alert.since, fired_at=alert.fired_at)
                 state.active = {**state.active, alert.labels: kept}
 
-    async def evaluate(self, group: GroupPlan) -> Evaluated:
-        """Evaluate the rules of a group, one after the other, at the present moment."""
-        at, began = self._clock.time(), time.perf_counter()
+    async def evaluate(self, group: GroupPlan, at: float) -> Evaluated:
+        """Evaluate the rules of a group, one after the other, at a moment in Unix seconds."""
+        began = time.perf_counter()
         changes: list[Change] = []
         failed: list[RuleState] = []
         for state in group.rules:
@@ -180,12 +211,19 @@ class Engine:
         """Return the seconds after the start until there are samples enough to say that an alert is over."""
         return min(state.grace, LONGEST_GRACE) + seconds(state.rule.group.interval) * self._scale
 
-    def believe(self, past: bool) -> None:
-        """Say whether samples from before the start are there (Prometheus has them) or not; sets the rules' grace."""
+    def begin(self, *, past: bool) -> None:
+        """Begin to evaluate: now, or anew after somebody else did.
+
+        :param past: whether samples from before are there, as Prometheus has them. If so, what is not found has ended,
+            and alerts are taken up from the database alone; if not, it may be that too few samples are there yet.
+        """
+        self.started = self._clock.time()
         from bedplate.promql import compiled
 
         lookback = 300.0
         for state in self.states.values():
+            if past:
+                state.active, state.restored = {}, set()
             try:
                 query = compiled(state.expr)
             except BedplateError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Outbox", "Row", "Shared", "Write", "read_history", "read_shared", "tidy", "write"]
+__all__ = ["Outbox", "Row", "Shared", "Write", "read_history", "read_shared", "sent_of", "silence_of", "tidy", "write"]
 
 #: Transitions that wait for the database at most; the oldest are given up beyond that.
 MOST_WAITING = 20_000
@@ -47,14 +47,19 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._writes)
 
-    def put(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> None:
-        """Add a write; it replaces the one of the same row."""
+    def put(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> Write:
+        """Add a write, and return it; it replaces the one of the same row."""
         at = (table, *(str(part) for part in key.values()))
         self._writes.pop(at, None)  # the order is that of the latest changes
-        self._writes[at] = Write(table, key, values)
+        self._writes[at] = made = Write(table, key, values)
         if len(self._writes) > MOST_WAITING:
             self._writes.pop(next(iter(self._writes)))
             self.dropped += 1
+        return made
+
+    def drop(self, *tables: str) -> None:
+        """Forget what waits for some tables."""
+        self._writes = {at: one for at, one in self._writes.items() if one.table not in tables}
 
     def waiting(self) -> list[Write]:
         """Return what waits, in order."""
@@ -124,14 +129,11 @@ async def read_shared(connection: AsyncConnection, service: str) -> Shared:
 
     sent: dict[str, dict[str, Sent]] = {}
     for row in await rows(SENT):
-        delivered = Sent(
-            channel=row["channel"], status=row["status"], episode=row["episode"], at=row["at"], times=row["times"]
-        )
-        sent.setdefault(row["fingerprint"], {})[row["channel"]] = delivered
+        sent.setdefault(row["fingerprint"], {})[row["channel"]] = sent_of(row)
     return Shared(
         {row["owner"]: row for row in await rows(ENGINES)},
         await rows(CURRENT),
-        {row["id"]: _silence(row) for row in await rows(SILENCES)},
+        {row["id"]: silence_of(row) for row in await rows(SILENCES)},
         {
             row["fingerprint"]: Acknowledgement(actor=row["actor"], note=row["note"], at=row["at"])
             for row in await rows(ACKNOWLEDGEMENTS)
@@ -140,7 +142,13 @@ async def read_shared(connection: AsyncConnection, service: str) -> Shared:
     )
 
 
-def _silence(row: Row) -> Silence:
+def sent_of(row: Row) -> Sent:
+    """Return a delivery from its row."""
+    return Sent(channel=row["channel"], status=row["status"], episode=row["episode"], at=row["at"], times=row["times"])
+
+
+def silence_of(row: Row) -> Silence:
+    """Return a silence from its row."""
     return Silence(
         id=row["id"],
         matchers=tuple(Matcher(*parts) for parts in orjson.loads(row["matchers"])),

@@ -1,0 +1,463 @@
+"""Keeping alerts: what this process knows and what the database says, brought together again and again.
+
+The engine never waits for the database. What changes goes into an outbox; an exchange writes it, in one transaction,
+and reads what others wrote. While the database is away everything stays here, deliveries and silences included, and is
+written once it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from uuid_utils import uuid7
+
+from bedplate.component import Host
+from bedplate.database import Database, RowLease
+from bedplate.monitor.alerts.board import active_of, columns_of, view_of_row
+from bedplate.monitor.alerts.engine import told
+from bedplate.monitor.alerts.matching import matches
+from bedplate.monitor.alerts.metrics import WAITING
+from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Matcher, Notice, Sent, Silence, Transition
+from bedplate.monitor.alerts.settings import AlertSettings
+from bedplate.monitor.alerts.state import RESOLVED_RETENTION, Active, digest
+from bedplate.monitor.alerts.store import (
+    Outbox,
+    Row,
+    Shared,
+    Write,
+    read_history,
+    read_shared,
+    sent_of,
+    silence_of,
+    tidy,
+    write,
+)
+from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ["Keeping"]
+
+#: Seconds between two signs of life in the database, and between two cleanings.
+_SIGN = 15.0
+_TIDY = 3600.0
+
+_ENGINES, _CURRENT, _HISTORY = "bedplate_alert_engines", "bedplate_alerts", "bedplate_alert_history"
+_ACKNOWLEDGEMENTS, _SILENCES = "bedplate_alert_acknowledgements", "bedplate_alert_silences"
+_SENT = "bedplate_alert_notifications"
+#: What only who evaluates may write.
+_ALERTS = (_CURRENT, _HISTORY, _ENGINES)
+
+
+class Keeping:
+    """What is remembered of the alerts of one service, in one process.
+
+    :param owner: whose alerts this process evaluates: its instance, or the fleet.
+    :param sections: the runbook's sections by alert.
+    :param lease: when given, only who holds it writes alerts.
+    :ivar restored: whether the alerts of a process before this one have been taken up; no alert is written before.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: AlertSettings,
+        host: Host,
+        owner: str,
+        sections: Mapping[str, str],
+        *,
+        lease: RowLease | None = None,
+    ) -> None:
+        self.owner = owner
+        self.restored = False
+        self.evaluates = lease is None
+        self._database = database
+        self._settings = settings
+        self._host = host
+        self._sections = sections
+        self._lease = lease
+        self._outbox = Outbox()
+        self._shared = Shared()
+        self._read = False
+        self._silences: dict[str, Silence] = {}
+        self.acknowledgements: dict[str, Acknowledgement] = {}
+        self.sent: dict[str, dict[str, Sent]] = {}
+        #: Our rows as they are or will be, by group and key.
+        self._rows: dict[str, dict[str, dict[str, Any]]] = {}
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._signed = self._tidied = float("-inf")
+        self._fault = ""
+
+    # What is known
+
+    def silences(self) -> Iterable[Silence]:
+        """Return all silences that are remembered, ended ones included."""
+        return tuple(self._silences.values())
+
+    def others(self) -> list[AlertView]:
+        """Return the alerts that other processes evaluate."""
+        since = self._host.clock.time() - RESOLVED_RETENTION
+        return [
+            view_of_row(row, self._sections)
+            for row in self._shared.alerts
+            if not self._is_ours(row) and (row["resolved_at"] is None or row["resolved_at"] >= since)
+        ]
+
+    @property
+    def episodes(self) -> dict[str, float]:
+        """By an alert's key, when the firing that it belongs to began, on whichever instance."""
+        rows: list[Row] = [row for row in self._shared.alerts if not self._is_ours(row)]
+        rows += [{"key": key, **row} for group in self._rows.values() for key, row in group.items()]
+        return {row["key"]: row["episode"] for row in rows if row["episode"] is not None}
+
+    def _is_ours(self, row: Row) -> bool:
+        return self.evaluates and bool(row["owner"] == self.owner)
+
+    async def history(self, limit: int, *, since: float, name: str, fingerprint: str) -> list[Transition] | None:
+        """Return transitions from the database, the latest first; None when it is away."""
+        if not await self.exchange():
+            return None
+        service = self._host.service
+        try:
+            async with self._database.connect() as connection:
+                rows = await read_history(
+                    connection, service, limit=limit, since=since, name=name, fingerprint=fingerprint
+                )
+        except BedplateError:
+            return None
+        return [Transition(alert=view_of_row(row, self._sections), before=row["before"], at=row["at"]) for row in rows]
+
+    # What is to be remembered
+
+    def take(self, group: str, views: Sequence[AlertView], transitions: Sequence[Transition]) -> None:
+        """Remember the alerts of a group as they are after an evaluation, and how they came to be so."""
+        for transition in transitions:
+            self._put(
+                _HISTORY,
+                {"id": uuid7().hex},
+                {
+                    "service": self._host.service,
+                    "at": transition.at,
+                    "owner": self.owner,
+                    "key": transition.alert.key,
+                    "before": transition.before,
+                    **columns_of(transition.alert),
+                },
+            )
+        before = self._rows.setdefault(group, {})
+        after: dict[str, dict[str, Any]] = {}
+        for view in views:
+            after[view.key] = row = {
+                **columns_of(view),
+                "kept_since": view.keeps_firing_since,
+                "episode": self._episode(view, before.get(view.key)),
+            }
+            if row != before.get(view.key):
+                self._put(_CURRENT, self._key(view.key), row)
+        for key in before.keys() - after.keys():
+            self._put(_CURRENT, self._key(key), None)
+        self._rows[group] = after
+        if transitions:
+            self._end_acknowledgements()
+            self._wake.set()
+
+    def known(self, view: AlertView, row: Row) -> None:
+        """Know an alert that has been taken up from the database."""
+        kept = {"kept_since": view.keeps_firing_since, "episode": row["episode"]}
+        self._rows.setdefault(view.group, {})[view.key] = {**columns_of(view), **kept}
+
+    def forget(self) -> None:
+        """Forget our alerts: somebody else may have evaluated them meanwhile."""
+        self.restored = False
+        self._rows = {}
+        self._outbox.drop(_CURRENT, _HISTORY)
+
+    async def acknowledge(self, fingerprint: str, actor: str, note: str) -> Acknowledgement:
+        """Remember who looks after an alert."""
+        acknowledged = Acknowledgement(actor=actor, note=note, at=self._host.clock.time())
+        values = {"actor": actor, "note": note, "at": acknowledged.at}
+        self._put(_ACKNOWLEDGEMENTS, {"service": self._host.service, "fingerprint": fingerprint}, values)
+        await self.exchange()
+        return acknowledged
+
+    async def silence(
+        self, matchers: tuple[Matcher, ...], starts: float | None, ends: float, actor: str, comment: str
+    ) -> Silence:
+        """Remember a silence."""
+        now = self._host.clock.time()
+        starts = now if starts is None else starts
+        if ends <= max(starts, now):
+            raise BedplateError("The silence would be over before it begins.", "Let it end later.")
+        if matches(matchers, {}):
+            raise BedplateError("The silence would match every alert.", 'Give a condition such as alertname="…".')
+        made = Silence(
+            id=uuid7().hex, matchers=matchers, starts=starts, ends=ends, actor=actor, comment=comment, created=now
+        )
+        self._put_silence(made, ends)
+        await self.exchange()
+        return made
+
+    async def unsilence(self, id: str, actor: str) -> Silence:
+        """End a silence now."""
+        known, now = self._silences.get(id), self._host.clock.time()
+        if known is None or known.ends <= now:
+            raise BedplateError(
+                f"There is no silence {id} to end.", "See which there are; it may have ended by itself."
+            )
+        self._put_silence(known, now)
+        self._host.log.info("silence_ended", silence=id, actor=actor)
+        await self.exchange()
+        return self._silences[id]
+
+    def _put_silence(self, silence: Silence, ends: float) -> None:
+        parts = [(one.label, one.operator, one.value) for one in silence.matchers]
+        values = {
+            "matchers": orjson.dumps(parts).decode(),
+            "starts": silence.starts,
+            "ends": ends,
+            "actor": silence.actor,
+            "comment": silence.comment,
+            "created": silence.created,
+        }
+        self._put(_SILENCES, {"service": self._host.service, "id": silence.id}, values)
+
+    async def note_sent(self, notice: Notice, channel: str) -> None:
+        """Remember what a channel was told."""
+        before = self.sent.get(notice.fingerprint, {}).get(channel)
+        again = before is not None and (before.episode, before.status) == (notice.episode, notice.status)
+        key = {"service": self._host.service, "fingerprint": notice.fingerprint, "channel": channel}
+        values = {
+            "status": notice.status,
+            "episode": notice.episode,
+            "at": self._host.clock.time(),
+            "times": before.times + 1 if before is not None and again else 1,
+        }
+        self._put(_SENT, key, values)
+        await self.exchange()
+
+    def _put(self, table: str, key: dict[str, Any], values: dict[str, Any] | None) -> None:
+        self._apply(self._outbox.put(table, key, values))
+        self._host.bind(WAITING).set(float(len(self._outbox)))
+
+    def _key(self, key: str) -> dict[str, Any]:
+        return {"service": self._host.service, "owner": self.owner, "key": key}
+
+    def _apply(self, one: Write) -> None:
+        """Let a write hold here before it is in the database."""
+        row: dict[str, Any] = {**one.key, **(one.values or {})}
+        if one.table == _SILENCES:
+            self._silences[row["id"]] = silence_of(row)
+        elif one.table == _SENT:
+            self.sent.setdefault(row["fingerprint"], {})[row["channel"]] = sent_of(row)
+        elif one.table == _ACKNOWLEDGEMENTS and one.values is None:
+            self.acknowledgements.pop(row["fingerprint"], None)
+        elif one.table == _ACKNOWLEDGEMENTS:
+            acknowledged = Acknowledgement(actor=row["actor"], note=row["note"], at=row["at"])
+            self.acknowledgements[row["fingerprint"]] = acknowledged
+
+    def _episode(self, view: AlertView, before: Mapping[str, Any] | None) -> float | None:
+        """Return when the firing that an alert belongs to began, on whichever instance."""
+        if view.fired_at is None:
+            return None
+        same = before is not None and before["fired_at"] == view.fired_at and before["episode"] is not None
+        own = before["episode"] if same and before is not None else view.fired_at
+        if view.state != "firing":
+            return float(own)
+        return float(min([own, *self._firing_elsewhere(view.fingerprint, view.key)]))
+
+    def _firing_elsewhere(self, fingerprint: str, key: str) -> list[float]:
+        rows: list[Row] = [row for row in self._shared.alerts if not self._is_ours(row)]
+        rows += [{"key": own, **row} for group in self._rows.values() for own, row in group.items()]
+        return [
+            row["episode"]
+            for row in rows
+            if row["fingerprint"] == fingerprint and row["state"] == "firing" and row["key"] != key and row["episode"]
+        ]
+
+    def _end_acknowledgements(self) -> None:
+        """Drop the acknowledgements of alerts that no instance has any more."""
+        rows: list[Row] = [row for row in self._shared.alerts if not self._is_ours(row)]
+        rows += [row for group in self._rows.values() for row in group.values()]
+        active = {row["fingerprint"] for row in rows if row["state"] in ("pending", "firing")}
+        for fingerprint in self.acknowledgements.keys() - active:
+            self._put(_ACKNOWLEDGEMENTS, {"service": self._host.service, "fingerprint": fingerprint}, None)
+
+    # The database
+
+    async def looked(self) -> None:
+        """Return when the database has been asked, whether it answered or not."""
+        await self.exchange()
+
+    def restore(self) -> list[tuple[float, str, Active, Row]] | None:
+        """Return our alerts as a process before this one left them, each with the seconds since; None if not known yet.
+
+        Those of an instance of this host that stopped in good order are ours, too: it had another name, for it was
+        another process. They count as taken up then: from now on alerts are written.
+        """
+        if not self._read:
+            return None
+        now, found = self._host.clock.time(), []
+        for row in self._shared.alerts:
+            engine = self._shared.engines.get(row["owner"])
+            if row["owner"] == self.owner or self._left_to_us(engine):
+                downtime = max(0.0, now - engine["seen_at"]) if engine is not None else 0.0
+                found.append((downtime, row["name"], *self._inherited(row)))
+        firing = {row["key"] for *_, row in found if row["state"] == "firing"}
+        for one in self._outbox.waiting():
+            # What seemed to begin while the database was away had begun before, and is told once.
+            values = one.values or {}
+            if one.table == _HISTORY and values["key"] in firing and values["state"] in ("pending", "firing"):
+                self._outbox.done([one])
+        self.restored = True
+        return found
+
+    def _left_to_us(self, engine: Row | None) -> bool:
+        return (
+            self._lease is None
+            and engine is not None
+            and bool(engine["stopped"])
+            and engine["host"] == socket.gethostname()
+            and engine["owner"] != self.owner
+        )
+
+    def _inherited(self, row: Row) -> tuple[Active, Row]:
+        alert = active_of(row)
+        if row["owner"] == self.owner:
+            return alert, row
+        self._put(_CURRENT, {"service": row["service"], "owner": row["owner"], "key": row["key"]}, None)
+        labels = dict(alert.labels)
+        if labels.get("instance") == row["owner"]:
+            labels["instance"] = self.owner
+        return replace(alert, labels=tuple(sorted(labels.items()))), row
+
+    async def exchange(self) -> bool:
+        """Write what waits and read what others wrote; return whether the database took part."""
+        async with self._lock:
+            try:
+                await self._exchange()
+            except Exception as error:
+                self._failed(error)
+                return False
+            self._host.bind(WAITING).set(float(len(self._outbox)))
+            if self._fault:
+                self._fault = ""
+                self._host.degraded(None)
+                self._host.log.info("alerts_saved")
+            return True
+
+    async def _exchange(self) -> None:
+        now = self._host.clock.time()
+        if not self._read:
+            # SQLAlchemy takes a quarter of a second to import; the event loop has other things to do.
+            await self._database.ready()
+            await asyncio.to_thread(importlib.import_module, "bedplate.monitor.alerts.tables")
+        if self.evaluates and self.restored and now - self._signed >= _SIGN:
+            self._signed = now
+            self._sign(now, stopped=False)
+        waiting = self._outbox.waiting()
+        if self.evaluates and (not self.restored or (self._lease is not None and self._lease.fence == 0)):
+            # The alerts of the process before this one must be known, and the lease be ours, before ours are written.
+            waiting = [one for one in waiting if one.table not in _ALERTS]
+        tidies = now - self._tidied >= _TIDY
+        async with self._database.begin() if waiting or tidies else self._database.connect() as connection:
+            if waiting:
+                await self._write(connection, waiting)
+            if tidies:
+                await tidy(connection, self._host.service, now - self._settings.history)
+            shared = await read_shared(connection, self._host.service)
+        self._outbox.done(waiting)
+        if tidies:
+            self._tidied = now
+        self._adopt(shared)
+        self._read = True
+        self._resolve_gone(now)
+        if self.restored or not self.evaluates:
+            self._end_acknowledgements()
+
+    async def _write(self, connection: AsyncConnection, waiting: Sequence[Write]) -> None:
+        lease = self._lease if any(one.table in _ALERTS for one in waiting) else None
+        if lease is not None and not await lease.confirmed(connection, self._host):
+            # Somebody else evaluates now, and what we found does not count any more.
+            waiting = [one for one in waiting if one.table not in _ALERTS]
+        await write(connection, waiting)
+
+    def _adopt(self, shared: Shared) -> None:
+        """Take in what was read; what waits to be written is later than that."""
+        self._shared = shared
+        self._silences = dict(shared.silences)
+        self.acknowledgements = dict(shared.acknowledgements)
+        self.sent = {fingerprint: dict(channels) for fingerprint, channels in shared.sent.items()}
+        for one in self._outbox.waiting():
+            self._apply(one)
+        if not (self.evaluates and self.restored):
+            return
+        stored = {row["key"]: row for row in shared.alerts if row["owner"] == self.owner}
+        for rows in self._rows.values():
+            for key, row in rows.items():
+                if row["state"] == "firing" and row["episode"] is not None:
+                    row["episode"] = min([row["episode"], *self._firing_elsewhere(row["fingerprint"], key)])
+                there = stored.get(key)
+                if there is None or there["state"] != row["state"] or there["episode"] != row["episode"]:
+                    self._put(_CURRENT, self._key(key), dict(row))
+
+    def _resolve_gone(self, now: float) -> None:
+        """Resolve the alerts of instances that say nothing any more; all that are left may do it, with one result."""
+        for row in self._shared.alerts:
+            if row["owner"] == self.owner:
+                continue
+            engine = self._shared.engines.get(row["owner"])
+            seen = engine["seen_at"] if engine is not None else 0.0
+            if now - seen <= self._settings.gone_after:
+                continue
+            key = {"service": row["service"], "owner": row["owner"], "key": row["key"]}
+            if row["state"] != "firing":
+                if row["state"] == "pending" or now - row["resolved_at"] > RESOLVED_RETENTION:
+                    self._put(_CURRENT, key, None)
+                continue
+            values = {name: value for name, value in row.items() if name not in key}
+            values |= {"state": "resolved", "resolved_at": now, "kept_since": None}
+            self._put(_CURRENT, key, values)
+            past = {name: value for name, value in values.items() if name not in ("kept_since", "episode")}
+            id = digest([("key", row["key"]), ("fired_at", str(row["fired_at"])), ("seen", str(seen))])
+            self._put(_HISTORY, {"id": f"gone-{id}"}, {**past, **key, "at": now, "before": "firing"})
+
+    def _sign(self, now: float, *, stopped: bool) -> None:
+        key = {"service": self._host.service, "owner": self.owner}
+        self._put(_ENGINES, key, {"host": socket.gethostname(), "seen_at": now, "stopped": stopped})
+
+    def _failed(self, error: Exception) -> None:
+        reason = told(error)
+        if reason != self._fault:
+            self._fault = reason
+            self._host.log.warning("alerts_unsaved", waiting=len(self._outbox), error=reason)
+        self._host.degraded(f"Alerts are kept in memory alone: {reason}")
+
+    async def wait(self) -> None:
+        """Return when there is something to write, or the time has come to look."""
+        waking = asyncio.ensure_future(self._wake.wait())
+        sleeping = asyncio.ensure_future(self._host.clock.sleep(self._settings.sync_interval))
+        try:
+            await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (waking, sleeping):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._wake.clear()
+
+    async def close(self) -> None:
+        """Write what is left, and say goodbye."""
+        if not self._read:
+            return
+        if self.evaluates and self.restored:
+            self._sign(self._host.clock.time(), stopped=True)
+        await self.exchange()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bedplate.component import Component, Logger
 from bedplate.console import Console, ConsoleSettings
 from bedplate.console.interfaces import Sources
+from bedplate.database import Database, DatabaseSettings
+from bedplate.monitor.alerts import Alerts, AlertSettings
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
@@ -59,6 +61,20 @@ class Builtins:
         self.prometheus_api = PrometheusApi(
             self.samples, source=self.metrics, auth=self.auth, prefix=self.settings.management_prefix
         )
+        # Lazy: a process that evaluates no alerts opens none. What only alerts need makes nobody unready.
+        self.database = Database(
+            settings.database_url or "",
+            settings=settings.section(DatabaseSettings, "database"),
+            lazy=True,
+            critical=False,
+        )
+        self.alerts = Alerts(
+            settings.section(AlertSettings, "alerts"),
+            database=self.database,
+            samples=self.samples,
+            queries=self.queries,
+            fleet=settings.prometheus_url is not None,
+        )
         self.management = Management(
             settings.section(ManagementSettings, "management"),
             registry=self.metrics,
@@ -109,7 +125,8 @@ class Builtins:
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
-        return [self.auth, self.health, self.samples, self.prometheus_api, self.management, self.console]
+        told: list[Component] = [self.samples, self.prometheus_api, self.alerts]
+        return [self.auth, self.health, *told, self.management, self.console]
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""

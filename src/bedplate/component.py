@@ -65,6 +65,7 @@ __all__ = [
     "HasGuard",
     "HasMiddleware",
     "HasMigrations",
+    "HasOverview",
     "HasRefusals",
     "HasRoutes",
     "Host",
@@ -383,6 +384,15 @@ class HasMigrations(Protocol):
 
     def migrations(self) -> Migrations:
         """Return where its revisions are; they are applied when the database starts, before the component does."""
+        ...
+
+
+@runtime_checkable
+class HasOverview(Protocol):
+    """A component whose present numbers belong on one page with everything else."""
+
+    def overview(self) -> Mapping[str, Any]:
+        """Return them as JSON-able data, cheaply and without I/O; ``unified/metrics`` shows them under its kind."""
         ...
 
 

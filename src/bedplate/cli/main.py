@@ -11,6 +11,7 @@ from bedplate.cli.check import check
 from bedplate.cli.render import render
 from bedplate.cli.run import run
 from bedplate.cli.settings import settings
+from bedplate.cli.smoke import smoke
 from bedplate.cli.token import token
 
 __all__ = ["app", "main"]
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(check)
 app.command()(render)
+app.command()(smoke)
 app.command()(settings)
 app.command()(token)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from starlette.types import ASGIApp
+
 from bedplate.component import Component, Logger
 from bedplate.console import Console, ConsoleSettings
 from bedplate.console.interfaces import Sources
 from bedplate.database import Database, DatabaseSettings
 from bedplate.monitor.alerts import Alerts, AlertSettings
 from bedplate.monitor.auth import Authenticator, AuthSettings
+from bedplate.monitor.checks import Checks
 from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
 from bedplate.monitor.prometheus_api.client import Prometheus
@@ -33,9 +38,12 @@ __all__ = ["Builtins"]
 
 
 class Builtins:
-    """Bedplate's own components of one service, wired to each other; constructed without I/O."""
+    """Bedplate's own components of one service, wired to each other; constructed without I/O.
 
-    def __init__(self, service: str, settings: Settings) -> None:
+    :param app: the service as clients meet it. :param operated: whether a path of it is answered for operators.
+    """
+
+    def __init__(self, service: str, settings: Settings, app: ASGIApp, operated: Callable[[str], bool]) -> None:
         self._service = service
         self.settings = settings.section(ServiceSettings, "service")
         self.redactor = Redactor()
@@ -87,6 +95,13 @@ class Builtins:
             scoped=lambda expr: scoped(expr, job=service),
             prefix=self.settings.management_prefix,
         )
+        self.checks = Checks(
+            app,
+            auth=self.auth,
+            environment=settings.environment,
+            prefix=self.settings.management_prefix,
+            operated=operated,
+        )
         self.shipping = Shipping(service, self.stores)
         self.console = Console(
             settings.section(ConsoleSettings, "console"),
@@ -126,7 +141,7 @@ class Builtins:
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
         told: list[Component] = [self.samples, self.prometheus_api, self.alerts]
-        return [self.auth, self.health, *told, self.management, self.console]
+        return [self.auth, self.health, *told, self.management, self.checks, self.console]
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""

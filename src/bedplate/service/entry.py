@@ -90,6 +90,11 @@ class Entry:
         else:
             await _unknown(scope, receive, send)
 
+    def is_operated(self, path: str) -> bool:
+        """Return whether operators ask for this path, and not the application; a query may follow it."""
+        path = path.partition("?")[0]
+        return path in self._probes or self._is_operators(path, {"type": "http", "method": "GET", "path": path})
+
     def relay(self, app: ASGIApp) -> None:
         """Pass what operators ask for on to ``app``; only the probes of this process are answered here."""
         self._relay = app

@@ -101,7 +101,7 @@ class Service:
     @cached_property
     def builtins(self) -> Builtins:
         """The components that every service has."""
-        builtins = Builtins(self.name, self.settings)
+        builtins = Builtins(self.name, self.settings, self, lambda path: self.entry.is_operated(path))
         builtins.console.addresses = lambda: self.addresses
         return builtins
 

@@ -37,13 +37,12 @@ def bounds(expr: str) -> tuple[Bound, ...]:
     return tuple(_bounds(expr, tokens))
 
 
-@lru_cache(maxsize=2048)
 def same(one: str, other: str) -> bool:
     """Say whether two expressions are the same text up to white space, comments and brackets around the whole."""
     return _words(one) == _words(other)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=8192)
 def core(expr: str) -> str:
     """Return what an expression takes the least or the greatest of; itself when it does neither."""
     tokens = _bare(tokenize(expr, variables=True)[:-1])
@@ -163,5 +162,6 @@ def _labels(tokens: Sequence[Token], opening: int) -> tuple[str, ...]:
     return tuple(token.text for token in tokens[opening:end] if token.kind == "name" and token.text != "le")
 
 
+@lru_cache(maxsize=8192)
 def _words(expr: str) -> tuple[str, ...]:
     return tuple(token.text for token in _bare(tokenize(expr, variables=True)[:-1]))

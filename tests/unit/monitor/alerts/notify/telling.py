@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from bedplate.clock import Clock
 from bedplate.component import Host, Lease, Spec
+from bedplate.metric import Metric
 from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Notice, Sent, Transition
+from tests.unit.monitor.monitor_fakes import DrivenClock, FakeHost, running
 
-__all__ = ["Engine", "Evaluation", "Free", "Receiver", "alert", "notice", "receiver", "serving"]
+__all__ = ["Engine", "Evaluation", "Free", "Receiver", "Telling", "alert", "notice", "receiver", "serving"]
 
 START = 1_700_000_000.0
 
@@ -194,8 +198,49 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
         server.server_close()
 
 
-def serving(engine: Engine, *components: Any) -> AbstractAsyncContextManager[Any]:
-    """Run components in a service."""
-    from bedplate.testing import running
+class Telling(FakeHost):
+    """A host with leases, in which whatever was degraded says so."""
 
-    return running([engine, *components])
+    def __init__(self) -> None:
+        super().__init__(DrivenClock(START))
+        self.reason: str | None = None
+
+    def spawn(self, name: str, fn: Callable[[], Coroutine[Any, Any, None]], *, lease: Any = None) -> None:
+        async def leased() -> None:
+            async with lease.hold(self):
+                await fn()
+
+        super().spawn(name, fn if lease is None else leased)
+
+    def degraded(self, reason: str | None) -> None:
+        self.reason = reason
+
+    def total(self, metric: Metric, **labels: str) -> float:
+        """The sum of all cells with these labels."""
+        wanted = set(labels.items())
+        return sum(
+            cell.value for (name, *own), cell in self.cells.items() if name == metric.name and wanted <= set(own)
+        )
+
+    async def eventually(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
+        """Wait, in real time, until something is true; it may move the clock."""
+        end = time.monotonic() + timeout
+        while True:
+            result = condition()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return
+            assert time.monotonic() < end, "It did not come to be."
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serving(engine: Engine, *components: Any) -> AsyncIterator[Telling]:
+    """Run components on a host of their own while inside."""
+    host = Telling()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(engine.lifespan(host))  # type: ignore[arg-type]
+        for component in components:
+            await stack.enter_async_context(running(component, host))
+        yield host

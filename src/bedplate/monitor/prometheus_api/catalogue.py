@@ -56,7 +56,7 @@ async def label_values(label: str, form: Form, evaluator: Evaluator) -> Response
 async def _matching(form: Form, evaluator: Evaluator) -> set[Labels]:
     start, end = form.time("start", 0.0), form.time("end", float(1 << 36))
     if end < start:
-        raise ApiError("bad_data", 'invalid parameter "end": end timestamp must not be before start time')
+        return set()
     ring = evaluator.ring
     # Series are known by their end, as in Prometheus' head; that one began later than asked for is not looked up.
     if not form.texts("match[]"):
@@ -75,7 +75,7 @@ async def metadata(form: Form, source: Sampled) -> Response:
     for number, sample in enumerate(layout.samples):
         family = sample.family
         if family.name not in found and (not wanted or family.name == wanted):
-            found[family.name].append({"type": family.type, "help": family.help, "unit": ""})
+            found[family.name].append({"type": family.type, "help": family.help, "unit": family.unit})
         if number % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
     return success(dict(first(found.items(), limit)))

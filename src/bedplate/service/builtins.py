@@ -10,7 +10,9 @@ from bedplate.component import Component, Logger
 from bedplate.console import Console, ConsoleSettings
 from bedplate.console.interfaces import Sources
 from bedplate.database import Database, DatabaseSettings
-from bedplate.monitor.alerts import Alerts, AlertSettings
+from bedplate.monitor.alerts import Alerts
+from bedplate.monitor.alerts.notify import AlertingSettings, Notifier
+from bedplate.monitor.alerts.notify.links import links_to
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.checks import Checks
 from bedplate.monitor.health import Health, HealthSettings
@@ -21,6 +23,7 @@ from bedplate.monitor.prometheus_api.settings import PrometheusSettings
 from bedplate.monitor.samples.component import Samples
 from bedplate.monitor.samples.queries import Queries
 from bedplate.monitor.samples.settings import SampleSettings
+from bedplate.monitor.unified import Unified
 from bedplate.promql.selectors import scoped
 from bedplate.service.relay import Shipping, Store
 from bedplate.service.settings import ServiceSettings
@@ -76,8 +79,9 @@ class Builtins:
             lazy=True,
             critical=False,
         )
+        alerting = settings.section(AlertingSettings, "alerts")
         self.alerts = Alerts(
-            settings.section(AlertSettings, "alerts"),
+            alerting.engine,
             database=self.database,
             samples=self.samples,
             queries=self.queries,
@@ -93,6 +97,22 @@ class Builtins:
             errors=self.errors.store,
             redactor=self.redactor,
             scoped=lambda expr: scoped(expr, job=service),
+            prefix=self.settings.management_prefix,
+        )
+        self.notifier = Notifier(
+            alerting.notifier,
+            alerts=self.alerts,
+            redactor=self.redactor,
+            links=links_to(self.settings.public_url, runbook_url=alerting.runbook_url),
+        )
+        self.unified = Unified(
+            health=self.health,
+            alerts=self.alerts,
+            auth=self.auth,
+            presses=self.management.buttons,
+            errors=self.errors.store,
+            redactor=self.redactor,
+            fleet=settings.prometheus_url is not None,
             prefix=self.settings.management_prefix,
         )
         self.checks = Checks(
@@ -140,8 +160,8 @@ class Builtins:
 
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
-        told: list[Component] = [self.samples, self.prometheus_api, self.alerts]
-        return [self.auth, self.health, *told, self.management, self.checks, self.console]
+        told: list[Component] = [self.samples, self.prometheus_api, self.alerts, self.notifier]
+        return [self.auth, self.health, *told, self.management, self.unified, self.checks, self.console]
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""

@@ -26,6 +26,9 @@ class ServiceSettings(Section):
     management_prefix: str = "/monitoring"
     """Where the management API is."""
 
+    public_url: str = ""
+    """Where people reach the service, ``https://ledger.example``; the links in notifications begin with it."""
+
     management_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """A second port for health, metrics and the management API alone, served by the process that watches; None for
     none."""

@@ -185,21 +185,30 @@ class Alerts:
         return result
 
     async def history(
-        self, limit: int = 100, *, since: float = 0.0, name: str = "", fingerprint: str = ""
+        self,
+        limit: int = 100,
+        *,
+        since: float = 0.0,
+        until: float | None = None,
+        name: str = "",
+        fingerprint: str = "",
     ) -> Sequence[Transition]:
         """Return transitions of all instances, the latest first; of this process alone while the database is away.
 
-        :param since: Unix seconds.
+        :param since: Unix seconds. :param until: Unix seconds, that moment included; None for now.
         """
         if self._keeping is None:
             return ()
-        found = await self._keeping.history(limit, since=since, name=name, fingerprint=fingerprint)
+        found = await self._keeping.history(limit, since=since, until=until, name=name, fingerprint=fingerprint)
         if found is not None:
             return found
         recent = [
             one
             for one in reversed(self._recent)
-            if one.at >= since and name in ("", one.alert.name) and fingerprint in ("", one.alert.fingerprint)
+            if since <= one.at
+            and (until is None or one.at <= until)
+            and name in ("", one.alert.name)
+            and fingerprint in ("", one.alert.fingerprint)
         ]
         return recent[:limit]
 

@@ -122,7 +122,9 @@ class Keeping:
     def _is_ours(self, row: Row) -> bool:
         return self.evaluates and bool(row["owner"] == self.owner)
 
-    async def history(self, limit: int, *, since: float, name: str, fingerprint: str) -> list[Transition] | None:
+    async def history(
+        self, limit: int, *, since: float, until: float | None, name: str, fingerprint: str
+    ) -> list[Transition] | None:
         """Return transitions from the database, the latest first; None when it is away."""
         if not await self.exchange():
             return None
@@ -130,7 +132,7 @@ class Keeping:
         try:
             async with self._database.connect() as connection:
                 rows = await read_history(
-                    connection, service, limit=limit, since=since, name=name, fingerprint=fingerprint
+                    connection, service, limit=limit, since=since, until=until, name=name, fingerprint=fingerprint
                 )
         except BedplateError:
             return None

@@ -161,7 +161,14 @@ def silence_of(row: Row) -> Silence:
 
 
 async def read_history(
-    connection: AsyncConnection, service: str, *, limit: int, since: float, name: str, fingerprint: str
+    connection: AsyncConnection,
+    service: str,
+    *,
+    limit: int,
+    since: float,
+    until: float | None,
+    name: str,
+    fingerprint: str,
 ) -> list[Row]:
     """Return transitions as rows, the latest first."""
     from sqlalchemy import select
@@ -169,6 +176,8 @@ async def read_history(
     from bedplate.monitor.alerts.tables import HISTORY
 
     query = select(HISTORY).where(HISTORY.c.service == service, HISTORY.c.at >= since)
+    if until is not None:
+        query = query.where(HISTORY.c.at <= until)
     if name:
         query = query.where(HISTORY.c.name == name)
     if fingerprint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp
 
@@ -48,6 +48,7 @@ class Builtins:
 
     def __init__(self, service: str, settings: Settings, app: ASGIApp, operated: Callable[[str], bool]) -> None:
         self._service = service
+        self._settings = settings
         self.settings = settings.section(ServiceSettings, "service")
         self.redactor = Redactor()
         settings.on_secret(self._hide)
@@ -73,12 +74,7 @@ class Builtins:
             self.samples, source=self.metrics, auth=self.auth, prefix=self.settings.management_prefix
         )
         # Lazy: a process that evaluates no alerts opens none. What only alerts need makes nobody unready.
-        self.database = Database(
-            settings.database_url or "",
-            settings=settings.section(DatabaseSettings, "database"),
-            lazy=True,
-            critical=False,
-        )
+        self.database = self._database(settings, "default")
         alerting = settings.section(AlertingSettings, "alerts")
         self.alerts = Alerts(
             alerting.engine,
@@ -162,6 +158,20 @@ class Builtins:
         """Return what starts last, because it watches all others."""
         told: list[Component] = [self.samples, self.prometheus_api, self.alerts, self.notifier]
         return [self.auth, self.health, *told, self.management, self.unified, self.checks, self.console]
+
+    def meet(self, components: Sequence[Component]) -> None:
+        """Keep alerts in the database that the service brings, if it brings one."""
+        found = next((one for one in components if one.spec.key == self.database.spec.key), None)
+        if isinstance(found, Database):
+            self.database = found
+        elif found is not None:
+            # It is something else that bears the name, so ours takes another.
+            self.database = self._database(self._settings, "alerts")
+        self.alerts.keep_in(self.database)
+
+    def _database(self, settings: Settings, name: str) -> Database:
+        options = settings.section(DatabaseSettings, "database")
+        return Database(settings.database_url or "", name, settings=options, lazy=True, critical=False)
 
     def logger(self, label: str) -> Logger:
         """Return the logger of one component."""

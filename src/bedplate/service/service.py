@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.clock import Clock, SystemClock
 from bedplate.component import Component, ComponentView, Role
-from bedplate.database import Database
 from bedplate.problems import BedplateError, DeclarationError, Refusal, RefusedError
 from bedplate.service.builtins import Builtins
 from bedplate.service.entry import Entry
@@ -116,10 +115,7 @@ class Service:
         if any(spec_of(component).kind == builtins.live.spec.kind for component in self.own_components):
             # A service that asks its live settings at run time brings its own reloader, of its own settings class.
             before.remove(builtins.live)
-        for component in collect(self.own_components):
-            # Its own database keeps its alerts, too.
-            if isinstance(component, Database) and component.name == "default":
-                builtins.alerts.keep_in(component)
+        builtins.meet(collect(self.own_components))
         return tuple(start_order(collect([*before, *self.own_components, *after])))
 
     @cached_property

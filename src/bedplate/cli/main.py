@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bedplate.cli.alerts import alerts
 from bedplate.cli.check import check
 from bedplate.cli.render import render
 from bedplate.cli.run import run
@@ -30,6 +31,7 @@ app.command()(render)
 app.command()(smoke)
 app.command()(settings)
 app.command()(token)
+app.add_typer(alerts)
 
 
 @app.callback(invoke_without_command=True)

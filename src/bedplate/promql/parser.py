@@ -331,6 +331,9 @@ class _Parser:
             raise self.fault("A label's name is missing here.", 'A matcher reads label="value".')
         self.take()
         text = unquote(label, self.expr) if label.kind == "string" else label.text
+        if label.kind == "name" and ":" in text:
+            what = f"{text} is no name of a label."
+            raise PromqlSyntaxError(self.expr, label.start, what, "Write one with a colon in quotes.")
         operator = self.next
         if label.kind == "string" and operator.is_operator(",", "}"):
             return label.start, Matcher("__name__", "=", text, label.start, label.end)

@@ -168,10 +168,11 @@ class Subselection(Plan[Windows]):
     def run(self, run: Run) -> Steps[Windows]:
         """Evaluate the expression over all its moments at once."""
         moments = self._timing.moments(run)
-        start = (int(moments.min()) - self._reach) // self._step * self._step
-        if start < moments.min() - self._reach or (self._open and start == moments.min() - self._reach):
-            start += self._step
-        count = max(0, (int(moments.max()) - start) // self._step + 1)
+        start, count = 0, 0
+        if len(moments):  # the outer of two sub-queries may have none
+            edge = int(moments.min()) - self._reach
+            start = (edge // self._step + (self._open or edge % self._step > 0)) * self._step
+            count = max(0, (int(moments.max()) - start) // self._step + 1)
         if count > MAX_CELLS // 100:
             raise self._site.fault(f"A sub-query of {count:,} moments is too long.", "Give it a longer step.")
         times = start + self._step * np.arange(count, dtype=np.int64)

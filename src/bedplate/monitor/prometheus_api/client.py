@@ -71,12 +71,12 @@ class Prometheus:
             raise self._away(self._fault)
         try:
             status, body = await self._transport.post(f"/api/v1/{what}", form)
+            if status in (401, 403):
+                raise TransportError(f"it does not let us in (HTTP {status})")
             document = await _parsed(body)
         except (TransportError, ValueError) as error:
             reason = str(error) if isinstance(error, TransportError) else "its answer is no JSON"
             raise self._failed(f"{self._transport.address}: {reason}") from error
-        if status in (401, 403):
-            raise self._failed(f"{self._transport.address}: it does not let us in (HTTP {status})")
         if not isinstance(document, dict) or document.get("status") not in ("success", "error"):
             raise self._failed(f"{self._transport.address}: it does not speak Prometheus' API (HTTP {status})")
         if document["status"] == "error" and document.get("errorType") in ("unavailable", "internal", "timeout"):

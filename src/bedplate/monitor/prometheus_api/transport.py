@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,9 @@ class Transport:
         except ssl.SSLError as error:
             raise TransportError(f"TLS failed: {error.reason or error}") from error
         except OSError as error:
-            raise TransportError(error.strerror or str(error) or type(error).__name__) from error
+            # asyncio's own words for a refused connection do not say that it was refused.
+            known = error.errno is not None and error.errno > 0
+            raise TransportError(os.strerror(error.errno) if known else error.strerror or str(error)) from error
         except h11.ProtocolError as error:
             raise TransportError(f"its answer is not HTTP: {error}") from error
 

@@ -154,7 +154,9 @@ def _said(deployment: Deployment, suite: Suite | Literal["all"], env: str | None
     hidden = sum(count for name, count in listing.hidden.items() if suite in ("all", name))
     if hidden:
         item = Item(name="token", group="access", source="", summary="All checks are told to us.", path="/")
-        yield Result(item, "warning", f"{hidden} more checks need a token of viewer: put one into AUTH_TOKEN")
+        more = "1 more check needs" if hidden == 1 else f"{hidden} more checks need"
+        what = f"more than a token of {listing.grant}" if listing.grant else "a token: put one into AUTH_TOKEN"
+        yield Result(item, "warning", f"{more} {what}")
 
 
 def _environment(is_: Environment, wanted: str) -> Result:

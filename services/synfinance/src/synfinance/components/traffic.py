@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bedplate.component import Host, Spec
-from synfinance.components.signals.traffic import RUNBOOK, alerts, panels
+from synfinance.components.signals.traffic import CHECKS, RUNBOOK, alerts, panels
 
 __all__ = ["Traffic"]
 
@@ -29,6 +29,7 @@ class Traffic:
             summary="Watches what clients ask for, how fast they are answered, and what fails.",
             alerts=self._alerts,
             panels=self._panels,
+            checks=CHECKS,
             runbook=RUNBOOK,
         )
 

@@ -10,7 +10,7 @@ import re
 from functools import partial
 from typing import Final
 
-from bedplate.declarations import Alert, Panel, Series
+from bedplate.declarations import Alert, Check, Panel, Series
 from bedplate.monitor.health.metrics import READY
 from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, REQUEST_SIZE, RESPONSE_SIZE
 from synfinance.components.signals.boards import (
@@ -24,7 +24,7 @@ from synfinance.components.signals.boards import (
     runbook_of,
 )
 
-__all__ = ["RUNBOOK", "alerts", "panels"]
+__all__ = ["CHECKS", "RUNBOOK", "alerts", "panels"]
 
 RUNBOOK: Final = runbook_of(__file__)
 
@@ -34,6 +34,41 @@ _ENOUGH: Final = 0.2
 #: Requests at once beyond which they wait for each other rather than being worked on.
 _CROWD: Final = 50
 
+
+#: What clients rely on; checks change nothing, so that none generates, scores or assesses.
+CHECKS: Final = (
+    Check(
+        name="describes-itself",
+        path="/",
+        summary="It says what is here.",
+        group="api",
+        fields=("service", "version", "links.metrics", "endpoints"),
+    ),
+    Check(
+        name="health",
+        path="/health",
+        summary="It says how it is, and which model it uses.",
+        group="api",
+        within=0.25,
+        fields=("status", "model.state", "model.detects"),
+    ),
+    Check(
+        name="fraud",
+        path="/fraud",
+        summary="It sums up the last minutes of fraud, cache and data quality.",
+        group="api",
+        within=0.5,
+        suite="observability",
+        fields=("window_seconds", "transactions", "fraud_rate", "by_type", "cache.hit_rate", "quality.score"),
+    ),
+    Check(
+        name="openapi",
+        path="/openapi.json",
+        summary="Its description has the endpoints that clients call.",
+        group="api",
+        contains=('"/simulate"', '"/score"', '"/quality"', '"/fraud"'),
+    ),
+)
 
 _panel = partial(Panel, dashboard=SYSTEM_OVERVIEW)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -21,6 +22,7 @@ __all__ = ["Form", "form_of"]
 #: Bytes that a form may have.
 _LONGEST = 1 << 20
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _INTEGER = re.compile(r"\d{1,9}\Z")
 
 Choice = tuple[str, tuple[Matcher, ...]]
@@ -53,12 +55,9 @@ class Form:
             if math.isfinite(moment) and abs(moment) < 1e11:
                 return moment
         except ValueError:
-            try:
-                read = datetime.fromisoformat(text)
-                if "T" in text.upper():
-                    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-            except (ValueError, OverflowError):
-                pass
+            with suppress(ValueError, OverflowError):
+                if _RFC_3339.match(text):
+                    return datetime.fromisoformat(text).timestamp()
         raise ApiError("bad_data", f'invalid parameter "{name}": cannot parse "{text}" to a valid timestamp')
 
     def duration(self, name: str) -> float | None:

@@ -66,8 +66,8 @@ class Transport:
             raise TransportError(f"TLS failed: {error.reason or error}") from error
         except OSError as error:
             # asyncio's own words for a refused connection do not say that it was refused.
-            known = error.errno is not None and error.errno > 0
-            raise TransportError(os.strerror(error.errno) if known else error.strerror or str(error)) from error
+            said = os.strerror(number) if (number := error.errno or 0) > 0 else error.strerror or str(error)
+            raise TransportError(said) from error
         except h11.ProtocolError as error:
             raise TransportError(f"its answer is not HTTP: {error}") from error
 

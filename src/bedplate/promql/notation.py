@@ -24,9 +24,11 @@ from bedplate.promql.source import MISSING, STALE, Labels, Window
 
 __all__ = ["Samples", "load"]
 
-# No hexadecimal numbers, unlike in PromQL: 0x20 is 21 zeros.
+# No hexadecimal numbers, unlike in PromQL: 0x20 is 21 zeros. And NaNx3 is one word, not four values.
 _NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI]nf|[nN]a[nN])"
-_VALUE = re.compile(rf"(?P<first>{_NUMBER})(?:(?P<step>[+-]{_NUMBER.removeprefix('[+-]?')})?x(?P<times>[0-9]+))?")
+_VALUE = re.compile(
+    rf"(?P<first>{_NUMBER})(?:(?P<step>[+-]{_NUMBER.removeprefix('[+-]?')})?(?<![nNfF])x(?P<times>[0-9]+))?"
+)
 _BLANK = re.compile(r"_(?:x(?P<times>[0-9]+))?|(?P<stale>stale)")
 #: Samples that one series may have.
 _MAX_SAMPLES = 1_000_000

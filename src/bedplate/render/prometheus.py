@@ -36,7 +36,7 @@ def configuration(subjects: Sequence[Subject], options: Options) -> str:
             "scrape_timeout": _written(min(10.0, scrape)),
             "evaluation_interval": interval,
         },
-        "rule_files": ["rules/*/*.yml"],
+        "rule_files": [f"rules/{subject.name}/*.yml" for subject in subjects],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
         "scrape_configs": [
             {"job_name": "prometheus", "static_configs": [{"targets": ["localhost:9090"]}]},

@@ -204,7 +204,7 @@ def test_scalars_and_strings() -> None:
 
 
 def test_order_is_told_at_one_moment() -> None:
-    source = series('a{n="1"} 2x9', 'a{n="2"} NaNx9', 'a{n="3"} 7x9', 'a{n="4"} 2x9')
+    source = series('a{n="1"} 2x9', 'a{n="2"} NaN NaN', 'a{n="3"} 7x9', 'a{n="4"} 2x9')
 
     def order(expr: str) -> str:
         return "".join(sample.labels["n"] for sample in compiled(expr).value(source, 60))

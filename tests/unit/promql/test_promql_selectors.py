@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from bedplate.promql import PromqlSyntaxError, metric_references, scoped, selectors
+from bedplate.promql import PromqlSyntaxError, Selector, metric_references, narrowed, rescaled, scoped, selectors
 
 
 def names(expr: str) -> list[str]:
@@ -113,6 +113,42 @@ def test_the_job_is_quoted() -> None:
 def test_variables_of_grafana_on_demand() -> None:
     expr = 'rate(a{b=~"$b"}[$__rate_interval]) > $limit'
     assert scoped(expr, "x", variables=True) == 'rate(a{b=~"$b",job="x"}[$__rate_interval]) > $limit'
+
+
+def test_narrowing_chooses_by_selector() -> None:
+    def choose(selector: Selector) -> dict[str, str]:
+        return {"fraud_type": '=~"$fraud_type"', "x": '!="y"'} if selector.name == "frauds_total" else {}
+
+    expr = 'sum(rate(frauds_total[$__rate_interval])) / rate(frauds_total{a="b", }[5m]) + other # frauds_total'
+    assert narrowed(expr, choose, variables=True) == (
+        'sum(rate(frauds_total{fraud_type=~"$fraud_type",x!="y"}[$__rate_interval]))'
+        ' / rate(frauds_total{a="b",fraud_type=~"$fraud_type",x!="y" }[5m]) + other # frauds_total'
+    )
+
+
+@pytest.mark.parametrize(
+    ("expr", "factor", "expected"),
+    [
+        ("rate(a[5m])", 0.02, "rate(a[6s])"),
+        ("rate(a[5m])", 1, "rate(a[5m])"),
+        ("rate(a[1h30m]) > 5", 0.5, "rate(a[45m]) > 5"),
+        ("rate(a[90])", 2, "rate(a[3m])"),
+        ("a offset 1m - a offset -2m", 0.1, "a offset 6s - a offset -12s"),
+        ("a offset 0s", 0.1, "a offset 0s"),
+        ("max_over_time(rate(a[5m] @ 1m)[1h:30s])", 0.01, "max_over_time(rate(a[3s] @ 1m)[36s:300ms])"),
+        ("rate(a[1s])", 1e-9, "rate(a[1ms])"),
+        ("a[1d]", 7.5, "a[1w12h]"),
+        ("rate(a[$__rate_interval]) + b[2m] # [5m]", 0.5, "rate(a[$__rate_interval]) + b[1m] # [5m]"),
+    ],
+)
+def test_rescaling_touches_durations_only(expr: str, factor: float, expected: str) -> None:
+    assert rescaled(expr, factor, variables=True) == expected
+
+
+def test_rescaling_refuses_to_calculate() -> None:
+    with pytest.raises(PromqlSyntaxError, match="Write the duration") as caught:
+        rescaled("rate(a[5m * 2])", 0.5)
+    assert caught.value.position == 7
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ class RateLimit:
         self._clock = clock
         self._now = _nanoseconds(clock or SystemClock())
         self._plans = tuple((limit.interval, limit.tolerance) for limit in self.limits)
+        self._plan = self._plans[0] if len(self._plans) == 1 else None
         self._most = min(limit.burst for limit in self.limits)
         self._policy = (b"ratelimit-policy", ", ".join(limit.policy for limit in self.limits).encode())
         self._verdicts: dict[tuple[int, ...], Verdict] = {}
@@ -168,7 +169,13 @@ class RateLimit:
         if not allowed:
             decision = self._decide(False, debts, 1)
             return Verdict(decision.headers, 429, "Too Many Requests", _advice(decision))
-        said = self._said(debts)
+        if self._plan is None:
+            said = self._said(debts)
+        else:
+            # As in _said(), for the one limit that most have: a call less on every request.
+            interval, tolerance = self._plan
+            (debt,) = debts
+            said = ((tolerance - debt) // interval, -(-debt // _SECOND))
         verdict = self._verdicts.get(said)
         return self._verdict(said) if verdict is None else verdict
 
@@ -222,9 +229,6 @@ class RateLimit:
 
     def _said(self, debts: tuple[int, ...]) -> tuple[int, ...]:
         """Return what the headers say of the debts: units left and whole seconds until reset, limit by limit."""
-        if len(debts) == 1:
-            interval, tolerance = self._plans[0]
-            return (tolerance - debts[0]) // interval, -(-debts[0] // _SECOND)
         said: list[int] = []
         for (interval, tolerance), debt in zip(self._plans, debts, strict=True):
             said += (tolerance - debt) // interval, -(-debt // _SECOND)

@@ -21,11 +21,15 @@ def by_client(trusted_proxies: Iterable[str] = ()) -> Key:
 
     :param trusted_proxies: addresses or networks of proxies whose ``X-Forwarded-For`` is believed.
     """
-    address_of = TrustedProxies(trusted_proxies).client
+    proxies = TrustedProxies(trusted_proxies)
     networks: dict[str, str] = {}
 
     def key(scope: Scope) -> str:
-        address = address_of(scope)
+        if proxies.nobody:
+            client = scope.get("client")
+            address: str = client[0] if client else ""
+        else:
+            address = proxies.client(scope)
         if ":" not in address:
             return address
         network = networks.get(address)

@@ -108,7 +108,10 @@ class Exchange:
         if kind == "http.response.start" and not self.status:
             self.status = message["status"]
             self._trailers = message.get("trailers", False)
-            self._own = own = list(message.get("headers") or ())
+            own = message.get("headers") or ()
+            if own.__class__ is not list:
+                own = list(own)
+            self._own = own
             headers = self._headers.added_to(own, self.context.request_id, self.scope, self.guarded)
             # A new message: an application may send one and the same object for every request.
             message = {**message, "headers": headers}

@@ -17,9 +17,30 @@ __all__ = ["Identifier"]
 
 # Not the module's own generator: a service that seeds that one would repeat its ids in every worker.
 _random = random.Random()
-_getrandbits = _random.getrandbits
+
+#: Ids made in advance, trace and span: many in one loop cost half of what they cost one by one between other work.
+_ids: list[tuple[str, str]] = []
+_take = _ids.pop
+_IN_ADVANCE = 64
+
+
+def _make() -> tuple[str, str]:
+    """Make ids in advance, and return one of them."""
+    digits = _random.getrandbits(192 * _IN_ADVANCE).to_bytes(24 * _IN_ADVANCE, "little").hex()
+    made = [(digits[at : at + 32], digits[at + 32 : at + 48]) for at in range(0, len(digits), 48)]
+    first = made.pop()
+    _ids.extend(made)
+    return first
+
+
+def _forked() -> None:
+    """Make other ids than the parent of this process."""
+    _random.seed()
+    _ids.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
+    os.register_at_fork(after_in_child=_forked)
 
 _OURS = frozenset({b"x-request-id", b"traceparent"})
 
@@ -46,8 +67,10 @@ class Identifier:
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> WorkContext:
         """Return the context of a request with these headers, as the server gave them."""
-        digits = _getrandbits(192).to_bytes(24, "little").hex()
-        trace_id, span_id = digits[:32], digits[32:]
+        try:
+            trace_id, span_id = _take()
+        except IndexError:
+            trace_id, span_id = _make()
         request_id = ""
         parents: list[bytes] | None = None
         for name, value in headers:

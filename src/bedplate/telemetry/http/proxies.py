@@ -19,15 +19,16 @@ class TrustedProxies:
 
     :param networks: addresses (``10.0.0.7``) or networks (``10.0.0.0/8``) of the proxies; ``unix`` for peers on a
         Unix socket, which have no address.
+    :ivar nobody: whether no proxy is known: who connects is who calls then.
     """
 
-    __slots__ = ("_networks", "_nobody", "_trusted", "_unix")
+    __slots__ = ("_networks", "_trusted", "_unix", "nobody")
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         names = tuple(networks)
         self._networks: tuple[Any, ...] = tuple(ip_network(name, strict=False) for name in names if name != "unix")
         self._unix = "unix" in names
-        self._nobody = not names
+        self.nobody = not names
         self._trusted: dict[str, bool] = {}
 
     def client(self, scope: Scope) -> str:
@@ -37,7 +38,7 @@ class TrustedProxies:
         """
         peer = scope.get("client")
         address: str = peer[0] if peer else ""
-        if self._nobody or not self._trusts(address):
+        if self.nobody or not self._trusts(address):
             return address
         entries: list[str] = []
         for name, value in scope["headers"]:

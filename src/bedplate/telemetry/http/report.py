@@ -27,6 +27,7 @@ from bedplate.telemetry.http.metrics import (
 from bedplate.telemetry.http.proxies import TrustedProxies
 from bedplate.telemetry.http.routes import Templates
 from bedplate.telemetry.http.settings import HttpSettings
+from bedplate.telemetry.metrics.instruments import observing
 from bedplate.telemetry.traces.recorder import TraceRecorder
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ class ErrorSink(Protocol):
 
 
 class Kind(NamedTuple):
-    """What all requests of one method, route and status share: bound children, and parts of the access record."""
+    """What all requests of one method, route and status share: bound children, and parts of the access record.
 
-    duration: Callable[..., None]
-    request_size: Callable[[float], None]
-    response_size: Callable[[float], None]
+    :ivar observe: takes duration and sizes at once. :ivar sampled: takes them with the trace, as a pair of ids.
+    """
+
+    observe: Callable[[float, float, float], None]
+    sampled: Callable[[float, float, float, tuple[str, str]], None]
     shared: Shared
 
 
@@ -135,11 +138,13 @@ class Reporter:
         kind = self._kinds.get((method, route, status))
         if kind is None:
             kind = self._meet(method, route, status)
-        observe_duration, observe_request, observe_response, shared = kind
+        observe, observe_sampled, shared = kind
+        received, sent = exchange.request_size, exchange.response_size
         sampled = context.sampled
-        observe_duration(duration, (context.trace_id, context.span_id) if sampled else None)
-        observe_request(exchange.request_size)
-        observe_response(exchange.response_size)
+        if sampled:
+            observe_sampled(duration, received, sent, (context.trace_id, context.span_id))
+        else:
+            observe(duration, received, sent)
         if error_type:
             self._count_failure(route, error_type)
             if error is not None:
@@ -154,25 +159,22 @@ class Reporter:
                 if error_type or method is OTHER_METHOD:
                     more = _rare(scope, method, error_type)
                 level = logging.ERROR if error_type else logging.INFO
-                access.write(
-                    level, shared, context, scope, duration, exchange.request_size, exchange.response_size,
-                    self.proxies.client(scope), more,
-                )  # fmt: skip
+                client = self.proxies.client(scope)
+                access.write(level, shared, context, scope, duration, received, sent, client, more)
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, exchange.started, duration, error)
 
     def _meet(self, method: str, route: str, status: int) -> Kind:
         """Bind the children of a method, route and status that are seen for the first time."""
-        duration: Callable[..., None]
         shared = ("", "") if self._access is None else self._access.shared(method, route, status)
         if self._host is None:
-            kind = Kind(_unmeasured, _unmeasured, _unmeasured, shared)
+            kind = Kind(_unmeasured, _unmeasured, shared)
         else:
             bind = self._host.bind
             labels = {"http_request_method": method, "http_route": route}
-            duration = bind(DURATION, **labels, http_response_status_code=str(status)).observe
-            request_size, response_size = bind(REQUEST_SIZE, **labels), bind(RESPONSE_SIZE, **labels)
-            kind = Kind(duration, request_size.observe, response_size.observe, shared)
+            duration = bind(DURATION, **labels, http_response_status_code=str(status))
+            received, sent = bind(REQUEST_SIZE, **labels), bind(RESPONSE_SIZE, **labels)
+            kind = Kind(observing(duration, received, sent), _sampled(duration, received, sent), shared)
         self._kinds[method, route, status] = kind
         return kind
 
@@ -275,6 +277,15 @@ def _rare(scope: Scope, method: str, error_type: str) -> dict[str, Any]:
     if method == OTHER_METHOD:
         more["method_original"] = scope["method"]
     return more
+
+
+def _sampled(duration: Any, received: Any, sent: Any) -> Callable[[float, float, float, tuple[str, str]], None]:
+    def observe(seconds: float, request_size: float, response_size: float, trace: tuple[str, str]) -> None:
+        duration.observe(seconds, trace)
+        received.observe(request_size)
+        sent.observe(response_size)
+
+    return observe
 
 
 def _unmeasured(*_: object) -> None:

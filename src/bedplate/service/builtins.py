@@ -19,6 +19,7 @@ from bedplate.monitor.health import Health, HealthSettings
 from bedplate.monitor.management import Management, ManagementSettings
 from bedplate.monitor.prometheus_api.client import Prometheus
 from bedplate.monitor.prometheus_api.component import PrometheusApi
+from bedplate.monitor.prometheus_api.listing import EngineRules
 from bedplate.monitor.prometheus_api.settings import PrometheusSettings
 from bedplate.monitor.samples.component import Samples
 from bedplate.monitor.samples.queries import Queries
@@ -83,6 +84,7 @@ class Builtins:
             queries=self.queries,
             fleet=settings.prometheus_url is not None,
         )
+        self.prometheus_api.rules = EngineRules(self.alerts)
         self.management = Management(
             settings.section(ManagementSettings, "management"),
             registry=self.metrics,

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from bedplate.component import Host, Spec
 from bedplate.declarations import Alert, Runbook, Series
 from bedplate.metric import Gauge
-from bedplate.testing import running
+from bedplate.service import Service
+from bedplate.testing import running, settings
 
 HEAT = Gauge("oven_heat_celsius", "How hot the oven is.", {"oven": 5}, unit="celsius")
 
@@ -36,7 +37,8 @@ class Oven:
 
 async def test_an_alert_that_fires_in_the_process_is_listed_with_its_rule() -> None:
     oven = Oven()
-    async with running(oven) as harness:
+    service = Service("test", None, [oven], settings=settings(alerts={"enabled": True}))
+    async with running(service) as harness:
         oven.heat.set(300)
 
         async def fires() -> bool:

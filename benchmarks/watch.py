@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from bedplate.service.heap import settle
 from bedplate.service.service import Service
 from benchmarks.stacks.app import SERVICE
 from benchmarks.stacks.ours import settings
@@ -29,6 +30,7 @@ class Observer:
         self._service = Service(SERVICE, settings=settings())
         self._running = self._service.running(role="ops", directory=directory)
         self._loop.run_until_complete(self._running.__aenter__())
+        settle()  # as whatever is served does after its start
 
     def __call__(self, scraping: bool, seconds: float) -> dict[str, float]:
         """Watch the loop for so long, with scrapes one after the other or without any; times are milliseconds."""

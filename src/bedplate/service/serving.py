@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Receive, Send
 
 from bedplate.problems import BedplateError
+from bedplate.service.heap import settle
 
 if TYPE_CHECKING:
     from bedplate.service.service import Service
@@ -54,7 +54,7 @@ async def _own(service: Service, ended: asyncio.Event) -> None:
                 await asyncio.wait([starting])
                 return
             lost = starting.result().lifecycle.lost
-            _freeze_heap()
+            settle()
             service.builtins.logger("service").info("serving", at=", ".join(service.addresses) or None)
             either: list[asyncio.Future[Any]] = [lost, stopping]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -65,13 +65,6 @@ async def _own(service: Service, ended: asyncio.Event) -> None:
         finally:
             stopping.cancel()
         await ended.wait()
-
-
-def _freeze_heap() -> None:
-    # What exists after the start lives as long as the process. A full collection that walks all of it again and again
-    # stops the event loop for some 50 ms each time; frozen, only what came later is walked.
-    gc.collect()
-    gc.freeze()
 
 
 def _fail(service: Service, error: Exception) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def _number(value: float) -> str:
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
-def _append_exemplars(numbers: list[bytes], samples: list[Sample], exemplars: dict[int, Exemplar]) -> None:
+def _append_exemplars(numbers: list[bytes], samples: Sequence[Sample], exemplars: dict[int, Exemplar]) -> None:
     for position, sample in enumerate(samples):
         if sample.exemplar >= 0 and sample.exemplar in exemplars:
             trace, span, value, when = exemplars[sample.exemplar]

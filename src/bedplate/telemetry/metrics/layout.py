@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -26,6 +28,46 @@ class Sample:
     exemplar: int = -1
 
 
+class Samples(Sequence[Sample]):
+    """The samples of a layout, kept in columns and made when they are asked for.
+
+    A layout lives for hours, and the garbage collector walks every object that it watches in one go, while the event
+    loop waits: tuples of text and plain lists are not watched one by one, as so many instances of a class would be.
+    """
+
+    __slots__ = ("_exemplars", "_families", "_labels", "_names")
+
+    def __init__(self) -> None:
+        self._families: list[Family] = []
+        self._names: list[str] = []
+        self._labels: list[tuple[tuple[str, str], ...]] = []
+        self._exemplars = array("q")
+
+    def append(self, family: Family, name: str, labels: tuple[tuple[str, str], ...], exemplar: int = -1) -> None:
+        """Take one more."""
+        self._families.append(family)
+        self._names.append(name)
+        self._labels.append(labels)
+        self._exemplars.append(exemplar)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            columns = (self._families, self._names, self._labels, self._exemplars)
+            return [Sample(*one) for one in zip(*(column[index] for column in columns), strict=True)]
+        return Sample(self._families[index], self._names[index], self._labels[index], self._exemplars[index])
+
+    def __iter__(self) -> Iterator[Sample]:
+        for one in zip(self._families, self._names, self._labels, self._exemplars, strict=True):
+            yield Sample(*one)
+
+
 class Layout:
     """All samples of one version of a snapshot, with the arithmetic that turns words into their values.
 
@@ -37,7 +79,7 @@ class Layout:
     def __init__(
         self,
         version: int,
-        samples: list[Sample],
+        samples: Sequence[Sample],
         take: Indexes,
         histograms: dict[int, list[int]],
         ratios: list[int],
@@ -66,7 +108,7 @@ class Layout:
 
 async def lay_out(snapshot: Snapshot) -> Layout:
     """Return the layout of a snapshot, built in slices that leave the event loop its turn."""
-    samples: list[Sample] = []
+    samples = Samples()
     take: list[int] = []
     taken: list[Indexes] = []
     histograms: dict[int, list[int]] = defaultdict(list)
@@ -77,9 +119,7 @@ async def lay_out(snapshot: Snapshot) -> Layout:
             histograms[len(family.buckets) + 1].append(series.base)
         elif family.merge == "ratio":
             ratios.append(series.base)
-        for sample, word in _samples(family, series):
-            samples.append(sample)
-            take.append(word)
+        _append(samples, take, family, series)
         if len(take) >= SLICE:
             taken.append(np.array(take, np.intp))
             take.clear()
@@ -89,24 +129,29 @@ async def lay_out(snapshot: Snapshot) -> Layout:
     return Layout(snapshot.version, samples, np.concatenate(taken), histograms, ratios)
 
 
-def _samples(family: Family, series: Series) -> Iterable[tuple[Sample, int]]:
-    """Yield each sample of a series with the word that it shows."""
+def _append(samples: Samples, take: list[int], family: Family, series: Series) -> None:
+    """Append each sample of a series, and the word that it shows."""
     base = series.base
     if family.raw:
         name, *pairs = series.labels
-        yield Sample(family, name, tuple((key, value) for key, value in pairs)), base
+        samples.append(family, name, tuple((key, value) for key, value in pairs))
+        take.append(base)
         return
     labels = tuple(zip(family.labels, series.labels, strict=True))
     if family.type == "histogram":
         for position, bound in enumerate((*family.buckets, float("inf"))):
             le = "+Inf" if bound == float("inf") else repr(bound)
             exemplar = base + position if family.exemplars else -1
-            yield Sample(family, f"{family.name}_bucket", (*labels, ("le", le)), exemplar), base + position
+            samples.append(family, f"{family.name}_bucket", (*labels, ("le", le)), exemplar)
+            take.append(base + position)
         last = base + len(family.buckets)
-        yield Sample(family, f"{family.name}_sum", labels), last + 1
-        yield Sample(family, f"{family.name}_count", labels), last
+        samples.append(family, f"{family.name}_sum", labels)
+        samples.append(family, f"{family.name}_count", labels)
+        take += last + 1, last
     elif family.type == "summary":
-        yield Sample(family, f"{family.name}_sum", labels), base + 1
-        yield Sample(family, f"{family.name}_count", labels), base
+        samples.append(family, f"{family.name}_sum", labels)
+        samples.append(family, f"{family.name}_count", labels)
+        take += base + 1, base
     else:
-        yield Sample(family, family.name, labels), base
+        samples.append(family, family.name, labels)
+        take.append(base)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.finding import ROOT
-from tools.reference import alerts, commands, http, metrics, python, settings
+from tools.reference import alerts, commands, dashboards, http, metrics, python, settings
 
 __all__ = ["FOLDER", "PAGES", "outdated", "write"]
 
@@ -20,6 +20,7 @@ FOLDER = ROOT / "docs" / "reference"
 PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics.page,
     "alerts.md": alerts.page,
+    "dashboards.md": dashboards.page,
     "settings.md": settings.page,
     "http.md": http.page,
     "commands.md": commands.page,

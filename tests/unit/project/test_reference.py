@@ -34,6 +34,12 @@ def test_every_metric_alert_and_setting_of_every_service_is_there() -> None:
                 assert f"`{metric.name}`" in text["metrics.md"]
             for alert in component.spec.alerts:
                 assert f"### {alert.name}\n" in text["alerts.md"]
+            for slo in component.spec.slos:
+                assert f"### Objective: {slo.name}\n" in text["alerts.md"]
+            for panel in component.spec.panels:
+                assert f"| {panel.title} |" in text["dashboards.md"]
+            for dashboard in component.spec.dashboards:
+                assert f"### {dashboard.title}\n" in text["dashboards.md"]
         for setting in service.settings.values():
             assert all(f"`{variable}`" in text["settings.md"] for variable in setting.declared.env)
 

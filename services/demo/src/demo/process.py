@@ -12,7 +12,7 @@ from demo.trouble import Trouble
 from synfinance.service import build
 from synfinance.settings import SynFinanceSettings
 
-__all__ = ["TIME_SCALE", "Demo", "build_demo"]
+__all__ = ["TIME_SCALE", "Demo", "build_demo", "build_process"]
 
 #: Windows and waiting times of alerts are this much shorter, so that a demo need not last an hour.
 TIME_SCALE = 0.05
@@ -42,9 +42,16 @@ def build_demo(*, faults: bool = True) -> Demo:
         "alerts": {"time_scale": TIME_SCALE},
         "samples": {"interval": SAMPLED_EVERY},
         "window": 300.0 * TIME_SCALE,
+        # A tenth of the made-up bank's answers fail on good days.
+        "http": {"availability": 0.9},
     }
     trouble = Trouble(first=30.0 if faults else None)
     synfinance = build(SynFinanceSettings(**values), extra=[trouble])
     assert isinstance(synfinance.app, FastAPI)
     synfinance.app.include_router(trouble.routes_of_the_bank())
     return Demo(Process([synfinance]), trouble)
+
+
+def build_process() -> Process:
+    """Return the services alone; for ``bedplate check demo.process:build_process`` and ``bedplate render``."""
+    return build_demo().process

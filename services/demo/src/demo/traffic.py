@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx2
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from demo.client import Client
 from demo.scene import opening, soiled_csv
@@ -169,6 +171,14 @@ class Traffic:
     async def _exchange_rate(self) -> None:
         await self.client.ask("GET", "/demo/exchange-rate", params={"currency": self._random.choice(("GBP", "CHF"))})
 
+    async def _follow_rates(self) -> None:
+        # Sockets are closed for good when the service goes away, which is how the demo ends.
+        with contextlib.suppress(OSError, WebSocketException):
+            address = f"{self._base.replace('http', 'ws', 1)}/synfinance/demo/exchange-rates"
+            async with connect(address, proxy=None) as socket:
+                for _ in range(4):
+                    await socket.recv()
+
     async def _lost(self) -> None:
         await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))
 
@@ -188,6 +198,7 @@ class Traffic:
         _look: 16,
         _exchange_rate: 12,
         _assess: 10,
+        _follow_rates: 2,
         _lost: 4,
         _wrong: 3.5,
         _simulate_many: 0.5,

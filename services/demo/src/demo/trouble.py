@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bedplate.component import Host, Spec
@@ -155,6 +156,15 @@ class Trouble:
             if number == 3 or "bank-fails" in self._active:
                 raise RateSourceError(f"The bank did not answer when asked for {currency}.")
             return {"currency": currency, "per_euro": f"{0.84 + 0.003 * number:.4f}"}
+
+        @router.websocket("/exchange-rates")
+        async def exchange_rates(socket: WebSocket) -> None:
+            """Send a rate twice a second until the client has seen enough."""
+            await socket.accept()
+            with contextlib.suppress(WebSocketDisconnect):
+                for number in itertools.count():
+                    await socket.send_json({"currency": "GBP", "per_euro": f"{0.84 + 0.003 * (number % 12):.4f}"})
+                    await asyncio.sleep(0.5)
 
         return router
 

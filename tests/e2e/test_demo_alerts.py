@@ -1,0 +1,172 @@
+"""The demo's faults fire their alerts, in the process and in a Prometheus that scrapes it, and all resolve."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from bedplate.declarations import seconds
+from bedplate.service.loading import load
+from bedplate.service.runner import services_of
+from demo.process import SAMPLED_EVERY, TIME_SCALE
+from demo.trouble import FAULTS, Fault
+from tests.prometheus import Server, prometheus
+from tests.serving import free_port
+
+#: Seconds that a fault may take to show, and to be over: windows and waits of a quarter of an hour, scaled.
+PATIENCE = 150.0
+#: Prometheus scrapes every 15 seconds, scaled.
+SCRAPED_EVERY = 15 * TIME_SCALE
+
+
+@dataclass
+class Demo:
+    """A demo without faults of its own accord, watched by itself and by Prometheus."""
+
+    base: str
+    process: subprocess.Popen[bytes]
+    output: Path
+    prometheus: Server
+    client: httpx2.Client
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.client.get(f"{self.base}/synfinance/monitoring{path}", params=params).raise_for_status().json()
+
+    def press(self, button: str, fault: Fault) -> None:
+        path = f"/synfinance/monitoring/components/trouble/default/actions/{button}"
+        self.client.post(f"{self.base}{path}", json={"fault": fault.name}).raise_for_status()
+
+    def firing(self) -> set[str]:
+        return {
+            alert["labels"]["alertname"]
+            for alert in self.get("/prometheus/api/v1/alerts")["data"]["alerts"]
+            if alert["state"] == "firing"
+        }
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, f"The demo ended, waiting for {what}:\n{self.output.read_text()}"
+            assert time.monotonic() < end, (
+                f"Waited in vain for {what}; in the process {self.firing()}, in Prometheus {self.prometheus.firing()}:"
+                f"\n{self.output.read_text()}"
+            )
+            time.sleep(0.1)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Demo]:
+    port, output, deploy = free_port(), folder / "output", folder / "deploy"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo", "--calm", "--port", str(port)], stdout=file, stderr=file, cwd=folder
+        )
+    try:
+        rendering = ["-m", "bedplate.cli", "render", "demo.process:build_process", "--out", str(deploy)]
+        rendering += ["--time-scale", str(TIME_SCALE), "--scrape-target", f"127.0.0.1:{port}"]
+        subprocess.run([sys.executable, *rendering, "--scrape-token-file", ""], check=True, cwd=folder)
+        config = deploy / "prometheus" / "prometheus.yml"
+        with prometheus(folder, config=config) as server, httpx2.Client(timeout=30) as client:
+            demo = Demo(f"http://127.0.0.1:{port}", process, output, server, client)
+            server.scraped("synfinance")
+            demo.until(lambda: "Traffic goes on" in output.read_text(), "the end of the opening scene")
+            yield demo
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with running(tmp_path_factory.mktemp("demo-alerts")) as found:
+        yield found
+
+
+def interval(alert: str) -> float:
+    """Return the seconds between two evaluations of an alert."""
+    (service,) = services_of(load("demo.process:build_process"))
+    from bedplate.monitor.alerts import rules
+
+    found = rules(service.name, [component.spec for component in service.components])
+    return seconds(next(rule.group.interval for rule in found if rule.name == alert)) * TIME_SCALE
+
+
+def moment(demo: Demo, where: str, alert: str, since: float) -> float:
+    """Return when an alert began to fire, by the samples of ``ALERTS`` that each evaluator writes."""
+    query = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+    span = {"start": since, "end": time.time(), "step": 0.25}
+    if where == "prometheus":
+        found = demo.prometheus.query_range(query, **span)
+    else:
+        found = demo.get("/prometheus/api/v1/query_range", query=query, **span)["data"]["result"]
+    return min(float(at) for series in found for at, _ in series["values"])
+
+
+@pytest.mark.timeout(600)
+def test_every_fault_fires_its_alert_in_both_evaluators_at_once_and_both_resolve(demo: Demo) -> None:
+    names = {fault.alert for fault in FAULTS}
+    demo.until(lambda: not names & (demo.firing() | demo.prometheus.firing()), "quiet before the faults")
+    # Faults that do not disturb each other come together, since a test must not take as long as a demo may.
+    for turn in ((0, 1, 4), (2, 3)):
+        faults = [FAULTS[number] for number in turn]
+        begun = time.time()
+        for fault in faults:
+            demo.press("begin", fault)
+        for fault in faults:
+            demo.until(lambda alert=fault.alert: alert in demo.firing(), f"{fault.alert} in the process")
+            demo.until(lambda alert=fault.alert: alert in demo.prometheus.firing(), f"{fault.alert} in Prometheus")
+        for fault in faults:
+            apart = abs(moment(demo, "process", fault.alert, begun) - moment(demo, "prometheus", fault.alert, begun))
+            # Each sees a fault with its next sample, and says so at its next evaluation.
+            assert apart <= interval(fault.alert) + SCRAPED_EVERY + SAMPLED_EVERY, fault.alert
+        for fault in faults:
+            demo.press("end", fault)
+        for fault in faults:
+            demo.until(lambda alert=fault.alert: alert not in demo.firing(), f"the end of {fault.alert}")
+            demo.until(
+                lambda alert=fault.alert: alert not in demo.prometheus.firing(), f"its end in Prometheus: {fault.alert}"
+            )
+
+
+def queries(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each panel's title with the expression of each of its targets, every choice at *All*."""
+    for panel in dashboard["panels"]:
+        for target in (*panel.get("targets", ()), *(t for p in panel.get("panels", ()) for t in p.get("targets", ()))):
+            if "expr" in target:
+                yield (
+                    panel["title"],
+                    re.sub(r"\$\{?\w+(:\w+)?\}?", ".*", target["expr"].replace("$__rate_interval", "15s")),
+                )
+
+
+@pytest.mark.timeout(300)
+def test_every_panel_has_data_from_a_prometheus_that_scraped_the_demo(demo: Demo) -> None:
+    files = sorted((demo.output.parent / "deploy" / "grafana" / "dashboards").rglob("*.json"))
+    asked = [(file.stem, title, expr) for file in files for title, expr in queries(json.loads(file.read_text()))]
+    assert len(asked) > 100
+
+    def empty() -> list[str]:
+        """Return what has had no value for as long as the demo has run: charts show stretches of time."""
+        now = time.time()
+        return [
+            f"{name} | {title} | {expr}"
+            for name, title, expr in asked
+            if not demo.prometheus.query_range(expr, now - 600, now, 1)
+        ]
+
+    # Some things happen once a minute only.
+    end = time.monotonic() + 60
+    while (missing := empty()) and time.monotonic() < end:
+        time.sleep(3)
+    assert not missing, "\n".join(missing)

@@ -7,6 +7,9 @@ from then on, and the old one stays for as long as its rows are wanted.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +51,7 @@ class Head:
         """Add a row at a time in Unix milliseconds; return its two copies, both to be filled by the caller."""
         if not self._buffers or self._buffers[-1].width < width:
             room = max(_LEAST, int(width * _ROOM))
-            self._buffers.append(_Buffer(self.stop, np.empty((2 * self.rows, room))))
+            self._buffers.append(_Buffer(self.stop, _cells(2 * self.rows, room)))
         place = self.stop % self.rows
         self._times[place] = self._times[place + self.rows] = at
         self.stop += 1
@@ -110,6 +113,18 @@ class _Buffer:
         self.first = first
         self.cells = cells
         self.width = cells.shape[1]
+
+
+def _cells(rows: int, columns: int) -> Cells:
+    """Return cells whose memory is taken row by row, as they are first written.
+
+    numpy asks for huge pages; the kernel clears such a page in one go, and the event loop waits milliseconds for it.
+    """
+    memory = mmap.mmap(-1, rows * columns * 8)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel that was built without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float64).reshape(rows, columns)
 
 
 def _count(columns: Columns) -> int:

@@ -28,6 +28,10 @@ demo: $(VENV)/.runtime ## Run the services with live traffic on PORT (8000); Ctr
 test: lint servers ## Lint, then run every test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.dev servers ## Run the tests that kill, stop and starve services in full, for up to 40 minutes; SEED=n
+	FAULTS=whole FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults -rP $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and the project's own rules
 	$(BIN)/ruff check .

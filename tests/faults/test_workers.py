@@ -1,7 +1,4 @@
-"""Processes of one service killed and stopped at random moments, under load and concurrent scrapes.
-
-``CHAOS_SECONDS=60 CHAOS_SEED=7 pytest tests/faults/test_workers.py`` goes on for longer, or elsewhere.
-"""
+"""Processes of one service killed and stopped at random moments, under load and concurrent scrapes."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ import httpx2
 import psutil
 import pytest
 
+from tests.endurance import dice, size
 from tests.serving import Running, run
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "3"))
-SEED = int(os.environ.get("CHAOS_SEED", "20261122"))
+SECONDS = size(3.0, 900.0)
 
 SHOP = '''
 from contextlib import asynccontextmanager
@@ -161,7 +158,7 @@ def harm(shop: Running, source: random.Random) -> bool:
 
 @pytest.mark.timeout(SECONDS * 3 + 120)
 def test_every_answer_is_counted_once_whoever_is_killed_or_stopped(tmp_path: Path) -> None:
-    source = random.Random(SEED)
+    source = dice()
     (tmp_path / "till.py").write_text(SHOP)
     with run(tmp_path, "--workers", "2", target="till:build") as shop:
         # Children that are still importing have no handler yet; being told to reload must not kill them.

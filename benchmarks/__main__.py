@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from benchmarks import report
 from benchmarks.lab import Lab
 from benchmarks.results import Row
-from benchmarks.suites import Suite, access_log, generator, hostile, http_cpu, http_load, scrape, stall, workers
+from benchmarks.suites import (
+    Suite,
+    access_log,
+    generator,
+    hostile,
+    http_cpu,
+    http_load,
+    promql,
+    ring,
+    scrape,
+    stall,
+    workers,
+)
 
 SUITES: tuple[Suite, ...] = (
     http_cpu.SUITE,
@@ -19,7 +31,9 @@ SUITES: tuple[Suite, ...] = (
     scrape.SUITE,
     workers.SUITE,
     stall.SUITE,
+    promql.SUITE,
     hostile.SUITE,
+    ring.SUITE,
     generator.SUITE,
 )
 
@@ -39,7 +53,7 @@ def chosen(wanted: Sequence[str]) -> list[Suite]:
 
 def belongs(row: str, wanted: str) -> bool:
     """Whether a row is meant: ``P1a`` by P1A and by P1, but ``P21a`` not by P2."""
-    return row.upper() == wanted or row.upper().rstrip("ABC") == wanted
+    return row.upper() == wanted or row.upper().rstrip("ABCD") == wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUCKETS", "SERIES", "Plan", "lines", "ours", "peers", "shake"]
+__all__ = ["BUCKETS", "SERIES", "Plan", "fill", "lines", "ours", "peers", "shake"]
 
 SERIES = 10_000
 
@@ -39,8 +39,15 @@ class Plan:
 
 def ours(directory: str | None, series: int = SERIES) -> tuple[Any, list[Update]]:
     """Return a registry of ours with the series, and what updates each child."""
-    from bedplate.metric import Counter, Gauge, Histogram
     from bedplate.telemetry.metrics.registry import Registry
+
+    registry = Registry("bench", None if directory is None else Path(directory))
+    return registry, fill(registry, series)
+
+
+def fill(registry: Any, series: int = SERIES) -> list[Update]:
+    """Give a registry of ours the series, and return what updates each child."""
+    from bedplate.metric import Counter, Gauge, Histogram
 
     labels = {"route": series, "status": 10}
     counter = Counter("bench_requests_total", "Requests by route and status.", labels)
@@ -48,13 +55,12 @@ def ours(directory: str | None, series: int = SERIES) -> tuple[Any, list[Update]
     histogram = Histogram(
         "bench_duration_seconds", "Duration by route and status.", labels, unit="seconds", buckets=BUCKETS
     )
-    registry = Registry("bench", None if directory is None else Path(directory))
     registry.declare([counter, gauge, histogram])
     plan = Plan(series)
     updates: list[Update] = [registry.bind(counter, **plan.labels(n)).inc for n in range(plan.counters)]
     updates += [registry.bind(gauge, **plan.labels(n)).set for n in range(plan.gauges)]
     updates += [registry.bind(histogram, **plan.labels(n)).observe for n in range(plan.histograms)]
-    return registry, updates
+    return updates
 
 
 def peers(series: int = SERIES) -> tuple[Any, list[Update]]:

@@ -9,6 +9,8 @@ import typer
 from rich.table import Table
 
 from bedplate.cli.output import console, faults, print_json
+from bedplate.monitor.alerts.soundness import unsound
+from bedplate.problems import RefusedError
 from bedplate.service.loading import load
 from bedplate.service.runner import services_of
 from bedplate.service.service import Service
@@ -26,6 +28,8 @@ def check(
     """
     with faults(as_json):
         found = services_of(load(target))
+        for service in found:
+            _check_alerts(service)
     warnings = _warnings(found)
     if as_json:
         print_json({"ok": True, "warnings": warnings, "services": [_summary(service) for service in found]})
@@ -40,6 +44,16 @@ def check(
             counts = [str(len(part) or "") for part in (spec.metrics, spec.probes, spec.alerts, spec.panels)]
             table.add_row(spec.label, spec.summary, *counts)
         console.print(table)
+
+
+def _check_alerts(service: Service) -> None:
+    """Try every alert on the series that it brings; that takes longer than a start may.
+
+    :raises RefusedError: with every fault of every alert.
+    """
+    refusals = list(unsound(service.name, [component.spec for component in service.components]))
+    if refusals:
+        raise RefusedError(f"Service {service.name}", refusals)
 
 
 def _warnings(services: Sequence[Service]) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Database"]
 
-_RUNBOOK = Path(__file__).with_name("runbook.md").read_text(encoding="utf-8")
+_RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
 #: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
 _PATIENCE = 1.0
 _OWN = Migrations(name="database", package="bedplate.database.revisions")
@@ -80,7 +80,7 @@ class Database:
             ),
             alerts=alerts(name),
             panels=panels(name),
-            runbook=_runbook(name),
+            runbook=_RUNBOOK,
         )
 
     @property
@@ -296,8 +296,3 @@ class Database:
         if host is not None and engine is not None:
             in_use: Any = getattr(engine.pool, "checkedout", lambda: 0)
             host.bind(POOL).set(float(in_use()))
-
-
-def _runbook(name: str) -> Runbook:
-    suffix = "" if name == "default" else "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
-    return Runbook(text=_RUNBOOK.replace("## Database", f"## Database{suffix}") if suffix else _RUNBOOK)

@@ -31,14 +31,13 @@ UP = Gauge(
 
 
 def alerts(name: str) -> tuple[Alert, ...]:
-    """Return the alerts of one database; the default one has the short names."""
-    suffix = "" if name == "default" else "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
+    """Return the alerts of one database."""
     duration, errors, up = DURATION(database=name), ERRORS(database=name, kind="statement"), UP(database=name)
     used, limit = POOL(database=name), POOL_LIMIT(database=name)
     slow = f'{DURATION.name}_bucket{{database="{name}",operation="select",le="%s"}}'
     return (
         Alert(
-            name=f"Database{suffix}Down",
+            name="DatabaseDown",
             expr=f"min({up}) == 0",
             summary="The database cannot be reached; what needs it is refused.",
             severity="critical",
@@ -47,14 +46,14 @@ def alerts(name: str) -> tuple[Alert, ...]:
             quiet=(Series(str(up), "1 1 0 1x20"),),
         ),
         Alert(
-            name=f"Database{suffix}Slow",
+            name="DatabaseSlow",
             expr=f"histogram_quantile(0.95, sum by (le) (rate({duration.bucket}[5m]))) > 2",
             summary="One in twenty statements takes longer than {{ $value | humanizeDuration }}.",
             fires=(Series(slow % "2.5", "0+1x30"), Series(slow % "5.0", "0+60x30"), Series(slow % "+Inf", "0+60x30")),
             quiet=(Series(slow % "0.1", "0+59x30"), Series(slow % "5.0", "0+60x30"), Series(slow % "+Inf", "0+60x30")),
         ),
         Alert(
-            name=f"Database{suffix}StatementsFailing",
+            name="DatabaseStatementsFailing",
             expr=f"increase({errors}[10m]) > 10",
             summary="{{ $value | humanize }} statements failed within 10 minutes.",
             for_="0s",
@@ -62,7 +61,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
             quiet=(Series(str(errors), "0x5 3x30"),),
         ),
         Alert(
-            name=f"Database{suffix}PoolExhausted",
+            name="DatabasePoolExhausted",
             expr=f"sum({used}) / sum({limit}) >= 0.9",
             summary="{{ $value | humanizePercentage }} of the connections are in use; requests wait for one.",
             fires=(Series(str(used), "1 10x20"), Series(str(limit), "10x21")),

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from bedplate.component import Component, HasActions, HasRoutes, Host, Spec
+from bedplate.monitor.alerts.soundness import unsound
 from bedplate.problems import BedplateError
 from bedplate.service import Service
 from bedplate.service.graph import refusals
@@ -81,15 +82,15 @@ async def constructor_does_no_io(make: Make) -> None:
 
 
 async def declarations_are_sound(make: Make) -> None:
-    """Whatever it declares can be derived from: metrics, expressions, runbook sections, routes and actions."""
+    """Whatever it declares can be derived from: metrics, expressions, routes, actions; and alerts can be trusted.
+
+    Each alert has a section in the runbook, fires on its ``fires`` series and keeps quiet on its ``quiet`` ones.
+    """
     component = make()
     service = Service("conformance", None, [component], settings=settings())
     found = [str(refusal) for refusal in refusals(service.components, "test", {})]
     spec = component.spec
-    sections = spec.runbook.sections() if spec.runbook is not None else {}
-    found += [
-        f"alert {alert.name} has no section in the runbook" for alert in spec.alerts if alert.name not in sections
-    ]
+    found += [str(refusal) for refusal in unsound(service.name, [spec])]
     if isinstance(component, HasRoutes):
         component.routes()
     if isinstance(component, HasActions):

@@ -55,9 +55,8 @@ async def test_one_holds_it_and_the_next_follows_with_a_greater_fence(url: str) 
     keeper = Keeper(database)
     one, two = RowLease(database, "report"), RowLease(database, "report")
     async with running(keeper) as harness:
-        waiting = asyncio.create_task(_held(two, keeper.host))
         async with one.hold(keeper.host):
-            await harness.clock.advance(two.poll)
+            waiting = asyncio.create_task(_held(two, keeper.host))
             fence = one.fence
             for _ in range(3):
                 await harness.clock.advance(two.poll)

@@ -51,7 +51,7 @@ def view_of(rule: Rule, alert: Active, owner: str) -> AlertView:
     )
 
 
-def view_of_row(row: Row, sections: Mapping[str, str]) -> AlertView:
+def view_of_row(row: Row, sections: Mapping[tuple[str, str], str]) -> AlertView:
     """Return an alert from its row, of the current ones or of the history."""
     return AlertView(
         key=row["key"],
@@ -70,7 +70,7 @@ def view_of_row(row: Row, sections: Mapping[str, str]) -> AlertView:
         fired_at=row["fired_at"],
         resolved_at=row["resolved_at"],
         keeps_firing_since=row.get("kept_since"),
-        section=sections.get(row["name"], ""),
+        section=sections.get((row["name"], row["source"]), ""),
     )
 
 

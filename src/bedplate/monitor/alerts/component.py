@@ -118,7 +118,7 @@ class Alerts:
             self.settings,
             host,
             FLEET if self._fleet else self._samples.instance,
-            {rule.name: rule.section for rule in self._rules},
+            {(rule.name, rule.source): rule.section for rule in self._rules},
             lease=self._lease if self._fleet else None,
         )
         self._bind(host, self._engine)
@@ -162,11 +162,15 @@ class Alerts:
         result = []
         for rule in self._rules:
             interval = _interval(rule, scale)
-            state = engine.states.get(rule.name)
+            state = engine.states.get((rule.name, rule.source))
             if state is None or rule.alert.external:
                 result.append(RuleView(rule=rule, expr=rule.expr, hold=0.0, keep=0.0, interval=interval, external=True))
                 continue
-            own = tuple(one for one in alerts if one.name == rule.name and one.state in ("pending", "firing"))
+            own = tuple(
+                one
+                for one in alerts
+                if (one.name, one.source) == (rule.name, rule.source) and one.state in ("pending", "firing")
+            )
             result.append(
                 RuleView(
                     rule=rule,
@@ -346,14 +350,14 @@ class Alerts:
                 keeping.known(view_of(state.rule, alert, keeping.owner), row)
 
     async def _evaluate_group(self, plan: GroupPlan, at: float, engine: Engine, host: Host, keeping: Keeping) -> None:
-        before = {state.rule.name: state.error for state in plan.rules}
+        before = {id(state): state.error for state in plan.rules}
         done = await engine.evaluate(plan, at)
         host.bind(EVALUATIONS, group=plan.name).inc(len(plan.rules))
         host.bind(DURATION, group=plan.name).observe(done.seconds)
         if done.failed:
             host.bind(FAILURES, group=plan.name).inc(len(done.failed))
         for state in done.failed:
-            if before[state.rule.name] != state.error:
+            if before[id(state)] != state.error:
                 host.log.warning("alert_evaluation_failed", alert=state.rule.name, error=state.error)
         if not self._fleet:
             self._samples.record(engine.series(plan, self._samples.instance), at, group=plan.name)

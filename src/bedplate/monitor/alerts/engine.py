@@ -123,7 +123,8 @@ class Engine:
         self._scale = time_scale
         self.started = clock.time()
         self.groups: list[GroupPlan] = []
-        self.states: dict[str, RuleState] = {}
+        #: By name and source: components of one kind share names.
+        self.states: dict[tuple[str, str], RuleState] = {}
         self.external: list[Rule] = []
         plans: dict[str, GroupPlan] = {}
         for rule in rules:
@@ -131,7 +132,7 @@ class Engine:
                 self.external.append(rule)
                 continue
             state = self._planned(rule)
-            self.states[rule.name] = state
+            self.states[rule.name, rule.source] = state
             name, interval = rule.group.name, seconds(rule.group.interval) * time_scale
             plans.setdefault(name, GroupPlan(name, interval, [])).rules.append(state)
         self.groups = list(plans.values())
@@ -143,12 +144,12 @@ class Engine:
         hold = seconds(rule.alert.for_) * self._scale
         return RuleState(rule, expr, hold, seconds(rule.alert.keep_firing_for) * self._scale)
 
-    def restore(self, found: Iterable[tuple[str, Active]], downtime: float) -> None:
+    def restore(self, found: Iterable[tuple[tuple[str, str], Active]], downtime: float) -> None:
         """Take alerts up where another process left them; those that are known already stay, if they began earlier.
 
         What they waited for does not include the time in which nobody looked.
 
-        :param found: rule names with alerts. :param downtime: seconds in which nobody evaluated.
+        :param found: names and sources of rules with alerts. :param downtime: seconds in which nobody evaluated.
         """
         for name, alert in found:
             state = self.states.get(name)

@@ -61,7 +61,7 @@ class Keeping:
     """What is remembered of the alerts of one service, in one process.
 
     :param owner: whose alerts this process evaluates: its instance, or the fleet.
-    :param sections: the runbook's sections by alert.
+    :param sections: the runbook's sections by the name and source of an alert.
     :param lease: when given, only who holds it writes alerts.
     :ivar restored: whether the alerts of a process before this one have been taken up; no alert is written before.
     """
@@ -72,7 +72,7 @@ class Keeping:
         settings: AlertSettings,
         host: Host,
         owner: str,
-        sections: Mapping[str, str],
+        sections: Mapping[tuple[str, str], str],
         *,
         lease: RowLease | None = None,
     ) -> None:
@@ -299,7 +299,7 @@ class Keeping:
         """Return when the database has been asked, whether it answered or not."""
         await self.exchange()
 
-    def restore(self) -> list[tuple[float, str, Active, Row]] | None:
+    def restore(self) -> list[tuple[float, tuple[str, str], Active, Row]] | None:
         """Return our alerts as a process before this one left them, each with the seconds since; None if not known yet.
 
         Those of an instance of this host that stopped in good order are ours, too: it had another name, for it was
@@ -312,7 +312,7 @@ class Keeping:
             engine = self._shared.engines.get(row["owner"])
             if row["owner"] == self.owner or self._left_to_us(engine):
                 downtime = max(0.0, now - engine["seen_at"]) if engine is not None else 0.0
-                found.append((downtime, row["name"], *self._inherited(row)))
+                found.append((downtime, (row["name"], row["source"]), *self._inherited(row)))
         firing = {row["key"] for *_, row in found if row["state"] == "firing"}
         for one in self._outbox.waiting():
             # What seemed to begin while the database was away had begun before, and is told once.

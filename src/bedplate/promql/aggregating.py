@@ -11,6 +11,7 @@ import numpy as np
 from bedplate.promql.kernels import compensated
 from bedplate.promql.labels import by, without
 from bedplate.promql.plan import (
+    MAX_CELLS,
     Floats,
     Frame,
     Groups,
@@ -242,8 +243,9 @@ class Ranked(Tables):
 class CountedValues(Tables):
     """``count_values("label", vector)``: how many series have a value, which becomes a label."""
 
-    def __init__(self, label: str, operand: Tables, labels: tuple[str, ...], *, without_them: bool) -> None:
+    def __init__(self, label: str, operand: Tables, labels: tuple[str, ...], site: Site, *, without_them: bool) -> None:
         self._label = label
+        self._site = site
         self._operand = operand
         self._key = grouping(labels if without_them else (*labels, label), without_them=without_them)
 
@@ -258,6 +260,9 @@ class CountedValues(Tables):
             pairs[self._label] = _go_float(float(frame.values[row, column]))
             key = self._key(tuple(sorted(pairs.items())))
             counted.append((row, numbers.setdefault(key, len(numbers))))
+            if rows * len(numbers) > MAX_CELLS:
+                what = f"More than {len(numbers) - 1:,} values at {rows:,} moments are too many to count."
+                raise self._site.fault(what, "Round them first, or ask for fewer moments.")
             if len(counted) % 400 == 0:
                 yield
         values = np.zeros((rows, len(numbers)))

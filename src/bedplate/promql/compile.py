@@ -245,7 +245,7 @@ class Compiler:
             return Reduced(operator, operand, key, self._dialect)
         if operator == "count_values":
             label = self._label(node.arguments[0])
-            return CountedValues(label, operand, node.labels, without_them=node.without)
+            return CountedValues(label, operand, node.labels, self.site(node.start), without_them=node.without)
         parameter = self.scalar(node.arguments[0])
         if operator == "quantile":
             return Quantile(parameter, operand, key)

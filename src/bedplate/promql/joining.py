@@ -12,7 +12,20 @@ from numpy.typing import NDArray
 from bedplate.promql.elementwise import ARITHMETIC, COMPARISON
 from bedplate.promql.labels import by, merged, nameless, without
 from bedplate.promql.nodes import Matching
-from bedplate.promql.plan import Frame, Groups, Mask, Memo, Run, Site, Steps, Tables, combined, grouped, row_slices
+from bedplate.promql.plan import (
+    MAX_CELLS,
+    Frame,
+    Groups,
+    Mask,
+    Memo,
+    Run,
+    Site,
+    Steps,
+    Tables,
+    combined,
+    grouped,
+    row_slices,
+)
 from bedplate.promql.source import Labels
 
 __all__ = ["Joined", "SetOperation"]
@@ -85,7 +98,11 @@ class Joined(Tables):
             many, one = _inhabited(many), _inhabited(one)
             pairs = yield from self._paired(many.labels, one.labels)
             self._refuse_many(many, one, pairs.ones)
-        values = np.empty((len(run.times), len(pairs.results.index)))
+        width = len(pairs.results.index)
+        if len(run.times) * width > MAX_CELLS:
+            what = f"{width:,} pairs of series at {len(run.times):,} moments are too many."
+            raise self._site.fault(what, "Match by more labels, or ask for fewer moments.")
+        values = np.empty((len(run.times), width))
         keep = np.empty(values.shape, dtype=bool) if self._filters else None
         present = combined(_columns(many.present, pairs.many), _columns(one.present, pairs.one))
         for rows in row_slices(*values.shape):

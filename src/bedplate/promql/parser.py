@@ -6,12 +6,13 @@ is also a good metric name, so what a word means is decided by what follows it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from bedplate.promql.lexer import PromqlSyntaxError, Token, duration_seconds, number, tokenize, unquote
+from bedplate.promql.cursor import Cursor
+from bedplate.promql.errors import PromqlSyntaxError
+from bedplate.promql.lexer import Token, tokenize, unquote
 from bedplate.promql.nodes import (
     Aggregation,
     At,
@@ -57,9 +58,6 @@ _PRECEDENCE = {
 _POWER = 6
 _MATCHES = ("=", "!=", "=~", "!~")
 
-#: Nested parentheses beyond which an expression is refused rather than let exhaust the stack.
-MAX_DEPTH = 150
-
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -89,12 +87,9 @@ def parsed(expr: str, variables: bool = False) -> Parsed:
     return _Parser(expr, variables).whole()
 
 
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, expr: str, variables: bool) -> None:
-        self.expr = expr
-        self.tokens = tokenize(expr, variables=variables)
-        self.index = 0
-        self.depth = 0
+        super().__init__(expr, tokenize(expr, variables=variables))
         self.selectors: list[Selector] = []
         self.durations: list[Duration] = []
 
@@ -103,50 +98,6 @@ class _Parser:
         if self.next.kind != "end":
             raise self.fault("This is not expected here.", "Is an operator missing before it, or a bracket too many?")
         return Parsed(node, tuple(self.selectors), tuple(self.durations))
-
-    # --- tokens -------------------------------------------------------------------------------------------------------
-
-    @property
-    def next(self) -> Token:
-        return self.tokens[self.index]
-
-    @property
-    def after_next(self) -> Token:
-        return self.tokens[min(self.index + 1, len(self.tokens) - 1)]
-
-    @property
-    def end(self) -> int:
-        """The offset after the token that was taken last."""
-        return self.tokens[self.index - 1].end
-
-    def take(self) -> Token:
-        token = self.next
-        self.index += token.kind != "end"
-        return token
-
-    def take_operator(self, *texts: str) -> bool:
-        if not self.next.is_operator(*texts):
-            return False
-        self.index += 1
-        return True
-
-    def take_word(self, *words: str) -> bool:
-        if not self.next.is_word(*words):
-            return False
-        self.index += 1
-        return True
-
-    def expect(self, text: str, why: str) -> None:
-        if not self.take_operator(text):
-            raise self.fault(f"{text} is missing {why}.")
-
-    def fault(self, what: str, mend: str = "") -> PromqlSyntaxError:
-        return PromqlSyntaxError(self.expr, self.next.start, what, mend)
-
-    def descend(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.fault(f"More than {MAX_DEPTH} brackets are open.", "Write the expression in parts.")
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
@@ -214,10 +165,8 @@ class _Parser:
 
     def bare(self) -> Node:
         token = self.next
-        if token.kind == "number":
-            return self.leaf(Number(number(token.text), token.start, token.end))
-        if token.kind == "duration":
-            return self.leaf(Number(duration_seconds(token.text), token.start, token.end))
+        if token.kind in ("number", "duration"):
+            return self.leaf(Number(self.amount(token), token.start, token.end))
         if token.kind == "string":
             return self.leaf(Text(unquote(token, self.expr), token.start, token.end))
         if token.kind == "variable":
@@ -384,8 +333,7 @@ class _Parser:
             raise self.fault("A time is missing after @.", "Write Unix seconds, start() or end().")
         if token.kind == "variable":
             return None
-        seconds = number(token.text) if token.kind == "number" else duration_seconds(token.text)
-        return -seconds if minus else seconds
+        return -self.amount(token) if minus else self.amount(token)
 
     def span(self, after: str) -> Duration:
         """Take a duration, or with Prometheus' experimental arithmetic an expression of some."""
@@ -395,10 +343,9 @@ class _Parser:
         signs = [token.text for token in taken[:-1]]
         seconds: float | None = None
         if all(text in ("+", "-") for text in signs) and taken[-1].kind in ("number", "duration"):
-            seconds = (number if taken[-1].kind == "number" else duration_seconds)(taken[-1].text)
-            seconds = -seconds if signs.count("-") % 2 else seconds
+            seconds = -self.amount(taken[-1]) if signs.count("-") % 2 else self.amount(taken[-1])
         start = taken[-1].start if seconds is not None else first.start
-        found = Duration(seconds if seconds is None or math.isfinite(seconds) else None, first.start, self.end, start)
+        found = Duration(seconds, first.start, self.end, start)
         self.durations.append(found)
         return found
 

@@ -24,6 +24,8 @@ from bedplate.promql.errors import EvaluationError
 from bedplate.promql.source import Labels, Source
 
 __all__ = [
+    "MAX_CELLS",
+    "SLICE",
     "Floats",
     "Frame",
     "Groups",
@@ -35,6 +37,7 @@ __all__ = [
     "Site",
     "Steps",
     "Tables",
+    "Times",
     "combined",
     "cooperative",
     "drained",

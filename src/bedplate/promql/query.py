@@ -144,7 +144,7 @@ def _text(node: Node) -> str:
     return node.value
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)  # each keeps what it knows of labels
 def compiled(expr: str, *, dialect: Literal[2, 3] = 3, lookback: float = 300.0) -> Query:
     """Return the query of an expression.
 

@@ -33,6 +33,9 @@ __all__ = ["MAX_NODES_DEEP", "Type", "checked"]
 #: Operators and brackets around one operand beyond which an expression is not evaluated.
 MAX_NODES_DEEP = 160
 
+#: Seconds that Go's durations of nanoseconds can hold.
+_LONGEST = 9.2e9
+
 _WORDS = {"scalar": "a scalar", "vector": "an instant vector", "matrix": "a range vector", "string": "a string"}
 
 
@@ -163,7 +166,12 @@ class _Checker:
         self.wants(node.arguments[-1], "vector", f"What {node.operator} aggregates", depth)
         return "vector"
 
+    def bounded(self, duration: Duration) -> None:
+        if duration.seconds is not None and not abs(duration.seconds) < _LONGEST:
+            raise self.fault(duration.start, "A duration is shorter than 292 years.", "Write it as 5m or 1h30m.")
+
     def positive(self, duration: Duration) -> None:
+        self.bounded(duration)
         if duration.seconds is not None and duration.seconds <= 0:
             raise self.fault(duration.start, "A range or step is longer than 0.", "Write it as 5m or 1h30m.")
 
@@ -189,6 +197,10 @@ class _Checker:
 
     def modified(self, node: Offset | At | Extended, depth: int) -> Type:
         word: Literal["offset", "@", ""] = "offset" if isinstance(node, Offset) else "@" if isinstance(node, At) else ""
+        if isinstance(node, Offset):
+            self.bounded(node.duration)
+        elif isinstance(node, At) and isinstance(node.moment, float) and not abs(node.moment) < _LONGEST:
+            raise self.fault(node.operand.end, "This moment is outside of time.", "Write @ and Unix seconds.")
         base: Node = node.operand
         while isinstance(base, (Offset, At, Extended)):
             if word and isinstance(base, type(node)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ alerts = typer.Typer(
     rich_markup_mode=None,
 )
 
-Url = Annotated[str, typer.Option(help="Where the service is: https://host/ledger.")]
+Url = Annotated[
+    str | None, typer.Option(help="Where the service is, https://host/ledger; by default here, at PORT or 8000.")
+]
 Prefix = Annotated[str, typer.Option(help="Of the management API.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds that an answer may take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -35,7 +38,7 @@ Severity = Annotated[Literal["critical", "warning", "info"] | None, typer.Option
 Name = Annotated[str | None, typer.Option(help="Only alerts of this name.")]
 Source = Annotated[str | None, typer.Option(help="Only alerts of this component, such as cache:reports.")]
 
-_URL, _PREFIX, _TIMEOUT = "http://127.0.0.1:8000", "/monitoring", 10.0
+_PREFIX, _TIMEOUT = "/monitoring", 10.0
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
 
 
@@ -61,7 +64,7 @@ class Service:
 
 @alerts.command("list")
 def list_alerts(
-    url: Url = _URL,
+    url: Url = None,
     severity: Severity = None,
     state: Annotated[
         Literal["firing", "pending", "resolved"] | None, typer.Option(help="Only in this state; resolved lately.")
@@ -110,7 +113,7 @@ def list_alerts(
 
 @alerts.command()
 def history(
-    url: Url = _URL,
+    url: Url = None,
     severity: Severity = None,
     name: Name = None,
     source: Source = None,
@@ -144,7 +147,7 @@ def history(
 @alerts.command()
 def ack(
     alert: Annotated[str, typer.Argument(help="Its fingerprint, or its name where only one of that name is active.")],
-    url: Url = _URL,
+    url: Url = None,
     note: Annotated[str, typer.Option("--note", "-m", help="What is being done.")] = "",
     prefix: Prefix = _PREFIX,
     timeout: Timeout = _TIMEOUT,
@@ -165,7 +168,7 @@ def ack(
 @alerts.command()
 def silence(
     matchers: Annotated[list[str], typer.Argument(help="Conditions that all must hold: alertname=CacheHitRateLow.")],
-    url: Url = _URL,
+    url: Url = None,
     lasting: Annotated[str, typer.Option("--for", help="For how long: 30m, 2h, 1d.")] = "1h",
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
     prefix: Prefix = _PREFIX,
@@ -188,7 +191,7 @@ def silence(
 
 @alerts.command()
 def silences(
-    url: Url = _URL,
+    url: Url = None,
     expired: Annotated[bool, typer.Option("--expired", help="Also those that ended.")] = False,
     prefix: Prefix = _PREFIX,
     timeout: Timeout = _TIMEOUT,
@@ -214,7 +217,7 @@ def silences(
 @alerts.command()
 def expire(
     ids: Annotated[list[str], typer.Argument(help="Of the silences, as `silences` lists them.")],
-    url: Url = _URL,
+    url: Url = None,
     prefix: Prefix = _PREFIX,
     timeout: Timeout = _TIMEOUT,
     as_json: AsJson = False,
@@ -230,7 +233,8 @@ def expire(
             console.print(f"Silence {one['id']} has ended.")
 
 
-def _service(url: str, prefix: str, timeout: float) -> Service:
+def _service(url: str | None, prefix: str, timeout: float) -> Service:
+    url = url or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
     return Service(Client(url, token=token_of(), timeout=timeout), "/" + prefix.strip("/"))
 
 

@@ -6,23 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from bedplate.declarations import Variable, seconds
 from bedplate.metric import Metric
-from bedplate.promql.lexer import tokenize
-from bedplate.promql.selectors import Selector, scoped, selectors
+from bedplate.promql.selectors import Selector, narrowed, rescaled, scoped
 
 __all__ = ["chosen", "duration", "matchers_for", "scaled"]
 
 
 def scaled(expr: str, factor: float) -> str:
-    """Return the expression with every duration in it multiplied."""
-    if factor == 1:
-        return expr
-    parts: list[str] = []
-    position = 0
-    for token in tokenize(expr, variables=True):
-        if token.kind == "duration":
-            parts += (expr[position : token.start], duration(token.text, factor))
-            position = token.end
-    return "".join((*parts, expr[position:]))
+    """Return the expression with every duration in it multiplied; the very text where there is nothing to do."""
+    return expr if factor == 1 else rescaled(expr, factor, variables=True)
 
 
 def duration(text: str, factor: float = 1.0) -> str:
@@ -39,7 +30,7 @@ def duration(text: str, factor: float = 1.0) -> str:
 
 
 def matchers_for(selector: Selector, variables: Sequence[Variable], metrics: Mapping[str, Metric]) -> Mapping[str, str]:
-    """Return, for each of a dashboard's variables whose label the selector's metric has, the matcher that chooses it.
+    """Return, for each of a dashboard's variables whose label the selector's metric has, the condition that chooses it.
 
     A selector that fixes the label itself is left alone.
     """
@@ -48,17 +39,10 @@ def matchers_for(selector: Selector, variables: Sequence[Variable], metrics: Map
         return {}
     fixed = {matcher.label for matcher in selector.matchers if matcher.operator == "="}
     labels = set(metric.label_names) - fixed
-    return {each.label: f'{each.label}=~"${each.label}"' for each in variables if each.label in labels}
+    return {each.label: f'=~"${each.label}"' for each in variables if each.label in labels}
 
 
 def chosen(expr: str, job: str, variables: Sequence[Variable], metrics: Mapping[str, Metric]) -> str:
     """Return a panel's expression narrowed to its service and to what is chosen at the top of its dashboard."""
-    parts: list[str] = []
-    position = 0
-    for selector in selectors(expr, variables=True):
-        found = matchers_for(selector, variables, metrics)
-        if found:
-            text = ",".join(found.values())
-            parts += (expr[position : selector.insert_at], selector.joint, text, "}" * (selector.joint == "{"))
-            position = selector.insert_at
-    return scoped("".join((*parts, expr[position:])), job, variables=True)
+    narrow = narrowed(expr, lambda selector: matchers_for(selector, variables, metrics), variables=True)
+    return scoped(narrow, job, variables=True)

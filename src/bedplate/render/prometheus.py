@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bedplate.declarations import Series, seconds
 from bedplate.monitor.alerts import Rule
@@ -21,7 +21,7 @@ INTERVAL = "15s"
 #: Below this a scrape would be all that a service does.
 LEAST_INTERVAL = 0.5
 #: What promtool judges with: 2.42 reads ranges as Prometheus 2 does. Our tests hold on both.
-DIALECT = 2
+DIALECT: Literal[2, 3] = 2
 
 Annotate = Mapping[str, Mapping[str, str]]
 

@@ -10,6 +10,7 @@ from bedplate.render.files import with_manifest
 from bedplate.render.grafana import Page, address, pages, provisioning
 from bedplate.render.grafana.dashboards import RUNBOOK, runbook_url
 from bedplate.render.readme import readme
+from bedplate.render.recordings import GROUP, recording_file
 from bedplate.render.runbooks import runbook
 from bedplate.render.subject import Options, Subject
 
@@ -53,6 +54,8 @@ def _of_service(subject: Subject, options: Options) -> dict[str, str]:
     files = {f"grafana/dashboards/{subject.name}/{page.name}.json": page.text for page in found}
     rules = prometheus.rule_files(subject, options, annotations)
     files |= {f"prometheus/rules/{subject.name}/{group}.yml": text for group, text in rules.items()}
+    if (recorded := recording_file(subject, options)) is not None:
+        files[f"prometheus/rules/{subject.name}/_{GROUP}.yml"] = recorded
     if options.time_scale == 1:
         tests = prometheus.rule_tests(subject, annotations)
         files |= {f"prometheus/tests/{subject.name}/{group}.yml": text for group, text in tests.items()}

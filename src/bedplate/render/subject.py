@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from bedplate.component import Key, Spec
@@ -57,8 +57,11 @@ class Subject:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Its alerts, narrowed to it, those of its objectives included."""
-        return rules(self.name, self.specs)
+        """Its alerts, narrowed to it, those of its objectives included; pages say where its management API is."""
+        prefix = f"{self.root}{self.prefix}"
+        return tuple(
+            replace(rule, section=rule.section.replace("<prefix>", prefix)) for rule in rules(self.name, self.specs)
+        )
 
     @cached_property
     def groups(self) -> Mapping[AlertGroup, Sequence[Rule]]:

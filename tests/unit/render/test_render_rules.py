@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from bedplate.declarations import Alert, AlertGroup, Series
+from bedplate.declarations import SLO, Alert, AlertGroup, Panel, Series
 from bedplate.problems import BedplateError
 from bedplate.promql.selectors import selectors
 from bedplate.render import Container, Options, render
-from tests.rendering import CACHE, FILLED, shop, synfinance
+from tests.rendering import CACHE, FILLED, HITS, MISSES, shop, synfinance
 
 
 def load(files: dict[str, str], path: str) -> Any:
@@ -161,3 +162,25 @@ def test_expressions_are_blocks_that_people_can_read() -> None:
     text = render([shop()])["prometheus/rules/shop/speed.yml"]
     assert text.startswith("# Rendered by `bedplate render`.")
     assert '        expr: |-\n          sum by (cache) (rate(shop_cache_misses_total{job="shop"}[5m])) > 0.5\n' in text
+
+
+def test_what_looks_back_over_many_hours_is_recorded_and_panels_ask_for_that() -> None:
+    budget = SLO(name="sold", objective=0.99, good=str(HITS), total=str(MISSES), least=1)
+    long = Panel(title="Hits of a day", expr=f"sum by (cache) (increase({HITS}[1d]))")
+    files = render([shop("shop", replace(CACHE, alerts=(), slos=(budget,), panels=(long,)))])
+    (group,) = load(files, "prometheus/rules/shop/_recordings.yml")["groups"]
+    recorded = {rule["record"]: rule["expr"] for rule in group["rules"]}
+    assert recorded["job:hits_of_a_day:value"] == 'sum by (cache) (increase(shop_cache_hits_total{job="shop"}[1d]))'
+    assert {rule["labels"]["job"] for rule in group["rules"]} == {"shop"}
+    assert "job:error_budget_left_sold:value" in recorded
+    assert "job:burn_rate_sold:over_6h" in recorded and "job:burn_rate_sold:over_1h" not in recorded
+    page = json.loads(files["grafana/dashboards/shop/overview.json"])
+    asked = {
+        target["expr"]: target.get("legendFormat")
+        for row in page["panels"]
+        for panel in (row, *row.get("panels", ()))
+        for target in panel.get("targets", ())
+    }
+    assert asked['job:hits_of_a_day:value{job="shop"}'] == "{{cache}}"
+    assert asked['job:burn_rate_sold:over_6h{job="shop"}'] == "over 6h"
+    assert "prometheus/rules/shop/_recordings.yml" not in render([shop()]), "nothing is recorded for nothing"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bedplate.component import Spec
 from bedplate.declarations import Alert, Panel, Variable
@@ -11,6 +12,7 @@ from bedplate.monitor.panels import bad_value, grouped_by, related_alerts, thres
 from bedplate.promql.selectors import selectors
 from bedplate.render.expressions import chosen, scaled
 from bedplate.render.grafana.charts import Chart, Link, Query
+from bedplate.render.recordings import Recording, recordings
 from bedplate.render.subject import Options, Subject
 
 __all__ = ["Drawing"]
@@ -69,7 +71,14 @@ class Drawing:
         """Return the charts of a component's panels."""
         return [self.chart(spec.label, panel, variables) for panel in panels]
 
+    @cached_property
+    def _recorded(self) -> Mapping[str, Recording]:
+        return recordings(self.subject)
+
     def _expr(self, expr: str, variables: Sequence[Variable]) -> str:
+        recorded = self._recorded.get(expr)
+        if recorded is not None and not variables:
+            return recorded.selector
         narrowed = chosen(expr, self.subject.name, variables, self.subject.metrics)
         return scaled(narrowed, self.options.time_scale)
 

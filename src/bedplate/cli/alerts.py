@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -39,6 +40,7 @@ Name = Annotated[str | None, typer.Option(help="Only alerts of this name.")]
 Source = Annotated[str | None, typer.Option(help="Only alerts of this component, such as cache:reports.")]
 
 _PREFIX, _TIMEOUT = "/monitoring", 10.0
+_WIDE = 400
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "blue"}
 
 
@@ -107,7 +109,7 @@ def list_alerts(
                 alert["summary"],
                 alert["fingerprint"],
             )
-        console.print(table)
+        _show(table)
     raise typer.Exit(EXIT_FAULTS if exit_code and firing else 0)
 
 
@@ -139,7 +141,7 @@ def history(
         change = f"{item['before']} → {item['state']}"
         when = datetime.fromtimestamp(item["at"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         _add(table, item, when, item["severity"], item["name"], change, _number(item["value"]), item["summary"])
-    console.print(table)
+    _show(table)
     if page["next"]:
         console.print(f"There are more; --limit {min(1000, limit * 4)} shows them.", style="dim")
 
@@ -211,7 +213,7 @@ def silences(
         left = duration(one["ends"] - _now()) if one["state"] != "expired" else "ended"
         cells = (one["state"], left, ", ".join(one["matchers"]), one["actor"], one["comment"], one["id"])
         table.add_row(*map(escape, cells))
-    console.print(table)
+    _show(table)
 
 
 @alerts.command()
@@ -254,7 +256,16 @@ def _now() -> float:
 
 
 def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, header_style="dim")
+    """Return an empty table in which only what is long to read is broken into lines, never what is to be copied."""
+    table = Table(box=None, header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=column not in ("summary", "comment", "alerts that match"), overflow="fold")
+    return table
+
+
+def _show(table: Table) -> None:
+    # In a file or a pipe there is no width to keep to.
+    Console(highlight=False, width=None if console.is_terminal else _WIDE).print(table)
 
 
 def _add(table: Table, alert: Mapping[str, Any], *cells: str) -> None:

@@ -72,8 +72,7 @@ class Exposition:
                     pieces.append(b"".join(parts))
                     parts.clear()
                 await asyncio.sleep(0)
-        if prefixes:
-            parts.append(b"\n")
+        parts.append(b"\n" if prefixes else _silent(layout, openmetrics).encode())
         if openmetrics:
             parts.append(b"# EOF\n")
         return b"".join([*pieces, *parts])
@@ -123,16 +122,21 @@ async def _prefixes(layout: Layout, openmetrics: bool) -> list[bytes]:
     prefixes: list[bytes] = []
     family: Family | None = None
     for number, sample in enumerate(layout.samples, 1):
-        head = ""
+        head = _silent(layout, openmetrics) if number == 1 else ""
         if sample.family is not family:
             family = sample.family
-            head = _header(family, openmetrics)
+            head += _header(family, openmetrics)
         labels = ",".join(f'{name}="{str(value).translate(_LABEL)}"' for name, value in sample.labels)
         line = f"{sample.name}{{{labels}}} " if labels else f"{sample.name} "
         prefixes.append(f"{head}{line}".encode() if number == 1 else f"\n{head}{line}".encode())
         if number % SLICE == 0:
             await asyncio.sleep(0)
     return prefixes
+
+
+def _silent(layout: Layout, openmetrics: bool) -> str:
+    """Return what is said of families before their first event, so that whoever reads a scrape sees what can be."""
+    return "".join(_header(family, openmetrics) for family in layout.silent)
 
 
 def _header(family: Family, openmetrics: bool) -> str:

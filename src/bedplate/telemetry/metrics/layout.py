@@ -73,6 +73,7 @@ class Layout:
 
     :param take: which word each sample shows. :param histograms: where series begin, by their number of buckets.
     :param ratios: where series of merge ``ratio`` begin.
+    :param silent: families without a sample, of which only name, type and help are exposed.
     :ivar prefixes: what stands before the numbers in each format, once that has been rendered.
     """
 
@@ -83,8 +84,10 @@ class Layout:
         take: Indexes,
         histograms: dict[int, list[int]],
         ratios: list[int],
+        silent: tuple[Family, ...] = (),
     ) -> None:
         self.version = version
+        self.silent = silent
         self.samples = samples
         self.prefixes: dict[bool, list[bytes]] = {}
         self._take = take
@@ -126,7 +129,7 @@ async def lay_out(snapshot: Snapshot) -> Layout:
             await asyncio.sleep(0)
     await asyncio.sleep(0)
     taken.append(np.array(take, np.intp))
-    return Layout(snapshot.version, samples, np.concatenate(taken), histograms, ratios)
+    return Layout(snapshot.version, samples, np.concatenate(taken), histograms, ratios, snapshot.silent)
 
 
 def _append(samples: Samples, take: list[int], family: Family, series: Series) -> None:

@@ -55,12 +55,14 @@ class Snapshot:
 
     :ivar version: changes when a series comes or goes. :ivar series: those that are exposed, family by family.
     :ivar exemplars: by the word of their bucket; empty unless asked for.
+    :ivar silent: families that are declared and have no series yet.
     """
 
     version: int
     series: tuple[Series, ...]
     words: Words
     exemplars: dict[int, Exemplar]
+    silent: tuple[Family, ...] = ()
 
 
 class Merger:
@@ -77,13 +79,16 @@ class Merger:
         self._size = 0
         self._version = 0
         self._shown: tuple[Series, ...] = ()
+        self._silent: tuple[Family, ...] = ()
         self._shown_version = -1
         self._turn: asyncio.Lock | None = None
         self._turn_loop: asyncio.AbstractEventLoop | None = None
 
     def declare(self, described: dict[str, Any]) -> None:
         """Say how this process declares a family: what others have under its name must have the same form."""
-        self._families.setdefault(described["name"], _family(described))
+        if described["name"] not in self._families:
+            self._families[described["name"]] = _family(described)
+            self._version += 1
 
     async def snapshot(self, *, exemplars: bool = False) -> Snapshot:
         """Return the merged values of this moment.
@@ -97,7 +102,7 @@ class Merger:
                 self._shown = await self._visible()
                 self._shown_version = self._version
             found = await self._exemplars(copies) if exemplars else {}
-            return Snapshot(self._version, self._shown, words, found)
+            return Snapshot(self._version, self._shown, words, found, self._silent)
 
     def close(self) -> None:
         """Close the files of other processes."""
@@ -201,12 +206,17 @@ class Merger:
 
     async def _visible(self) -> tuple[Series, ...]:
         shown: list[Series] = []
+        silent: list[Family] = []
         rested = 0
         for name in sorted(self._families):
-            shown += [series for series in self._families[name].series.values() if series.shown]
+            family, before = self._families[name], len(shown)
+            shown += [series for series in family.series.values() if series.shown]
+            if len(shown) == before and not family.raw:
+                silent.append(family)
             if len(shown) - rested >= 10 * SLICE:
                 rested = len(shown)
                 await asyncio.sleep(0)
+        self._silent = tuple(silent)
         return tuple(shown)
 
     async def _merge(self) -> tuple[Words, list[tuple[Source, Words]]]:

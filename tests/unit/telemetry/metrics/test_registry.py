@@ -365,3 +365,18 @@ async def test_concurrent_snapshots_agree() -> None:
     snapshots = await asyncio.gather(*(registry.snapshot() for _ in range(20)))
     assert len({snapshot.version for snapshot in snapshots}) == 1
     assert isinstance(registry._merger, Merger)
+
+
+async def test_a_family_without_a_series_is_told_of_by_name_type_and_help() -> None:
+    registry = Registry()
+    registry.declare([Counter("jobs_total", "Jobs that were done.", {"queue": 5})])
+    for openmetrics, name in ((False, "jobs_total"), (True, "jobs")):
+        text = (await registry.render(openmetrics)).decode()
+        assert f"# HELP {name} Jobs that were done.\n# TYPE {name} counter\n" in text
+    registry.bind(Counter("jobs_total", "Jobs that were done.", {"queue": 5}), queue="mail").inc()
+    text = (await registry.render()).decode()
+    assert text.count("# TYPE jobs_total counter\n") == 1
+    assert '# TYPE jobs_total counter\njobs_total{queue="mail"} 1.0\n' in text
+    registry.declare([Counter("mails_total", "Mails that were sent.", {"kind": 5})])
+    assert "# TYPE mails_total counter\n" in (await registry.render()).decode()
+    registry.close()

@@ -125,6 +125,8 @@ class Joined(Tables):
         found: dict[Labels, list[int]] = {}
         for column, group in enumerate(ones.index.tolist()):
             found.setdefault(ones.labels[group], []).append(column)
+            if column % 2000 == 1999:
+                yield
         left: list[int] = []
         right: list[int] = []
         results: list[Labels] = []

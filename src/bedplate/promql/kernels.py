@@ -184,7 +184,7 @@ def _quantile(block: Block) -> Floats:
     return quantiles(block.parameter, np.sort(real, axis=0), block.counts, np.add.reduce(~np.isnan(real), axis=0))
 
 
-def _compensated(rows: Floats) -> Floats:
+def _row_sums(rows: Floats) -> Floats:
     """Return the sum of the rows by Neumaier's method."""
     total, lost = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for row in rows:
@@ -198,10 +198,18 @@ def _regression(block: Block, origin: Any) -> tuple[Floats, Floats]:
     """Return slope and intercept of the least squares' line; the latter at ``origin``, in milliseconds."""
     values, count = block.values, block.counts
     x = (block.times - origin) / 1e3
-    x = np.broadcast_to(x if x.ndim == 2 else x[:, None], values.shape)
     constant = (values[1:] == values[0]).all(axis=0)
-    valid = np.broadcast_to(True, values.shape) if block.valid is None else block.valid
-    sum_x, sum_y, sum_xy, sum_xx = (_compensated(np.where(valid, part, 0.0)) for part in (x, values, x * values, x * x))
+    sum_x: Any
+    sum_xx: Any
+    if x.ndim == 1 and block.valid is None:
+        sum_x, sum_xx = compensated(x.tolist()), compensated((x * x).tolist())
+        sum_y, sum_xy = np.split(_row_sums(np.concatenate((values, x[:, None] * values), axis=1)), 2)
+    else:
+        x = np.broadcast_to(x if x.ndim == 2 else x[:, None], values.shape)
+        parts = (x, values, x * values, x * x)
+        if block.valid is not None:
+            parts = (x * block.valid, block.real, np.where(block.valid, x * values, 0.0), x * x * block.valid)
+        sum_x, sum_y, sum_xy, sum_xx = np.split(_row_sums(np.concatenate(parts, axis=1)), 4)
     slope = (sum_xy - sum_x * sum_y / count) / (sum_xx - sum_x * sum_x / count)
     intercept = sum_y / count - slope * sum_x / count
     flat = np.where(np.isinf(values[0]), np.nan, 0.0)
@@ -226,7 +234,7 @@ KERNELS: dict[str, Kernel] = {
     "idelta": Kernel(lambda block: _instant(block, rate=False), 2),
     "deriv": Kernel(_deriv, 2, 16),
     "predict_linear": Kernel(_predicted, 2, 16),
-    "changes": Kernel(_changes, 1, 2),
+    "changes": Kernel(_changes, 1, 4),
     "resets": Kernel(lambda block: np.add.reduce(block.values[1:] < block.values[:-1], axis=0)),
     "avg_over_time": Kernel(_average),
     "sum_over_time": Kernel(_sum),
@@ -236,7 +244,7 @@ KERNELS: dict[str, Kernel] = {
     "last_over_time": Kernel(lambda block: block.values[-1], keeps_name=True),
     "first_over_time": Kernel(lambda block: block.values[0], keeps_name=True),
     "present_over_time": Kernel(lambda block: 1.0),
-    "stdvar_over_time": Kernel(_variance, 1, 2),
-    "stddev_over_time": Kernel(lambda block: np.sqrt(_variance(block)), 1, 2),
-    "quantile_over_time": Kernel(_quantile, 1, 8),
+    "stdvar_over_time": Kernel(_variance, 1, 4),
+    "stddev_over_time": Kernel(lambda block: np.sqrt(_variance(block)), 1, 4),
+    "quantile_over_time": Kernel(_quantile, 1, 32),
 }

@@ -7,6 +7,7 @@ import pytest
 
 from bedplate.component import Component
 from bedplate.monitor.auth import Authenticator
+from bedplate.monitor.checks import Checks
 from bedplate.monitor.health import Health
 from bedplate.monitor.management import Management
 from bedplate.telemetry.metrics.registry import Registry
@@ -20,17 +21,25 @@ def management() -> Management:
     return Management(registry=REGISTRY, health=Health(), auth=auth)
 
 
-#: Every service has these three already, so only the cases that need no service of their own apply.
-MAKERS: list[Callable[[], Any]] = [lambda: Authenticator(environment="test"), Health, management]
+async def no_app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer nothing."""
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management"])
+def checks() -> Checks:
+    return Checks(no_app, auth=Authenticator(environment="test"), environment="test")
+
+
+#: Every service has these already, so only the cases that need no service of their own apply.
+MAKERS: list[Callable[[], Any]] = [lambda: Authenticator(environment="test"), Health, management, checks]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management", "checks"])
 @pytest.mark.parametrize("case", [conformance.spec_is_stable, conformance.constructor_does_no_io])
 async def test_bedplates_own_components_conform(case: Any, make: Callable[[], Component]) -> None:
     await case(make)
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management"])
+@pytest.mark.parametrize("make", MAKERS, ids=["auth", "health", "management", "checks"])
 def test_every_alert_has_a_section_in_the_runbook_and_series_that_prove_it(make: Callable[[], Component]) -> None:
     spec = make().spec
     assert {alert.name for alert in spec.alerts} == set(spec.runbook.sections() if spec.runbook else {})

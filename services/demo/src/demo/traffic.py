@@ -125,7 +125,7 @@ class Traffic:
             if "fraud-wave" in active:
                 await self.client.ask("POST", "/simulate", json={"rows": 200, "fraud": 100, "first": 0})
             if "spoilt-data" in active:
-                table = await asyncio.to_thread(soiled_csv, 300, self._random.randrange(1_000), missing=0.4)
+                table = await asyncio.to_thread(soiled_csv, 300, self._random.randrange(1_000), missing=0.7)
                 await self.client.ask("POST", "/quality", content=table, headers={"content-type": "text/csv"})
             await asyncio.sleep(1 / RATE_OF_TROUBLE)
 

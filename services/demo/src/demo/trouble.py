@@ -36,7 +36,7 @@ class Fault:
 #: In the order of their turns.
 FAULTS = (
     Fault("bank-fails", "HighErrorRate", "The bank of the exchange rates fails, and everybody asks for rates."),
-    Fault("spoilt-data", "HighMissingValueRate", "A partner sends tables in which every third value is missing."),
+    Fault("spoilt-data", "HighMissingValueRate", "A partner sends tables in which two of three cities are missing."),
     Fault("bank-slow", "HighRequestLatency", "The bank answers after more than a second."),
     Fault("fraud-wave", "HighFraudRate", "Every second transaction is fraudulent."),
     Fault("bank-unreachable", "HealthProbeDown", "The probe of the bank fails; the service is degraded."),

@@ -200,11 +200,12 @@ class Compiler:
                 return self._call(node)
         raise self.unsupported(node.start, "This")
 
-    def _selection(self, node: Node) -> InstantSelection:
+    def _selection(self, node: Node, *, stamps: bool = False) -> InstantSelection:
         base, timing, offset = self._timing(node)
         assert isinstance(base, Selector)  # as the types say
         self._sees(self._lookback + offset)
-        return InstantSelection(base, timing, round(self._lookback * 1000), self._dialect, self.site(base.start))
+        site, reach = self.site(base.start), round(self._lookback * 1000)
+        return InstantSelection(base, timing, reach, self._dialect, site, stamps=stamps)
 
     def _binary(self, node: Binary) -> Tables:
         if node.matching.fill:
@@ -305,9 +306,7 @@ class Compiler:
         while isinstance(argument, Parens):
             argument = argument.operand
         if isinstance(argument, (Selector, Offset, At)):
-            selection = self._selection(argument)
-            selection.stamps = True
-            return Relabelling(selection, self._relabelled(node.start))
+            return Relabelling(self._selection(argument, stamps=True), self._relabelled(node.start))
         return EvaluationTime(self.vector(argument), self._relabelled(node.start))
 
     def histogram_quantile(self, node: Call) -> Tables:

@@ -59,8 +59,7 @@ class HistogramQuantile(Tables):
             yield from self._fill(shape, share, frame, values, present)
         what = "Several histograms come to have the same labels"
         mend = "Aggregate them first, as in sum by (le, …) (rate(…))."
-        result = Frame((), values, None if present.all() else present)
-        return merged(result, layout.results, self._site, what, mend)
+        return merged(values, None if present.all() else present, layout.results, self._site, what, mend)
 
     def _fill(self, shape: _Shape, share: Scalars, frame: Frame, values: Floats, present: Mask) -> Steps[None]:
         size = max(1, 16_384 // shape.columns.size)

@@ -33,6 +33,7 @@ __all__ = ["Joined", "SetOperation"]
 #: Pairs of series that one operation may make.
 _MAX_PAIRS = 1_000_000
 _TWICE = "Several series come to have the same labels"
+_TELL_APART = "Match by labels that tell them apart."
 
 
 def _signature(matching: Matching) -> Callable[[Labels], Labels]:
@@ -117,8 +118,7 @@ class Joined(Tables):
             yield
         filtered = combined(present, keep)
         self._refuse_twice(pairs, present if self._dialect >= 3 else filtered, values.shape)
-        frame = Frame(_no_labels(pairs), values, filtered)
-        return merged(frame, pairs.results, self._site, _TWICE, "Match by labels that tell them apart.")
+        return merged(values, filtered, pairs.results, self._site, _TWICE, _TELL_APART)
 
     def _paired(self, many: tuple[Labels, ...], one: tuple[Labels, ...]) -> Steps[_Pairs]:
         ones = yield from grouped(one, self._key)
@@ -186,10 +186,6 @@ class Joined(Tables):
         raise self._site.fault(what, "Say so with group_left, or aggregate the left side first.")
 
 
-def _no_labels(pairs: _Pairs) -> tuple[Labels, ...]:
-    return pairs.results.labels  # of the merged table, which is all that is used of them
-
-
 def _order(columns: list[int], count: int) -> NDArray[np.intp] | None:
     return None if columns == list(range(count)) else np.asarray(columns, dtype=np.intp)
 
@@ -247,8 +243,8 @@ class SetOperation(Tables):
             self._union = union
         groups = yield from self._both.of(self._union)
         values = np.concatenate((left.values, right.values), axis=1)
-        frame = Frame(self._union, values, np.concatenate((left.mask, extra), axis=1))
-        return merged(frame, groups, self._site, _TWICE, "Match by labels that tell them apart.")
+        mask = np.concatenate((left.mask, extra), axis=1)
+        return merged(values, mask, groups, self._site, _TWICE, _TELL_APART)
 
 
 def _there(frame: Frame, index: NDArray[np.intp], count: int) -> Mask:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from bedplate.promql.plan import Frame, Groups, Memo, Site, Steps, grouped
+from bedplate.promql.plan import Floats, Frame, Groups, Mask, Memo, Site, Steps, grouped
 from bedplate.promql.source import Labels
 
 __all__ = ["Relabelled", "by", "merged", "nameless", "without"]
@@ -49,19 +49,19 @@ class Relabelled:
     def over(self, frame: Frame) -> Steps[Frame]:
         """Return the table with other labels."""
         groups = yield from self._groups.of(frame.labels)
-        return merged(frame, groups, self._site, self._what, self._mend)
+        return merged(frame.values, frame.present, groups, self._site, self._what, self._mend)
 
 
-def merged(frame: Frame, groups: Groups, site: Site, what: str, mend: str) -> Frame:
+def merged(values: Floats, present: Mask | None, groups: Groups, site: Site, what: str, mend: str) -> Frame:
     """Return a table with a column a group, of which only one column may have a value at a moment.
 
     :raises EvaluationError: when two have.
     """
     if groups.distinct:
-        return Frame(groups.labels, frame.values, frame.present)
-    if not len(frame.values):
+        return Frame(groups.labels, values, present)
+    if not len(values):
         return Frame(groups.labels, np.empty((0, len(groups.labels))), None)
-    mask = frame.mask
+    mask = np.ones(values.shape, dtype=bool) if present is None else present
     arranged = mask[:, groups.order]
     counts = np.add.reduceat(arranged, groups.starts, axis=1, dtype=np.int64)
     if (counts > 1).any():
@@ -69,5 +69,4 @@ def merged(frame: Frame, groups: Groups, site: Site, what: str, mend: str) -> Fr
         shown = ", ".join(f'{label}="{value}"' for label, value in groups.labels[worst])
         raise site.fault(f"{what}: {{{shown}}}.", mend)
     place = np.maximum.reduceat(np.where(arranged, groups.order, -1), groups.starts, axis=1)
-    values = np.take_along_axis(frame.values, np.maximum(place, 0), axis=1)
-    return Frame(groups.labels, values, place >= 0)
+    return Frame(groups.labels, np.take_along_axis(values, np.maximum(place, 0), axis=1), place >= 0)

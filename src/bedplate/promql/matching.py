@@ -12,11 +12,9 @@ import re2  # type: ignore[import-untyped]
 
 from bedplate.promql.errors import PromqlSyntaxError
 from bedplate.promql.nodes import Matcher
+from bedplate.promql.source import Labels
 
 __all__ = ["compiled_matcher", "matcher", "pattern"]
-
-#: Sorted pairs of label and value, ``__name__`` among them.
-Labels = tuple[tuple[str, str], ...]
 
 #: Bytes that the program of one pattern may take; ``a{1000}{1000}`` would take gigabytes.
 _MAX_PROGRAM = 1 << 20

@@ -90,7 +90,11 @@ class InstantSelection(_Selection, Plan[Frame]):
     :param stamps: take the time of the sample in seconds instead of its value, as ``timestamp`` does.
     """
 
-    stamps = False
+    def __init__(
+        self, selector: Selector, timing: Timing, reach: int, dialect: int, site: Site, *, stamps: bool = False
+    ) -> None:
+        super().__init__(selector, timing, reach, dialect, site)
+        self._stamps = stamps
 
     def run(self, run: Run) -> Steps[Frame]:
         """Look back from every moment."""
@@ -105,14 +109,14 @@ class InstantSelection(_Selection, Plan[Frame]):
             found = _latest(window.values, low, high) if columns else None
             if found is None:
                 values[row] = window.values[high - 1] if columns else 0.0
-                if self.stamps and columns:
+                if self._stamps and columns:
                     values[row] = window.times[high - 1] / 1000
             else:
                 present = np.ones((rows, columns), dtype=bool) if present is None else present
                 present[row] = found >= 0
                 # A row of -1 is the last one; what it says there is masked.
                 values[row] = (
-                    (window.times[found] / 1000 if self.stamps else window.values[found, np.arange(columns)])
+                    (window.times[found] / 1000 if self._stamps else window.values[found, np.arange(columns)])
                     if len(window.times)
                     else 0.0
                 )

@@ -5,10 +5,12 @@ A tree that passes is an expression that Prometheus takes, whether or not this e
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Literal
 
 from bedplate.promql.errors import PromqlSyntaxError
 from bedplate.promql.functions import AGGREGATION_PARAMETERS, FUNCTIONS, Type
+from bedplate.promql.matching import compiled_matcher
 from bedplate.promql.nodes import (
     Aggregation,
     At,
@@ -98,8 +100,6 @@ class _Checker:
         raise self.fault(node.start, f"{what} is to be {_WORDS[wanted]}; this is {_WORDS[found]}.", mend)
 
     def selector(self, node: Selector) -> Type:
-        from bedplate.promql.matching import compiled_matcher  # the only need of it here
-
         tests = [(matcher, compiled_matcher(matcher, self.expr)) for matcher in node.matchers]
         if not node.name and all(test("") for _, test in tests):
             what = "Every condition of this selector is met by a series without the label: it selects everything."
@@ -213,7 +213,5 @@ class _Checker:
 
 
 def _similar(name: str) -> str:
-    from difflib import get_close_matches
-
     found = get_close_matches(name.lower(), FUNCTIONS, n=1, cutoff=0.75)
     return f"Is {found[0]} meant?" if found else ""

@@ -170,6 +170,7 @@ class Samples:
             host.bind(MISSED, reason="failed").inc()
             self._degrade(host, f"Samples are missed: {error.what}")
             return
+        await asyncio.sleep(0)
         if not await sampler.put(layout, values, at):
             self._behind(host, sampler.ring)
             return

@@ -120,7 +120,7 @@ def _cells(rows: int, columns: int) -> Cells:
 
     numpy asks for huge pages; the kernel clears such a page in one go, and the event loop waits milliseconds for it.
     """
-    memory = mmap.mmap(-1, rows * columns * 8)
+    memory = mmap.mmap(-1, rows * columns * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel that was built without huge pages
             memory.madvise(mmap.MADV_NOHUGEPAGE)

@@ -20,7 +20,7 @@ __all__ = ["Index", "Selection"]
 _REMEMBERED = 4096
 
 #: Series that are compared before the event loop gets its turn.
-_SLICE = 500
+_SLICE = 250
 
 #: Columns that are given free at a time.
 _FREED = 1000

@@ -96,6 +96,11 @@ class Ring:
         return len(self._index)
 
     @property
+    def width(self) -> int:
+        """Columns that there are; those that :meth:`column` returns are less."""
+        return self._index.width
+
+    @property
     def rows(self) -> int:
         """Rows that are kept."""
         return self._head.stop - self._first

@@ -16,7 +16,7 @@ from bedplate.telemetry.metrics.layout import Layout, Sample
 __all__ = ["Sampler"]
 
 #: Samples that are given their columns before the event loop gets its turn.
-_SLICE = 400
+_SLICE = 200
 
 Indexes = NDArray[np.intp]
 
@@ -46,8 +46,8 @@ class Sampler:
         self.ring = ring
         self._target = {"instance": instance, "job": job}
         self._places = _Places(None, np.empty(0, np.intp), np.empty(0, np.intp), 0)
-        #: Columns of series that had a sample in the last row.
-        self._living: set[int] = set()
+        #: Columns of series that had a sample in the last row, but for those that were recorded.
+        self._living: Indexes = np.empty(0, np.intp)
         self._recorded: dict[str, tuple[float, Mapping[Labels, float]]] = {}
         self._recorded_columns: dict[str, set[int]] = {}
 
@@ -73,23 +73,18 @@ class Sampler:
         numbers = np.append(values[places.taken], np.ones(len(columns) - len(places.taken)))
         ended: set[int] = set()
         if self._recorded:
-            more, gone = self._take_recorded()
+            more, ended = self._take_recorded()
             columns = np.concatenate([columns, np.array(list(more), np.intp)])
             numbers = np.concatenate([numbers, np.array(list(more.values()))])
-            ended |= gone
-        living = self._columns_of(places)
-        ended |= self._living - living
+        if places.columns is not self._living:
+            gone = np.zeros(self.ring.width, np.bool_)
+            gone[self._living] = True
+            gone[places.columns] = False
+            ended |= set(np.flatnonzero(gone).tolist())
         if not self.ring.put(at, columns, numbers, sorted(ended)):
             return False
-        self._living = living
+        self._living = places.columns
         return True
-
-    _living_of: tuple[Indexes, set[int]] | None = None
-
-    def _columns_of(self, places: _Places) -> set[int]:
-        if self._living_of is None or self._living_of[0] is not places.columns:
-            self._living_of = (places.columns, set(places.columns.tolist()))
-        return self._living_of[1]
 
     def _take_recorded(self) -> tuple[dict[int, float], set[int]]:
         """Return the values that were recorded since the last row, by column, and the columns that ended."""

@@ -47,10 +47,10 @@ def configuration(options: Options) -> str:
         },
         "inhibit_rules": [
             {
-                # What cannot be reached tells nothing else that is true.
+                # What cannot be reached tells nothing else that is true; other instances of it still do.
                 "source_matchers": ['alertname="ServiceDown"'],
                 "target_matchers": ['alertname!="ServiceDown"'],
-                "equal": ["job"],
+                "equal": ["job", "instance"],
             },
             {
                 "source_matchers": ['severity="critical"'],

@@ -89,7 +89,11 @@ def _alertmanager() -> Service:
         ["./alertmanager:/etc/alertmanager:ro", "alertmanager-data:/alertmanager", _SECRETS],
         _wget("http://127.0.0.1:9093/-/healthy"),
         memory="256M",
-        command=["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"],
+        command=[
+            "--config.file=/etc/alertmanager/alertmanager.yml",
+            "--storage.path=/alertmanager",
+            "--cluster.listen-address=",
+        ],
     )
 
 

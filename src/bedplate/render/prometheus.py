@@ -14,7 +14,7 @@ from bedplate.render.expressions import duration, scaled
 from bedplate.render.subject import Options, Subject
 from bedplate.render.yaml_text import Block, yaml_text
 
-__all__ = ["INTERVAL", "Annotate", "configuration", "rule_files", "rule_tests"]
+__all__ = ["INTERVAL", "Annotate", "configuration", "rule_files", "rule_tests", "scrape_interval"]
 
 #: Between two scrapes.
 INTERVAL = "15s"
@@ -28,12 +28,12 @@ Annotate = Mapping[str, Mapping[str, str]]
 
 def configuration(subjects: Sequence[Subject], options: Options) -> str:
     """Return ``prometheus.yml``."""
-    scrape = max(seconds(INTERVAL) * min(options.time_scale, 1.0), LEAST_INTERVAL)
-    interval = _written(scrape)
+    interval = scrape_interval(options)
+    timeout = interval if seconds(interval) < 10 else "10s"
     document = {
         "global": {
             "scrape_interval": interval,
-            "scrape_timeout": _written(min(10.0, scrape)),
+            "scrape_timeout": timeout,
             "evaluation_interval": interval,
         },
         "rule_files": [f"rules/{subject.name}/*.yml" for subject in subjects],
@@ -46,8 +46,9 @@ def configuration(subjects: Sequence[Subject], options: Options) -> str:
     return yaml_text(document)
 
 
-def _written(span: float) -> str:
-    whole = round(span * 1000)
+def scrape_interval(options: Options) -> str:
+    """Return the time between two scrapes; at a small scale of time not all of it, since a scrape has its cost."""
+    whole = round(1000 * max(seconds(INTERVAL) * min(options.time_scale, 1.0), LEAST_INTERVAL))
     return f"{whole // 1000}s" if whole % 1000 == 0 else f"{whole}ms"
 
 

@@ -41,7 +41,7 @@ def render(subjects: Sequence[Subject], options: Options | None = None) -> dict[
         "Dockerfile": compose.dockerfile(),
         "Dockerfile.dockerignore": compose.dockerignore(containers),
         "secrets/.gitignore": _KEEP_OUT,
-        **{f"grafana/{path}": text for path, text in provisioning().items()},
+        **{f"grafana/{path}": text for path, text in provisioning(prometheus.scrape_interval(options)).items()},
     }
     for subject in subjects:
         files |= _of_service(subject, options)

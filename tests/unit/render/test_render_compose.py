@@ -96,4 +96,5 @@ def test_alertmanager_tells_of_the_cause_and_not_of_all_that_follows() -> None:
         "target_matchers": ['severity=~"warning|info"'],
         "equal": ["job", "source"],
     } in rules
-    assert rules[0]["equal"] == ["job"], "a service that is down tells nothing else that is true"
+    assert rules[0]["source_matchers"] == ['alertname="ServiceDown"']
+    assert rules[0]["equal"] == ["job", "instance"], "one instance that is down does not silence the others"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bedplate.declarations import Panel, PanelKind, Threshold, Variable
+from bedplate.metric import Gauge
 from bedplate.problems import BedplateError
 from bedplate.promql.selectors import selectors
 from bedplate.render import Options, render
@@ -228,3 +229,29 @@ def test_files_are_the_same_each_time() -> None:
     assert first == again
     assert list(first) == sorted(first)
     assert not any(re.search(r"0x[0-9a-f]{9,}", text) for text in first.values()), "no address of an object"
+
+
+def test_a_table_has_a_column_for_what_tells_rows_apart_and_none_for_a_value_that_is_always_1() -> None:
+    info = Gauge("app_build_info", "The build.", {"version": 5})
+    load = Gauge("app_load_ratio", "The load.", {"queue": ("a", "b")}, unit="ratio")
+    shown = Panel(title="Load", expr=f"max by (queue) ({load})", kind="table")
+    spec = replace(CACHE, metrics=(info, load), alerts=(), panels=(shown,), runbook=None)
+    page = next(page for page in pages(shop("shop", spec), Options()) if page.name == "overview")
+    build, table = (
+        titled(json.loads(page.text), title)["transformations"][0]["options"] for title in ("Build info", "Load")
+    )
+    assert build["excludeByName"].keys() == {"Time", "__name__", "job", "Value"}
+    assert build["indexByName"] == {"version": 0, "instance": 1}
+    assert table["excludeByName"].keys() == {"Time", "__name__", "job", "instance"}
+
+
+def test_an_alert_that_fires_is_red_in_the_timeline_and_a_component_that_runs_is_green() -> None:
+    page = documents("synfinance")["overview"]
+
+    def colors(title: str) -> dict[str, str]:
+        (mapping,) = titled(page, title)["fieldConfig"]["defaults"]["mappings"]
+        return {option["text"]: option["color"] for option in mapping["options"].values()}
+
+    assert colors("When alerts fired") == {"quiet": "green", "firing": "red"}
+    assert colors("Takes requests") == {"no": "red", "yes": "green"}
+    assert colors("Component degraded") == {"no": "green", "yes": "red"}

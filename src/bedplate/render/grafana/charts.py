@@ -19,6 +19,8 @@ _COLORS = {"critical": "red", "warning": "orange", "info": "blue"}
 _RANK = {"info": 1, "warning": 2, "critical": 3}
 _GOOD, _NEUTRAL = "green", "transparent"
 _HAIR = 1e-9
+#: Series whose value is always 1: what they say is in their labels.
+_ALWAYS_1 = re.compile(r"(?:\w+_info|ALERTS)\b")
 
 #: Grafana's own names of units; anything else is a word to put behind the number.
 _UNITS = frozenset(
@@ -48,7 +50,8 @@ class Chart:
     """A chart, with everything decided but its place.
 
     :param key: tells it from the others of its service, whatever page it is on; its number is made of it.
-    :param binary: whether the values are 0 and 1, and which of the two is bad; None for any number.
+    :param binary: whether the values are 0 and 1, and which of the two is bad; None for any number. :param words: how
+        the two are called.
     :param single: whether there is one line, whose name would only repeat the title.
     """
 
@@ -65,6 +68,7 @@ class Chart:
     width: int = 0
     stacked: bool = False
     binary: int | None = None
+    words: tuple[str, str] = ("no", "yes")
     single: bool = False
 
     def document(self, number: int, place: Mapping[str, int]) -> dict[str, Any]:
@@ -106,7 +110,7 @@ class Chart:
         if self.high is not None:
             found["max"] = self.high
         if self.binary is not None:
-            found["mappings"] = [_yes_and_no(bad=self.binary)]
+            found["mappings"] = [_two_values(self.words, bad=self.binary)]
         if self.kind == "stat":
             found["noValue"] = "no data"
         found["thresholds"] = {"mode": "absolute", "steps": steps_of(self.thresholds, _base(self))}
@@ -188,15 +192,13 @@ def _base(chart: Chart) -> str:
     return _NEUTRAL if chart.kind == "line" and any(not each.above for each in chart.thresholds) else _GOOD
 
 
-def _yes_and_no(*, bad: int) -> dict[str, Any]:
+def _two_values(words: tuple[str, str], *, bad: int) -> dict[str, Any]:
     colors = ("red", "green") if bad == 0 else ("green", "red")
-    return {
-        "type": "value",
-        "options": {
-            "0": {"text": "no", "color": colors[0], "index": 0},
-            "1": {"text": "yes", "color": colors[1], "index": 1},
-        },
+    options = {
+        str(value): {"text": word, "color": color, "index": value}
+        for value, (word, color) in enumerate(zip(words, colors, strict=True))
     }
+    return {"type": "value", "options": options}
 
 
 def _letter(index: int) -> str:
@@ -219,13 +221,18 @@ def _link(link: Link) -> dict[str, Any]:
 
 
 def _table_of(queries: Sequence[Query]) -> list[dict[str, Any]]:
-    """Return how a table is made of series: a column a label, without what says nothing."""
+    """Return how a table is made of series: a column a label in the order of the legend, without what says nothing."""
     found: list[dict[str, Any]] = [{"id": "merge", "options": {}}] if len(queries) > 1 else []
     names = {"Value": "value"} | {f"Value #{_letter(index)}": query.legend for index, query in enumerate(queries)}
-    labels = {label for query in queries for label in re.findall(r"\{\{(\w+)\}\}", query.legend)}
+    labels = list(dict.fromkeys(label for query in queries for label in re.findall(r"\{\{(\w+)\}\}", query.legend)))
     hidden = {"Time": True, "__name__": True, "job": True, **({} if "instance" in labels else {"instance": True})}
-    organize = {"excludeByName": hidden, "indexByName": {}, "renameByName": names}
-    return [*found, {"id": "organize", "options": organize}]
+    if all(_ALWAYS_1.match(query.expr) for query in queries):
+        hidden["Value"] = True
+    order = {label: place for place, label in enumerate(labels)}
+    return [
+        *found,
+        {"id": "organize", "options": {"excludeByName": hidden, "indexByName": order, "renameByName": names}},
+    ]
 
 
 def _reduced() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bedplate.component import Spec
@@ -96,7 +96,9 @@ def address(rule: Rule, subject: Subject, found: Sequence[Page], options: Option
 def _overview_rows(drawing: Drawing) -> Iterator[Row]:
     subject = drawing.subject
     yield Row("Now", tuple(drawing.chart("overview", panel) for panel in _glance(subject)))
-    yield Row("Alerts", tuple(drawing.chart("overview", panel) for panel in _ALERTS))
+    alerts = [drawing.chart("overview", panel) for panel in _ALERTS]
+    fired = [replace(each, binary=1, words=("quiet", "firing")) if each.kind == "state" else each for each in alerts]
+    yield Row("Alerts", tuple(fired))
     objectives = [(spec, panel) for spec in subject.specs for slo in spec.slos for panel in burn_panels(slo)]
     yield from _by_row(drawing, [(spec, panel, panel.row) for spec, panel in objectives])
     first = [spec for spec in subject.specs if spec.kind == "http"]

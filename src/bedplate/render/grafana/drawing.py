@@ -95,6 +95,8 @@ class Drawing:
             fixed = {matcher.label for matcher in found[0].matchers if matcher.operator == "="}
             free = [name for name in metric.label_names if name not in fixed]
             labels = tuple(free) or ("instance",)
+            if panel.kind == "table":
+                return " ".join(f"{{{{{label}}}}}" for label in dict.fromkeys((*labels, "instance")))
         if not labels:
             return panel.title
         return " ".join(f"{{{{{label}}}}}" for label in labels[:_LEGEND_LABELS])

@@ -9,8 +9,11 @@ from bedplate.render.yaml_text import yaml_text
 __all__ = ["provisioning"]
 
 
-def provisioning() -> dict[str, str]:
-    """Return the files, by their path below ``grafana/``."""
+def provisioning(interval: str) -> dict[str, str]:
+    """Return the files, by their path below ``grafana/``.
+
+    :param interval: between two scrapes; Grafana asks for no finer steps.
+    """
     sources: dict[str, Any] = {
         "apiVersion": 1,
         "prune": True,
@@ -25,7 +28,7 @@ def provisioning() -> dict[str, str]:
                 "editable": False,
                 "jsonData": {
                     "httpMethod": "POST",
-                    "timeInterval": "15s",
+                    "timeInterval": interval,
                     "prometheusType": "Prometheus",
                     "manageAlerts": True,
                 },

@@ -62,7 +62,7 @@ _LABELS_SLICE = 400
 #: Cells of the greatest table.
 MAX_CELLS = 10_000_000
 #: Seconds of work after which the event loop gets its turn.
-_TURN = 0.0015
+_TURN = 0.001
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +14,7 @@ from bedplate.component import Component, Environment, Host, Spec
 from bedplate.console.interfaces import Sources
 from bedplate.console.metrics import ALERTS, CHECKS, LIVE, METRICS, PANELS, RENDER, SESSIONS, SIGN_INS, VIEWS
 from bedplate.console.pages import all_pages
+from bedplate.console.pages.parts import add_parts
 from bedplate.console.settings import ConsoleSettings
 from bedplate.console.site import Site
 from bedplate.declarations import Routes
@@ -64,6 +65,7 @@ class Console:
             checks=CHECKS,
             runbook=_RUNBOOK,
         )
+        add_parts(self.site)
         self.site.new_link = self.new_link
         self.site.count_sign_in = self._count_sign_in
 
@@ -116,11 +118,20 @@ class Console:
         for way in ways:
             for outcome in outcomes:
                 host.bind(SIGN_INS, way=way, outcome=outcome)
+        self.site.viewers_changed = lambda: host.bind(LIVE).set(float(self.site.feed.watchers))
+        live = self.sources.settings
+        stop = live.subscribe(self.site.timeline.settings_changed) if live is not None else _nothing
+        self.site.timeline.note("start", f"{host.service} started", tone="good")
+        if self._serves():
+            host.spawn("live", partial(self.site.feed.run, host.clock.sleep, self.settings.live_interval))
+            host.spawn("ending", partial(self._wake, host))
         if self._serves() and self.site.is_development and self.addresses():
             self.new_link()
         try:
             yield
         finally:
+            stop()
+            self.site.feed.wake()
             self.site.sessions.clear()
             self.site.log = None
             self.sources.views = tuple
@@ -132,6 +143,13 @@ class Console:
         link = f"{address}{self.prefix}/enter?key={self.site.links.make()}"
         self.announce(link)
         return link
+
+    async def _wake(self, host: Host) -> None:
+        """Let nobody who looks hold up the service's end."""
+        while True:
+            await host.clock.sleep(0.5)
+            if self.sources.health.status.phase in ("stopping", "failed"):
+                self.site.feed.wake()
 
     def _warm(self) -> None:
         """Read templates and files before the first person waits for them."""
@@ -149,6 +167,10 @@ class Console:
     def _count_sign_in(self, way: str, outcome: str) -> None:
         if self._host is not None:
             self._host.bind(SIGN_INS, way=way, outcome=outcome).inc()
+
+
+def _nothing() -> None:
+    """Stop nothing."""
 
 
 @cache

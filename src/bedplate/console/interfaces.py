@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 
 from bedplate.component import ComponentView, Environment, Vector
 from bedplate.declarations import Action, Actor
-from bedplate.monitor.alerts.notices import AlertView, Silence
+from bedplate.monitor.alerts.interfaces import RuleView
+from bedplate.monitor.alerts.notices import AlertView, Silence, Transition
 from bedplate.monitor.management.interfaces import ErrorSource, LogSource, TraceSource
 from bedplate.promql import Matrix
 from bedplate.settings import LiveSettings
@@ -70,30 +71,33 @@ class Change:
 
 
 class AlertDesk(Protocol):
-    """Who keeps alerts."""
+    """Who keeps alerts: :class:`~bedplate.monitor.alerts.component.Alerts`."""
 
-    async def active(self) -> Sequence[AlertView]:
-        """Return alerts that are pending or fire, and those resolved lately."""
+    @property
+    def active(self) -> bool:
+        """Whether this process evaluates alerts."""
         ...
 
-    async def transitions(self, *, limit: int = ..., name: str = ...) -> Sequence[tuple[AlertView, float]]:
-        """Return how alerts changed, the latest first: the alert as it became, and when."""
+    def current(self, *, resolved: bool = ...) -> Sequence[AlertView]:
+        """Return the alerts that fire, then those pending, then those resolved lately."""
         ...
 
-    async def silences(self) -> Sequence[Silence]:
+    def rules(self) -> Sequence[RuleView]:
+        """Return every rule with what became of it."""
+        ...
+
+    async def history(
+        self, limit: int = ..., *, since: float = ..., name: str = ..., fingerprint: str = ...
+    ) -> Sequence[Transition]:
+        """Return how alerts changed, the latest first."""
+        ...
+
+    def silences(self, *, ended: bool = ...) -> Sequence[Silence]:
         """Return silences that are in force or to come."""
         ...
 
-    async def acknowledge(self, fingerprint: str, actor: Actor, note: str) -> None:
-        """Note that somebody looks after an alert; :raises BedplateError: when there is no such alert."""
-        ...
-
-    async def silence(self, matchers: str, seconds: float, actor: Actor, comment: str) -> None:
-        """Keep quiet about the alerts that match; :raises BedplateError: when the matchers cannot be read."""
-        ...
-
-    async def expire(self, silence_id: str, actor: Actor) -> None:
-        """End a silence now."""
+    def actions(self) -> Sequence[Action]:
+        """Return what may be done: ``acknowledge``, ``silence``, ``expire-silence`` …"""
         ...
 
 

@@ -17,11 +17,16 @@ from bedplate.console import responses
 from bedplate.console.access.links import Links
 from bedplate.console.access.sessions import Session, Sessions
 from bedplate.console.assets import Assets
+from bedplate.console.charting import Charting
+from bedplate.console.charts.keeping import RANGES
 from bedplate.console.interfaces import Sources
+from bedplate.console.live.feed import Feed
+from bedplate.console.live.stream import Parts
 from bedplate.console.page import NAVIGATION, Page
 from bedplate.console.settings import ConsoleSettings
 from bedplate.console.templating import Templates
-from bedplate.console.visit import Visit
+from bedplate.console.timeline import Timeline
+from bedplate.console.visit import Visit, address
 from bedplate.declarations import Actor
 from bedplate.monitor.auth import Authenticator
 from bedplate.monitor.auth.origin import is_cross_site, is_safe
@@ -63,6 +68,11 @@ class Site:
             monotonic=lambda: self.clock.monotonic(),
         )
         self.links = Links(expires=settings.link_expires, monotonic=lambda: self.clock.monotonic())
+        self.charting = Charting(sources)
+        self.parts = Parts()
+        self.feed = Feed(self.parts.make, limit=settings.viewers, ending=self._is_ending)
+        self.viewers_changed: Callable[[], None] = lambda: None
+        self.timeline = Timeline(sources, lambda: self.clock.time())
         self.throttle = Throttle(auth.settings.failures)
         self.link_throttle = Throttle(6)
         self.new_link: Callable[[], str] = str
@@ -109,6 +119,34 @@ class Site:
             "interval": self.settings.live_interval,
         }
         return self.templates.render(template, {**shared, **context})
+
+    def part(self, base: str, template: str, context: dict[str, Any]) -> str:
+        """Return the text of a part that is the same for everybody who looks."""
+
+        def url(path: str = "/", **query: Any) -> str:
+            return address(base, path, query)
+
+        shared = {"url": url, "now": self.clock.time(), "service": self.sources.service}
+        return self.templates.render(template, {**shared, **context})
+
+    def window(self, visit: Visit) -> str:
+        """Return the time that charts show: what was asked for, else as much as there can be, up to the settings'."""
+        asked = visit.query("range")
+        return asked if asked in RANGES else self.usual_window()
+
+    def usual_window(self) -> str:
+        """Return the time that charts show when nobody asks for another."""
+        age = (self.clock.time() - self.sources.started) * 1.1
+        fits = next((name for name, size in RANGES.items() if size >= age), self.settings.window)
+        return fits if RANGES[fits] < RANGES[self.settings.window] else self.settings.window
+
+    def is_signed_in(self, visit: Visit) -> bool:
+        """Tell whether somebody who signed in still is; what is carried along with every request always counts."""
+        cookie = self._given(visit.request)
+        return self.sessions.is_open(cookie) if cookie else visit.session is not None
+
+    def _is_ending(self) -> bool:
+        return self.sources.health.status.phase in ("stopping", "failed")
 
     def open(self, visit: Visit, actor: Actor, way: str, still: Callable[[], bool] | None = None) -> None:
         """Sign somebody in; the answer carries the cookie."""

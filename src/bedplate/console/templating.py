@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bedplate.console import words
 from bedplate.console.assets import Assets
+from bedplate.console.charts.drawing import drawn, spark
 from bedplate.console.icons import icon
 from bedplate.console.markdown import markdown
 
@@ -26,6 +27,12 @@ TONES = {
     "error": "bad", "unfinished": "bad", "open": "bad", "slow": "warn", "sampled": "info",
     "info": "info", "waiting": "idle", "stopped": "idle", "inactive": "idle", "finished": "idle", "silenced": "idle",
 }  # fmt: skip
+
+_LEVELS = {"DEBUG": "idle", "INFO": "info", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
+#: What a line of the log shows elsewhere, or only when it is opened.
+_PLAIN = frozenset(
+    "timestamp level logger message request_id trace_id span_id service file line function exception stack".split()
+)
 
 
 class Templates:
@@ -46,7 +53,20 @@ class Templates:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        env.globals |= {"icon": icon, "asset": self._assets.path, "when": _when, "stamp": _stamp, "tone": _tone}
+        env.globals |= {
+            "icon": icon,
+            "asset": self._assets.path,
+            "when": _when,
+            "stamp": _stamp,
+            "tone": _tone,
+            "clock_of": _clock_of,
+            "level_tone": lambda level: _LEVELS.get(level, "idle"),
+            "context_of": _context_of,
+            "drawn": drawn,
+            "chart_query": _left_side,
+            "spark": spark,
+            "component_path": lambda label: str(label).replace(":", "/") if ":" in str(label) else f"{label}/default",
+        }
         env.filters |= {
             "duration": words.duration,
             "number": words.number,
@@ -83,6 +103,33 @@ def _stamp(context: Context, moment: float | None, form: str = "second") -> Mark
     time = text[11:23] if form == "milli" else text[11:19]
     day = "" if text[:10] == words.iso(context["now"])[:10] else f"{text[5:10]} "
     return Markup('<time datetime="{}" title="{}">{}{}</time>').format(text, words.exact(moment), day, time)
+
+
+def _clock_of(timestamp: str) -> Markup:
+    """Return the time of day of a log record."""
+    exact = f"{timestamp[:10]} {timestamp[11:23]} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(timestamp, exact, timestamp[11:23])
+
+
+def _context_of(record: dict[str, Any]) -> str:
+    """Return what a log record says beside its message, in one line."""
+    return " ".join(
+        f"{name}={value}"
+        for name, value in record.items()
+        if name not in _PLAIN and value is not None and not isinstance(value, dict | list)
+    )
+
+
+def _left_side(comparison: str) -> str:
+    """Return what a comparison with a number compares."""
+    from bedplate.monitor.panels import bounds
+    from bedplate.problems import BedplateError
+
+    try:
+        found = bounds(comparison)
+    except BedplateError:
+        return comparison
+    return found[0].expr if found else comparison
 
 
 def _tone(word: str) -> str:

@@ -12,6 +12,9 @@ from bedplate.monitor.alerts.notices import AlertView
 __all__ = ["Timeline"]
 
 _KEPT = 200
+#: What people are told of; that something is pending is told by the alerts' own page.
+_TOLD = ("firing", "resolved")
+_NEVER = (("pending", "resolved"), ("inactive", "resolved"))
 
 
 class Timeline:
@@ -39,7 +42,8 @@ class Timeline:
         """Return the latest changes, newest first."""
         found = [*self._noted, *_of_health(self._sources.health.report(history=True))]
         if self._sources.alerts is not None:
-            found += [_of_transition(view, at) for view, at in await self._sources.alerts.transitions(limit=limit)]
+            told = [one for one in await self._sources.alerts.history(4 * limit) if one.alert.state in _TOLD]
+            found += [_of_transition(one.alert, one.at) for one in told if (one.before, one.alert.state) not in _NEVER]
         if self._sources.audit is not None:
             found += [_of_record(record) for record in self._sources.audit.latest(limit)]
         found.sort(key=lambda change: change.at, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,9 +19,21 @@ from bedplate.problems import Problem
 if TYPE_CHECKING:
     from bedplate.console.site import Site
 
-__all__ = ["Visit"]
+__all__ = ["Visit", "address"]
 
 _BODY_LIMIT = 65_536
+
+
+def address(base: str, path: str, query: Mapping[str, Any]) -> str:
+    """Return an address; parameters that are empty are left out, lists give one a value, ``#`` stays at the end."""
+    path, _, place = path.partition("#")
+    pairs = [
+        (name, "1" if one is True else str(one))
+        for name, value in query.items()
+        if value not in (None, "", False, ())
+        for one in (value if isinstance(value, list | tuple) else (value,))
+    ]
+    return f"{base}{path}" + (f"?{urlencode(pairs)}" if pairs else "") + (f"#{place}" if place else "")
 
 
 class Visit:
@@ -58,13 +71,7 @@ class Visit:
 
     def url(self, path: str = "/", **query: Any) -> str:
         """Return the address of a page of the console; parameters that are empty are left out."""
-        given = [(name.rstrip("_"), value) for name, value in query.items() if value not in (None, "", False, ())]
-        pairs = [
-            (name, "1" if one is True else str(one))
-            for name, value in given
-            for one in (value if isinstance(value, list | tuple) else (value,))
-        ]
-        return f"{self.base}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+        return address(self.base, path, query)
 
     def query(self, name: str, default: str = "", limit: int = 2_000) -> str:
         """Return a parameter of the address, cut to a sensible length."""

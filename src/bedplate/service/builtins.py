@@ -134,10 +134,12 @@ class Builtins:
                 traces=self.traces.store,
                 errors=self.errors.store,
                 settings=self.live,
+                querier=self.queries,
+                alerts=self.alerts,
                 capture=self._capture,
             ),
             auth=self.auth,
-            needs=(self.health, self.management),
+            needs=(self.health, self.samples, self.alerts, self.management),
             serves=lambda: self.shipping.path is None,
         )
 

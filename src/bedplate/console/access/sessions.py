@@ -101,6 +101,11 @@ class Sessions:
         self._kept.move_to_end(key)
         return session
 
+    def is_open(self, cookie: str) -> bool:
+        """Tell whether a session goes on, without counting this as being used."""
+        session = self._kept.get(_digest(cookie))
+        return session is not None and session.still() and self._monotonic() < min(session.until, session.idle_until)
+
     def close(self, cookie: str) -> None:
         """End a session."""
         self._kept.pop(_digest(cookie), None)

@@ -6,11 +6,42 @@ from collections.abc import Sequence
 
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page
-from bedplate.console.pages import home, sign_in
+from bedplate.console.pages import (
+    actions,
+    alerts,
+    components,
+    errors,
+    health,
+    home,
+    live,
+    logs,
+    metrics,
+    panels,
+    search,
+    settings,
+    sign_in,
+    traces,
+)
 
 __all__ = ["all_pages"]
 
 
 def all_pages(sources: Sources) -> Sequence[Page]:
     """Return every page, each over what the service has."""
-    return (*sign_in.pages(sources), *home.pages(sources))
+    modules = (
+        sign_in,
+        live,
+        home,
+        alerts,
+        errors,
+        metrics,
+        panels,
+        traces,
+        logs,
+        actions,
+        components,
+        health,
+        settings,
+        search,
+    )
+    return [page for module in modules for page in module.pages(sources)]

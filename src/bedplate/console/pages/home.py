@@ -7,13 +7,16 @@ from typing import Any
 
 from starlette.responses import Response
 
+from bedplate.console.charting import PanelRef
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page
+from bedplate.console.site import Site
 from bedplate.console.story import findings, headline
 from bedplate.console.visit import Visit
 from bedplate.console.words import plural, spell
+from bedplate.monitor.panels import related_alerts
 
-__all__ = ["pages", "standing"]
+__all__ = ["chosen", "pages", "standing"]
 
 
 def pages(sources: Sources) -> Sequence[Page]:
@@ -23,14 +26,38 @@ def pages(sources: Sources) -> Sequence[Page]:
 
 async def _show(visit: Visit) -> Response:
     """Say what is well, what is not, since when, what it means, and what to do."""
-    return visit.show("home.html", **await standing(visit.site.sources))
+    site = visit.site
+    shown = await site.charting.shown(chosen(site), site.usual_window(), visit.now)
+    changes = await site.timeline.changes(14)
+    return visit.show("home.html", shown=shown, changes=changes, **await standing(site.sources))
+
+
+def chosen(site: Site) -> list[PanelRef]:
+    """Return the few panels that matter: of what fires, of requests, then one of each of the service's own parts."""
+    refs = list(site.charting.all())
+    alerts = {alert.name: alert for view in site.sources.views() for alert in view.spec.alerts}
+    desk = site.sources.alerts
+    firing = [one for one in (desk.current(resolved=False) if desk is not None else ()) if one.state == "firing"]
+    found: dict[str, PanelRef] = {}
+    for one in firing[:3]:
+        if one.name in alerts:
+            found |= {ref.id: ref for ref in refs if related_alerts(ref.panel, [alerts[one.name]])}
+    found |= {ref.id: ref for ref in refs if ref.source == "http" and ref.panel.kind == "line"}
+    lines = dict(list(found.items())[:3])
+    parts: set[str] = set()
+    for ref in refs:
+        own = ref.panel.dashboard is not None and ref.source != "http"
+        if own and ref.source not in parts and ref.panel.kind == "line" and len(lines) < 6:
+            parts.add(ref.source)
+            lines[ref.id] = ref
+    return [*lines.values()]
 
 
 async def standing(sources: Sources) -> dict[str, Any]:
     """Return what the home page says; the same for everybody who looks."""
     status = sources.health.status
     views = sources.views()
-    alerts = list(await sources.alerts.active()) if sources.alerts is not None else []
+    alerts = sources.alerts.current(resolved=False) if sources.alerts is not None else ()
     firing = [alert for alert in alerts if alert.state == "firing"]
     pending = [alert for alert in alerts if alert.state == "pending"]
     tone, verdict = headline(status.level, status.phase, firing)
@@ -69,7 +96,7 @@ def _sentences(sources: Sources, status: Any, firing: int, pending: int) -> list
         )
     elif probes:
         said.append(f"All {plural(len(probes), 'probe')} pass.")
-    if sources.alerts is None:
+    if sources.alerts is None or not sources.alerts.active:
         said.append("Alerts are not evaluated in this process.")
     elif firing:
         said.append(f"{plural(firing, 'alert')} fire{'s' if firing == 1 else ''}.")

@@ -57,7 +57,7 @@ from bedplate.promql.parser import COMPARISONS, SET_OPERATORS
 from bedplate.promql.plan import Plan, Scalars, Site, Tables
 from bedplate.promql.selecting import InstantSelection, RangeSelection, Subselection, Timing, Windows
 from bedplate.promql.source import Labels
-from bedplate.promql.types import checked
+from bedplate.promql.types import is_vector
 from bedplate.promql.windows import OverRange
 
 __all__ = ["Compiler"]
@@ -211,10 +211,10 @@ class Compiler:
         if node.matching.fill:
             raise self.unsupported(node.operator_start, "fill")
         site, operator = self.site(node.operator_start), node.operator
-        left, right = checked(node.left, self.expr), checked(node.right, self.expr)
         if operator in SET_OPERATORS:
             return SetOperation(operator, self.vector(node.left), self.vector(node.right), node.matching, site)
-        if left == right == "vector":
+        left, right = is_vector(node.left), is_vector(node.right)
+        if left and right:
             return Joined(
                 operator,
                 self.vector(node.left),
@@ -224,7 +224,7 @@ class Compiler:
                 dialect=self._dialect,
                 site=site,
             )
-        swapped = left == "scalar"
+        swapped = not left
         filters = operator in COMPARISONS and not node.returns_bool
         keeps = operator == "atan2" and self._dialect < 3  # Prometheus 2 forgets to drop the metric's name
         return VectorScalar(

@@ -30,7 +30,7 @@ from bedplate.promql.nodes import (
 )
 from bedplate.promql.parser import COMPARISONS, SET_OPERATORS
 
-__all__ = ["MAX_NODES_DEEP", "Type", "checked"]
+__all__ = ["MAX_NODES_DEEP", "Type", "checked", "is_vector"]
 
 #: Operators and brackets around one operand beyond which an expression is not evaluated.
 MAX_NODES_DEEP = 160
@@ -47,6 +47,18 @@ def checked(node: Node, expr: str) -> Type:
     :raises PromqlSyntaxError: where an operand, argument or modifier does not fit.
     """
     return _Checker(expr).type(node, 0)
+
+
+def is_vector(node: Node) -> bool:
+    """Say whether the value of an operand that passed is an instant vector, and no scalar."""
+    while isinstance(node, (Parens, Unary)):
+        node = node.operand
+    if isinstance(node, Binary):
+        # The right side first: chains of operators are deep on the left.
+        return is_vector(node.right) or is_vector(node.left)
+    if isinstance(node, Call):
+        return FUNCTIONS[node.function].returns == "vector"
+    return not isinstance(node, Number)
 
 
 class _Checker:

@@ -86,6 +86,11 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "BEDPLATE_ENV": "staging",
         "BEDPLATE_TOKENS": f"eve:viewer:{VIEWER} ann:operator:{OPERATOR}",
         "BEDPLATE_LOGS__STREAM": "off",
+        # How busy and full the machine is must decide nothing.
+        "BEDPLATE_HEALTH__LOOP_LAG": "60",
+        "BEDPLATE_HEALTH__DISK_PATHS": "[]",
+        "BEDPLATE_HEALTH__MEMORY_SHARE": "1",
+        "BEDPLATE_HEALTH__MEMORY_AVAILABLE_SHARE": "0",
     }
     with run(folder, target="smoked:build", **environment) as running:
         running.ready()
@@ -111,18 +116,20 @@ def test_a_service_that_keeps_its_promises_passes(deployed: Running) -> None:
     assert result.exit_code == 0, result.output
     assert f"good at {url} (staging)" in result.stdout
     assert "✓ shop/door" in result.stdout
-    assert re.search(r"^\d+ passed in \d+\.\d s$", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d+ passed.* in \d+\.\d s$", result.stdout, re.MULTILINE)
     found = rows(smoke(url, "--json", "--env", "staging", token=VIEWER))
-    assert {row["outcome"] for row in found.values()} == {"passed"}
-    assert {"environment", "shop/door", "health/livez", "shop/runs", "health/healthz-closed"} <= set(found)
+    # On a busy machine an answer may be late, which is a warning, and rightly.
+    assert [row for row in found.values() if row["outcome"] != "passed" and "it took" not in row["detail"]] == []
+    assert {"environment", "shop/door", "health/livez", "shop.runs", "health/healthz-closed"} <= set(found)
 
 
 def test_what_can_be_watched_is_a_suite_of_its_own(deployed: Running) -> None:
     result = smoke(f"127.0.0.1:{deployed.port}/good", "--suite", "observability", "--json", token=VIEWER)
     found = rows(result)
     assert {row["suite"] for row in found.values()} == {"observability"}
-    wanted = ("logs/request", "traces/request", "http/metrics", "http/panels", "health/alerts")
-    assert {name: found[name]["outcome"] for name in wanted} == dict.fromkeys(wanted, "passed")
+    wanted = {"logs.request", "traces.request", "http.metrics", "http.panels", "health.alerts", "health.rules"}
+    assert wanted <= {name for name, row in found.items() if row["outcome"] == "passed"}
+    assert [name for name, row in found.items() if row["outcome"] == "failed"] == []
     # Optional, and not there.
     assert found["shop/extra"]["outcome"] == "warning"
 
@@ -142,7 +149,6 @@ def test_each_broken_promise_is_a_failure_that_says_why(deployed: Running) -> No
         "unsure": "warning",
         "office": "passed",
         "office-closed": "failed",
-        "runs": "passed",
     }
     assert "it answers 500, not 200" in found["shop/broken"]["detail"]
     assert "which is no JSON" in found["shop/page"]["detail"]
@@ -168,7 +174,7 @@ def test_without_a_token_what_needs_one_is_a_warning_and_never_a_pass(deployed: 
     found = rows(result)
     assert found["token"]["outcome"] == "warning"
     assert "more checks need a token: put one into AUTH_TOKEN" in found["token"]["detail"]
-    assert "shop/runs" not in found
+    assert "shop.runs" not in found
     assert found["shop/door"]["outcome"] == found["management/components-closed"]["outcome"] == "passed"
     assert smoke(url, "--strict").exit_code == 1
     assert "AUTH_TOKEN" in smoke(url).stdout
@@ -208,9 +214,9 @@ def test_the_checks_can_come_from_the_code(deployed: Running, tmp_path: Path, mo
     monkeypatch.setenv("BEDPLATE_TOKENS", f"eve:viewer:{VIEWER}")
     url = f"http://127.0.0.1:{deployed.port}/good"
     found = rows(smoke(url, "--target", "smoked_target:good", "--json", token=VIEWER))
-    assert found["shop/door"]["outcome"] == found["shop/runs"]["outcome"] == "passed"
+    assert found["shop/door"]["outcome"] == found["shop.runs"]["outcome"] == "passed"
     without = rows(smoke(url, "--target", "smoked_target:good", "--json"))
-    assert without["shop/runs"]["outcome"] == "warning"
+    assert without["shop.runs"]["outcome"] == "warning"
 
 
 class Elsewhere(BaseHTTPRequestHandler):

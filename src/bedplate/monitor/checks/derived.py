@@ -9,7 +9,6 @@ from functools import partial
 import orjson
 
 from bedplate.component import Environment, Spec
-from bedplate.metric import Counter, Metric
 from bedplate.monitor.checks.items import Item, Value, item_of
 
 __all__ = ["derived_checks"]
@@ -42,7 +41,7 @@ def _grouped(items: Sequence[Item]) -> tuple[Item, ...]:
 def _of_component(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[Item]:
     item = partial(Item, source=spec.label, role="viewer", within=_WHOLE)
     yield item(
-        name=f"{spec.label}/runs",
+        name=f"{spec.label}.runs",
         group="components",
         summary=f"The component {spec.label} runs.",
         path=_detail(spec, prefix),
@@ -51,7 +50,7 @@ def _of_component(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[It
     for probe in spec.probes:
         at = f"components.{{label={spec.label}}}.probes.{{name={probe.name}}}.status"
         yield item(
-            name=f"{spec.label}/probe-{probe.name}",
+            name=f"{spec.label}.probe-{probe.name}",
             group="probes",
             summary=probe.summary or f"The probe {probe.name} of {spec.label} passes.",
             path=f"{prefix}/health/detailed",
@@ -66,19 +65,17 @@ def _of_component(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[It
 def _observability(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[Item]:
     item = partial(Item, source=spec.label, role="viewer", within=_WHOLE, suite="observability")
     if spec.metrics:
-        certain = [metric for metric in spec.metrics if isinstance(metric, Counter) and not metric.labels]
         yield item(
-            name=f"{spec.label}/metrics",
+            name=f"{spec.label}.metrics",
             group="metrics",
             summary=f"What {spec.label} measures is exposed.",
             path=f"{prefix}/metrics",
-            contains=tuple(map(_exposed, certain)),
-            # Without a label's value there is nothing to expose yet.
-            hoped=tuple(_exposed(metric) for metric in spec.metrics if metric not in certain),
+            # A family is exposed by name and type before it has its first series.
+            contains=tuple(f"# TYPE {metric.name} {metric.type}" for metric in spec.metrics),
         )
     if spec.alerts:
         yield item(
-            name=f"{spec.label}/alerts",
+            name=f"{spec.label}.alerts",
             group="alerts",
             summary=f"The alerts of {spec.label} are known, with their pages of the runbook.",
             path=_detail(spec, prefix),
@@ -90,7 +87,7 @@ def _observability(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[I
     evaluated = tuple(_quoted(alert.name) for alert in spec.alerts if not alert.external)
     if evaluated and {"alerts", "prometheus_api"} <= {other.kind for other in specs}:
         yield item(
-            name=f"{spec.label}/rules",
+            name=f"{spec.label}.rules",
             group="alerts",
             summary=f"The alerts of {spec.label} are evaluated.",
             path=f"{prefix}/prometheus/api/v1/rules",
@@ -98,7 +95,7 @@ def _observability(spec: Spec, prefix: str, specs: Sequence[Spec]) -> Iterator[I
         )
     if spec.panels:
         yield item(
-            name=f"{spec.label}/panels",
+            name=f"{spec.label}.panels",
             group="panels",
             summary=f"The panels of {spec.label} are known.",
             path=_detail(spec, prefix),
@@ -117,10 +114,10 @@ def _records(specs: Sequence[Spec], prefix: str) -> Iterator[Item]:
     item = partial(Item, group="records", suite="observability", role="viewer", path=f"{prefix}/health")
     if "logs" in kinds and getattr(http, "access_log", True):
         summary = "The log record of a request is found by its id."
-        yield item(name="logs/request", source="logs", kind="log", summary=summary)
+        yield item(name="logs.request", source="logs", kind="log", summary=summary)
     if "traces" in kinds and getattr(http, "trust_parent", True):
         summary = "The trace of a request is found by its trace id."
-        yield item(name="traces/request", source="traces", kind="trace", summary=summary)
+        yield item(name="traces.request", source="traces", kind="trace", summary=summary)
 
 
 def _closed(own: Iterable[Item]) -> Iterator[Item]:
@@ -143,10 +140,6 @@ def _closed(own: Iterable[Item]) -> Iterator[Item]:
             optional=False,
             public=item.source in _WELL_KNOWN,
         )
-
-
-def _exposed(metric: Metric) -> str:
-    return f"# TYPE {metric.name} {metric.type}"
 
 
 def _quoted(text: str) -> str:

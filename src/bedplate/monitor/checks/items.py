@@ -36,8 +36,9 @@ class Value:
 class Item:
     """One check, whether a component declares it or it is derived.
 
-    :param name: unique in a service, ``cache:reports/stats``. :param source: the label of the component it is about.
-    :param hoped: texts that the answer may lack; which ones is told. :param values: what must stand in a JSON answer.
+    :param name: unique in a service: ``cache:reports/stats`` as declared, ``cache:reports.runs`` as derived.
+    :param source: the label of the component it is about.
+    :param values: what must stand in a JSON answer.
     :param anonymous: asked without a token, to see that nobody gets in. :param public: may be told to everybody.
     """
 
@@ -54,7 +55,6 @@ class Item:
     role: AccessRole | None = None
     fields: tuple[str, ...] = ()
     contains: tuple[str, ...] = ()
-    hoped: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
     optional: bool = False
     anonymous: bool = False

@@ -46,7 +46,7 @@ class Reply:
 class Result:
     """What became of a check.
 
-    :ivar detail: why, or what else is worth knowing. :ivar seconds: that its answer took, None when nothing was asked.
+    :ivar detail: why it is not passed. :ivar seconds: that its answer took, None when nothing was asked.
     """
 
     item: Item
@@ -70,8 +70,7 @@ def judged(item: Item, reply: Reply) -> Result:
     outcome: Outcome = "failed" if faults else "warning" if warnings else "passed"
     if faults and item.optional:
         outcome = "warning"
-    notes = [] if faults else list(_notes(item, reply))
-    return Result(item, outcome, "; ".join((*faults, *warnings, *notes)), reply.seconds)
+    return Result(item, outcome, "; ".join((*faults, *warnings)), reply.seconds)
 
 
 def _faults(item: Item, reply: Reply) -> Iterator[str]:
@@ -110,11 +109,6 @@ def _difference(value: Value, document: Any) -> tuple[str, bool]:
     if text == value.equals:
         return "", False
     return f"{value.path.rpartition('.')[2]} is {text[:80]}, not {value.equals}", text in value.tolerated
-
-
-def _notes(item: Item, reply: Reply) -> Iterator[str]:
-    if unseen := [text.removeprefix("# TYPE ").partition(" ")[0] for text in item.hoped if text not in reply.text]:
-        yield f"no series yet of {_some(unseen)}"
 
 
 def _some(names: list[str]) -> str:

@@ -75,8 +75,8 @@ async def test_the_service_checks_itself_as_a_client_would() -> None:
         assert rows["shop/door"]["outcome"] == "passed"
         assert rows["shop/hidden"]["outcome"] == "failed"
         assert "500" in rows["shop/hidden"]["detail"]
-        assert rows["checks/list"]["outcome"] == rows["logs/request"]["outcome"] == "passed"
-        assert rows["traces/request"]["outcome"] == "passed"
+        assert rows["checks/list"]["outcome"] == rows["logs.request"]["outcome"] == "passed"
+        assert rows["traces.request"]["outcome"] == "passed"
         assert report["failed"] == len([row for row in report["results"] if row["outcome"] == "failed"])
         smoke = await press(harness, suite="smoke")
         assert {row["suite"] for row in smoke["results"]} == {"smoke"}
@@ -110,12 +110,12 @@ async def test_a_viewer_sees_less_than_an_operator_and_may_not_run_them() -> Non
         harness.client.headers["authorization"] = f"Bearer {TOKEN}"
         listing = (await harness.client.get("/monitoring/checks")).json()
         names = {check["name"] for check in listing["checks"]}
-        assert "shop/runs" in names and "shop/hidden" not in names
+        assert "shop.runs" in names and "shop/hidden" not in names
         assert listing["hidden"] == {"smoke": 1}
         denied = await harness.client.post("/monitoring/components/checks/default/actions/run", json={})
         assert denied.status_code == 403
         harness.client.headers["authorization"] = f"Bearer {TOKEN}2"
-        assert "shop/runs" not in (await harness.client.get("/monitoring/checks")).text
+        assert "shop.runs" not in (await harness.client.get("/monitoring/checks")).text
 
 
 async def test_outside_development_its_doors_are_tried_as_a_stranger() -> None:

@@ -59,28 +59,27 @@ def test_a_components_own_checks_are_among_them_as_declared() -> None:
 
 def test_a_component_runs_and_its_probes_pass() -> None:
     items = derive(SHOP)
-    runs = items["shop:north/runs"]
+    runs = items["shop:north.runs"]
     assert (runs.path, runs.role, runs.suite) == ("/ops/components/shop/north", "viewer", "smoke")
     assert [(value.equals, value.tolerated) for value in runs.values] == [("running", ("degraded",))]
-    till, scales = items["shop:north/probe-till"], items["shop:north/probe-scales"]
+    till, scales = items["shop:north.probe-till"], items["shop:north.probe-scales"]
     assert till.values[0].path == "components.{label=shop:north}.probes.{name=till}.status"
     assert (till.optional, scales.optional) == (False, True)
 
 
 def test_what_it_measures_shows_and_watches_is_there() -> None:
     items = derive(SHOP)
-    metrics = items["shop:north/metrics"]
-    assert metrics.contains == ("# TYPE shop_sales_total counter",)
-    assert metrics.hoped == ("# TYPE shop_stock gauge",)
-    assert items["shop:north/alerts"].fields == ("alerts.{name=ShopIdle}.runbook", "alerts.{name=ShopBurnt}.runbook")
-    assert items["shop:north/panels"].contains == (r'"Sales of \"north\""',)
-    assert {items[f"shop:north/{name}"].suite for name in ("metrics", "alerts", "panels")} == {"observability"}
+    metrics = items["shop:north.metrics"]
+    assert metrics.contains == ("# TYPE shop_sales_total counter", "# TYPE shop_stock gauge")
+    assert items["shop:north.alerts"].fields == ("alerts.{name=ShopIdle}.runbook", "alerts.{name=ShopBurnt}.runbook")
+    assert items["shop:north.panels"].contains == (r'"Sales of \"north\""',)
+    assert {items[f"shop:north.{name}"].suite for name in ("metrics", "alerts", "panels")} == {"observability"}
 
 
 def test_alerts_are_evaluated_where_there_is_somebody_who_does_and_tells() -> None:
-    assert "shop:north/rules" not in derive(SHOP)
+    assert "shop:north.rules" not in derive(SHOP)
     others = (Spec(kind="alerts", summary="Alerts."), Spec(kind="prometheus_api", summary="API."))
-    rules = derive(SHOP, *others)["shop:north/rules"]
+    rules = derive(SHOP, *others)["shop:north.rules"]
     assert rules.path == "/ops/prometheus/api/v1/rules"
     assert rules.contains == ('"ShopIdle"',), "what only Prometheus can tell is not evaluated here"
 
@@ -103,9 +102,9 @@ def test_in_development_everything_may_be_open() -> None:
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
-        (HttpSettings(), {"logs/request", "traces/request"}),
-        (HttpSettings(access_log=False), {"traces/request"}),
-        (HttpSettings(trust_parent=False), {"logs/request"}),
+        (HttpSettings(), {"logs.request", "traces.request"}),
+        (HttpSettings(access_log=False), {"traces.request"}),
+        (HttpSettings(trust_parent=False), {"logs.request"}),
     ],
 )
 def test_a_request_is_looked_for_where_it_is_kept(settings: HttpSettings, names: set[str]) -> None:

@@ -198,16 +198,20 @@ class Settings(StandardSettings):
             return []
         return [
             replace(refusal, mend=f"{refusal.mend} To accept it, add {rule} to BEDPLATE_ALLOW.")
-            for rule, refusal in apply(self.rules, self.values())
+            for rule, refusal in apply([rule for rule in self.rules if not rule.warns], self.values())
             if rule not in self.allow
         ]
 
     def warnings(self) -> list[Refusal]:
-        """Return what staging would be refused for in production, and what was allowed by name."""
+        """Return what production would refuse of staging, what was allowed by name, and what is only warned of."""
         if self.environment not in ("staging", "production"):
             return []
-        found = apply(self.rules, self.values())
-        return [refusal for rule, refusal in found if self.environment == "staging" or rule in self.allow]
+        mild = {rule.name for rule in self.rules if rule.warns}
+        return [
+            refusal
+            for rule, refusal in apply(self.rules, self.values())
+            if (rule not in self.allow if rule in mild else self.environment == "staging" or rule in self.allow)
+        ]
 
     def unknown(self) -> list[Unknown]:
         """Return names that look like settings and are none; complete once every section was asked for."""

@@ -60,11 +60,13 @@ class Rule:
 
     :param name: by which ``BEDPLATE_ALLOW`` accepts it.
     :param check: returns what is refused, each with its mend.
+    :param warns: it is only warned of, in production too, until it is accepted by name.
     """
 
     name: str
     summary: str
     check: Callable[[Sequence[Setting]], Iterable[Refusal]]
+    warns: bool = False
 
 
 def apply(rules: Iterable[Rule], settings: Sequence[Setting]) -> Iterator[tuple[str, Refusal]]:
@@ -140,6 +142,15 @@ def _embedded_databases(settings: Sequence[Setting]) -> Iterator[Refusal]:
             yield Refusal(setting.declared.variable, what, "Give the address of a server.")
 
 
+def _no_database(settings: Sequence[Setting]) -> Iterator[Refusal]:
+    for setting in settings:
+        if setting.name == "database_url" and setting.value is None:
+            what = "is not set: alerts, silences and records are kept in a file of each host, and shared by no two."
+            yield Refusal(
+                setting.declared.variable, what, "Give the address of a server if there is a second instance."
+            )
+
+
 def _plain_credentials(settings: Sequence[Setting]) -> Iterator[Refusal]:
     by_name = {setting.name: setting for setting in settings}
     headers = by_name.get("otel_exporter_otlp_headers")
@@ -170,6 +181,7 @@ RULES: tuple[Rule, ...] = (
     Rule("weak-secret", "A secret that is a common word, short, or of few different characters.", _weak_secrets),
     Rule("wildcard", "Hosts, origins or proxies that are everybody.", _wildcards),
     Rule("sqlite", "A database that lives in one process or file.", _embedded_databases),
+    Rule("own-database", "No database that instances share; right for one host.", _no_database, warns=True),
     Rule("plain-credentials", "Credentials sent over plain HTTP to another machine.", _plain_credentials),
     Rule("secret-in-config", "A secret in a file that is likely to be committed.", _secrets_in_config),
 )

@@ -9,11 +9,11 @@ from typing import Literal
 
 from bedplate.component import Host, Lease, Spec
 from bedplate.database import Database, RowLease
-from bedplate.declarations import Action, Degradation, Migrations, seconds
+from bedplate.declarations import Action, Degradation, Migrations
 from bedplate.monitor.alerts.actions import actions_of
 from bedplate.monitor.alerts.board import FLEET, judged, notices_of, view_of
 from bedplate.monitor.alerts.engine import Engine, GroupPlan, Round, told
-from bedplate.monitor.alerts.interfaces import Queried, RuleView, Sampled
+from bedplate.monitor.alerts.interfaces import Queried, RuleView, Sampled, rule_view
 from bedplate.monitor.alerts.keeping import Keeping
 from bedplate.monitor.alerts.metrics import ACTIVE, ALERTS, DURATION, EVALUATIONS, FAILURES, METRICS, MISSED, PANELS
 from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Matcher, Notice, Silence, Transition
@@ -146,7 +146,8 @@ class Alerts:
         views = [*ours, *(view for view in self._keeping.others() if view.key not in known)]
         if not resolved:
             views = [view for view in views if view.state != "resolved"]
-        return judged(views, self._keeping.silences(), self._keeping.acknowledgements, self._host.clock.time())
+        deeds = self._keeping.deeds
+        return judged(views, deeds.silences.values(), deeds.acknowledgements, self._host.clock.time())
 
     def find(self, fingerprint: str) -> AlertView | None:
         """Return the gravest alert of a fingerprint or key that is pending or fires."""
@@ -159,34 +160,7 @@ class Alerts:
         if engine is None:
             return ()
         scale = self.settings.time_scale
-        result = []
-        for rule in self._rules:
-            interval = _interval(rule, scale)
-            state = engine.states.get((rule.name, rule.source))
-            if state is None or rule.alert.external:
-                result.append(RuleView(rule=rule, expr=rule.expr, hold=0.0, keep=0.0, interval=interval, external=True))
-                continue
-            own = tuple(
-                one
-                for one in alerts
-                if (one.name, one.source) == (rule.name, rule.source) and one.state in ("pending", "firing")
-            )
-            result.append(
-                RuleView(
-                    rule=rule,
-                    expr=state.expr,
-                    hold=state.hold,
-                    keep=state.keep,
-                    interval=interval,
-                    external=False,
-                    health=state.health,
-                    error=state.error,
-                    evaluated_at=state.evaluated_at,
-                    took=state.took,
-                    alerts=own,
-                )
-            )
-        return result
+        return [rule_view(rule, engine.states.get((rule.name, rule.source)), alerts, scale) for rule in self._rules]
 
     async def history(
         self,
@@ -225,7 +199,9 @@ class Alerts:
         keeping, alert = self._running(), self.find(fingerprint)
         if alert is None:
             raise BedplateError(f"No alert {fingerprint} is pending or fires.", "It may have been resolved meanwhile.")
-        return await keeping.acknowledge(alert.fingerprint, actor, note)
+        made = keeping.deeds.acknowledge(alert.fingerprint, actor, note, self._now)
+        await keeping.exchange()
+        return made
 
     async def silence(
         self,
@@ -241,17 +217,23 @@ class Alerts:
         :param duration: seconds. :param starts: Unix seconds, now by default.
         :raises BedplateError: when it would be over already, or has no condition that rules anything out.
         """
-        keeping, host = self._running(), self._host
-        assert host is not None
-        begins = host.clock.time() if starts is None else starts
-        return await keeping.silence(tuple(matchers), begins, begins + duration, actor, comment)
+        keeping, now = self._running(), self._now
+        begins = now if starts is None else starts
+        made = keeping.deeds.silence(tuple(matchers), begins, begins + duration, actor, comment, now)
+        await keeping.exchange()
+        return made
 
     async def unsilence(self, id: str, actor: str) -> Silence:
         """End a silence now.
 
         :raises BedplateError: when there is none, or it has ended.
         """
-        return await self._running().unsilence(id, actor)
+        keeping = self._running()
+        ended = keeping.deeds.unsilence(id, self._now)
+        if self._host is not None:
+            self._host.log.info("silence_ended", silence=id, actor=actor)
+        await keeping.exchange()
+        return ended
 
     def silences(self, *, ended: bool = False) -> Sequence[Silence]:
         """Return the silences that are in force or to come, and perhaps those that ended; the next to end first."""
@@ -259,7 +241,8 @@ class Alerts:
             return ()
         now = self._host.clock.time()
         return sorted(
-            (one for one in self._keeping.silences() if ended or one.ends > now), key=lambda one: (one.ends, one.id)
+            (one for one in self._keeping.deeds.silences.values() if ended or one.ends > now),
+            key=lambda one: (one.ends, one.id),
         )
 
     # What a sender asks: bedplate.monitor.alerts.notices.Notices
@@ -274,11 +257,13 @@ class Alerts:
         if self._keeping is None:
             return ()
         await self._keeping.exchange()
-        return notices_of(self.current(), self._keeping.episodes, self._keeping.sent)
+        return notices_of(self.current(), self._keeping.episodes, self._keeping.deeds.sent)
 
     async def note_sent(self, notice: Notice, channel: str) -> None:
         """Note that a channel was told of a notice."""
-        await self._running().note_sent(notice, channel)
+        keeping = self._running()
+        keeping.deeds.note_sent(notice, channel, self._now)
+        await keeping.exchange()
 
     def sending(self) -> Lease:
         """Return the lease that one of all instances holds: who has it sends."""
@@ -290,6 +275,11 @@ class Alerts:
         if self._keeping is None:
             raise BedplateError("Alerts are not evaluated in this process.", "Ask the one that watches.")
         return self._keeping
+
+    @property
+    def _now(self) -> float:
+        assert self._host is not None
+        return self._host.clock.time()
 
     def _ours(self) -> list[AlertView]:
         engine, keeping = self._engine, self._keeping
@@ -398,7 +388,3 @@ class Alerts:
         for state in ("pending", "firing"):
             for severity in ("critical", "warning", "info"):
                 host.bind(ACTIVE, state=state, severity=severity).set(float(counts.get((state, severity), 0)))
-
-
-def _interval(rule: Rule, scale: float) -> float:
-    return seconds(rule.group.interval) * scale

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bedplate.component import Component, Vector
+from bedplate.declarations import seconds
+from bedplate.monitor.alerts.engine import RuleState
 from bedplate.monitor.alerts.notices import AlertView
 from bedplate.monitor.alerts.rules import Rule
 from bedplate.promql.source import Labels
 
-__all__ = ["Queried", "RuleView", "Sampled"]
+__all__ = ["Queried", "RuleView", "Sampled", "rule_view"]
 
 
 class Sampled(Component, Protocol):
@@ -61,3 +63,27 @@ class RuleView:
     evaluated_at: float | None = None
     took: float = 0.0
     alerts: tuple[AlertView, ...] = ()
+
+
+def rule_view(rule: Rule, state: RuleState | None, alerts: Iterable[AlertView], scale: float) -> RuleView:
+    """Return a rule as others see it.
+
+    :param state: what became of it; None for one that is not evaluated here. :param alerts: all that are known.
+    """
+    interval = seconds(rule.group.interval) * scale
+    if state is None:
+        return RuleView(rule=rule, expr=rule.expr, hold=0.0, keep=0.0, interval=interval, external=True)
+    own = (one for one in alerts if (one.name, one.source) == (rule.name, rule.source))
+    return RuleView(
+        rule=rule,
+        expr=state.expr,
+        hold=state.hold,
+        keep=state.keep,
+        interval=interval,
+        external=False,
+        health=state.health,
+        error=state.error,
+        evaluated_at=state.evaluated_at,
+        took=state.took,
+        alerts=tuple(one for one in own if one.state in ("pending", "firing")),
+    )

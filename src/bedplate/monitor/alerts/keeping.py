@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import importlib
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from uuid_utils import uuid7
 
 from bedplate.component import Host
 from bedplate.database import Database, RowLease
 from bedplate.monitor.alerts.board import active_of, columns_of, view_of_row
+from bedplate.monitor.alerts.deeds import Deeds
 from bedplate.monitor.alerts.engine import told
-from bedplate.monitor.alerts.matching import matches
 from bedplate.monitor.alerts.metrics import WAITING
-from bedplate.monitor.alerts.notices import Acknowledgement, AlertView, Matcher, Notice, Sent, Silence, Transition
+from bedplate.monitor.alerts.notices import AlertView, Transition
 from bedplate.monitor.alerts.settings import AlertSettings
 from bedplate.monitor.alerts.state import RESOLVED_RETENTION, Active, digest
 from bedplate.monitor.alerts.store import (
@@ -34,8 +33,6 @@ from bedplate.monitor.alerts.store import (
     Write,
     read_history,
     read_shared,
-    sent_of,
-    silence_of,
     tidy,
     write,
 )
@@ -51,8 +48,6 @@ _SIGN = 15.0
 _TIDY = 3600.0
 
 _ENGINES, _CURRENT, _HISTORY = "bedplate_alert_engines", "bedplate_alerts", "bedplate_alert_history"
-_ACKNOWLEDGEMENTS, _SILENCES = "bedplate_alert_acknowledgements", "bedplate_alert_silences"
-_SENT = "bedplate_alert_notifications"
 #: What only who evaluates may write.
 _ALERTS = (_CURRENT, _HISTORY, _ENGINES)
 
@@ -87,9 +82,8 @@ class Keeping:
         self._outbox = Outbox()
         self._shared = Shared()
         self._read = False
-        self._silences: dict[str, Silence] = {}
-        self.acknowledgements: dict[str, Acknowledgement] = {}
-        self.sent: dict[str, dict[str, Sent]] = {}
+        #: What people did, and what they were told.
+        self.deeds = Deeds(host.service, self._put)
         #: Our rows as they are or will be, by group and key.
         self._rows: dict[str, dict[str, dict[str, Any]]] = {}
         self._lock = asyncio.Lock()
@@ -98,10 +92,6 @@ class Keeping:
         self._fault = ""
 
     # What is known
-
-    def silences(self) -> Iterable[Silence]:
-        """Return all silences that are remembered, ended ones included."""
-        return tuple(self._silences.values())
 
     def others(self) -> list[AlertView]:
         """Return the alerts that other processes evaluate."""
@@ -183,88 +173,12 @@ class Keeping:
         self._rows = {}
         self._outbox.drop(_CURRENT, _HISTORY)
 
-    async def acknowledge(self, fingerprint: str, actor: str, note: str) -> Acknowledgement:
-        """Remember who looks after an alert."""
-        acknowledged = Acknowledgement(actor=actor, note=note, at=self._host.clock.time())
-        values = {"actor": actor, "note": note, "at": acknowledged.at}
-        self._put(_ACKNOWLEDGEMENTS, {"service": self._host.service, "fingerprint": fingerprint}, values)
-        await self.exchange()
-        return acknowledged
-
-    async def silence(
-        self, matchers: tuple[Matcher, ...], starts: float | None, ends: float, actor: str, comment: str
-    ) -> Silence:
-        """Remember a silence."""
-        now = self._host.clock.time()
-        starts = now if starts is None else starts
-        if ends <= max(starts, now):
-            raise BedplateError("The silence would be over before it begins.", "Let it end later.")
-        if matches(matchers, {}):
-            raise BedplateError("The silence would match every alert.", 'Give a condition such as alertname="…".')
-        made = Silence(
-            id=uuid7().hex, matchers=matchers, starts=starts, ends=ends, actor=actor, comment=comment, created=now
-        )
-        self._put_silence(made, ends)
-        await self.exchange()
-        return made
-
-    async def unsilence(self, id: str, actor: str) -> Silence:
-        """End a silence now."""
-        known, now = self._silences.get(id), self._host.clock.time()
-        if known is None or known.ends <= now:
-            raise BedplateError(
-                f"There is no silence {id} to end.", "See which there are; it may have ended by itself."
-            )
-        self._put_silence(known, now)
-        self._host.log.info("silence_ended", silence=id, actor=actor)
-        await self.exchange()
-        return self._silences[id]
-
-    def _put_silence(self, silence: Silence, ends: float) -> None:
-        parts = [(one.label, one.operator, one.value) for one in silence.matchers]
-        values = {
-            "matchers": orjson.dumps(parts).decode(),
-            "starts": silence.starts,
-            "ends": ends,
-            "actor": silence.actor,
-            "comment": silence.comment,
-            "created": silence.created,
-        }
-        self._put(_SILENCES, {"service": self._host.service, "id": silence.id}, values)
-
-    async def note_sent(self, notice: Notice, channel: str) -> None:
-        """Remember what a channel was told."""
-        before = self.sent.get(notice.fingerprint, {}).get(channel)
-        again = before is not None and (before.episode, before.status) == (notice.episode, notice.status)
-        key = {"service": self._host.service, "fingerprint": notice.fingerprint, "channel": channel}
-        values = {
-            "status": notice.status,
-            "episode": notice.episode,
-            "at": self._host.clock.time(),
-            "times": before.times + 1 if before is not None and again else 1,
-        }
-        self._put(_SENT, key, values)
-        await self.exchange()
-
     def _put(self, table: str, key: dict[str, Any], values: dict[str, Any] | None) -> None:
-        self._apply(self._outbox.put(table, key, values))
+        self.deeds.apply(self._outbox.put(table, key, values))
         self._host.bind(WAITING).set(float(len(self._outbox)))
 
     def _key(self, key: str) -> dict[str, Any]:
         return {"service": self._host.service, "owner": self.owner, "key": key}
-
-    def _apply(self, one: Write) -> None:
-        """Let a write hold here before it is in the database."""
-        row: dict[str, Any] = {**one.key, **(one.values or {})}
-        if one.table == _SILENCES:
-            self._silences[row["id"]] = silence_of(row)
-        elif one.table == _SENT:
-            self.sent.setdefault(row["fingerprint"], {})[row["channel"]] = sent_of(row)
-        elif one.table == _ACKNOWLEDGEMENTS and one.values is None:
-            self.acknowledgements.pop(row["fingerprint"], None)
-        elif one.table == _ACKNOWLEDGEMENTS:
-            acknowledged = Acknowledgement(actor=row["actor"], note=row["note"], at=row["at"])
-            self.acknowledgements[row["fingerprint"]] = acknowledged
 
     def _episode(self, view: AlertView, before: Mapping[str, Any] | None) -> float | None:
         """Return when the firing that an alert belongs to began, on whichever instance."""
@@ -290,8 +204,7 @@ class Keeping:
         rows: list[Row] = [row for row in self._shared.alerts if not self._is_ours(row)]
         rows += [row for group in self._rows.values() for row in group.values()]
         active = {row["fingerprint"] for row in rows if row["state"] in ("pending", "firing")}
-        for fingerprint in self.acknowledgements.keys() - active:
-            self._put(_ACKNOWLEDGEMENTS, {"service": self._host.service, "fingerprint": fingerprint}, None)
+        self.deeds.end_acknowledgements(active)
 
     # The database
 
@@ -307,12 +220,15 @@ class Keeping:
         """
         if not self._read:
             return None
-        now, found = self._host.clock.time(), []
+        now, found, rest = self._host.clock.time(), [], []
         for row in self._shared.alerts:
             engine = self._shared.engines.get(row["owner"])
             if row["owner"] == self.owner or self._left_to_us(engine):
                 downtime = max(0.0, now - engine["seen_at"]) if engine is not None else 0.0
                 found.append((downtime, (row["name"], row["source"]), *self._inherited(row)))
+            else:
+                rest.append(row)
+        self._shared = replace(self._shared, alerts=rest)
         firing = {row["key"] for *_, row in found if row["state"] == "firing"}
         for one in self._outbox.waiting():
             # What seemed to begin while the database was away had begun before, and is told once.
@@ -363,7 +279,6 @@ class Keeping:
             await self._database.ready()
             await asyncio.to_thread(importlib.import_module, "bedplate.monitor.alerts.tables")
         if self.evaluates and self.restored and now - self._signed >= _SIGN:
-            self._signed = now
             self._sign(now, stopped=False)
         waiting = self._outbox.waiting()
         if self.evaluates and (not self.restored or (self._lease is not None and self._lease.fence == 0)):
@@ -395,11 +310,7 @@ class Keeping:
     def _adopt(self, shared: Shared) -> None:
         """Take in what was read; what waits to be written is later than that."""
         self._shared = shared
-        self._silences = dict(shared.silences)
-        self.acknowledgements = dict(shared.acknowledgements)
-        self.sent = {fingerprint: dict(channels) for fingerprint, channels in shared.sent.items()}
-        for one in self._outbox.waiting():
-            self._apply(one)
+        self.deeds.adopt(shared, self._outbox.waiting())
         if not (self.evaluates and self.restored):
             return
         stored = {row["key"]: row for row in shared.alerts if row["owner"] == self.owner}
@@ -433,6 +344,7 @@ class Keeping:
             self._put(_HISTORY, {"id": f"gone-{id}"}, {**past, **key, "at": now, "before": "firing"})
 
     def _sign(self, now: float, *, stopped: bool) -> None:
+        self._signed = now
         key = {"service": self._host.service, "owner": self.owner}
         self._put(_ENGINES, key, {"host": socket.gethostname(), "seen_at": now, "stopped": stopped})
 

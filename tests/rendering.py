@@ -11,7 +11,8 @@ from bedplate.component import Spec
 from bedplate.declarations import Alert, AlertGroup, Dashboard, Panel, Runbook, Series, Threshold, Variable
 from bedplate.metric import Counter, Gauge, Histogram
 from bedplate.render import Container, Subject, write
-from tools.rendering import deployed
+from tools.finding import ROOT
+from tools.rendering import FOLDER, deployed
 
 __all__ = ["CACHE", "FILLED", "HITS", "LAG", "MISSES", "PAGE", "shop", "synfinance", "written"]
 
@@ -81,7 +82,7 @@ def shop(name: str = "shop", *specs: Spec) -> Subject:
 @cache
 def synfinance() -> Subject:
     """Return SynFinance as ``deploy/`` runs it."""
-    (subject,) = (one for target, service in deployed().items() for one in subjects_of(service, target, Path("deploy")))
+    (subject,) = (one for target, service in deployed().items() for one in subjects_of(service, target, FOLDER, ROOT))
     return subject
 
 

@@ -32,7 +32,7 @@ def deployed() -> dict[str, Service]:
 
 def files(services: dict[str, Service]) -> dict[str, str]:
     """Return every rendered file of the services."""
-    return render([one for target, service in services.items() for one in subjects_of(service, target, FOLDER)])
+    return render([one for target, service in services.items() for one in subjects_of(service, target, FOLDER, ROOT)])
 
 
 def check() -> list[Finding]:

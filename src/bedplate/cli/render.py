@@ -73,14 +73,15 @@ def render(
         raise typer.Exit(EXIT_FAULTS)
 
 
-def subjects_of(built: Service | Process, target: str, out: Path) -> list[Subject]:
+def subjects_of(built: Service | Process, target: str, out: Path, here: Path | None = None) -> list[Subject]:
     """Return what is rendered of a service, or of each service of a process.
 
-    :param target: what it was loaded from. :param out: where the files go.
+    :param target: what it was loaded from. :param out: where the files go. :param here: the folder that images are
+        built from, by default the working directory.
     """
     services = built.services if isinstance(built, Process) else (built,)
     name = services[0].name if len(services) == 1 else "services"
-    here = Path.cwd()
+    here = (here or Path.cwd()).resolve()
     container = Container(
         name=name,
         target=target,
@@ -112,7 +113,7 @@ def _packages(target: str, here: Path) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for module in ("bedplate", target.partition(":")[0]):
         file = getattr(sys.modules.get(module), "__file__", None)
-        above = Path(file).parents if file else ()
+        above = Path(file).resolve().parents if file else ()
         project = next((folder for folder in above if (folder / "pyproject.toml").exists()), None)
         if project is not None and project.is_relative_to(here):
             relative = project.relative_to(here).as_posix()

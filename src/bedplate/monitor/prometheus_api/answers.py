@@ -33,6 +33,9 @@ ErrorType = Literal["bad_data", "execution", "timeout", "unavailable", "internal
 
 _STATUS: dict[str, int] = {"bad_data": 400, "execution": 422, "timeout": 503, "unavailable": 503, "internal": 500}
 
+#: Points that one answer may have, some 50 MB of JSON.
+_MOST_POINTS = 2_000_000
+
 #: Values that are written before the event loop gets its turn.
 _SLICE = 2000
 
@@ -103,7 +106,13 @@ async def vector_body(vector: Vector, at: float) -> bytes:
 
 
 async def matrix_body(matrix: Matrix) -> bytes:
-    """Return series over time."""
+    """Return series over time.
+
+    :raises ApiError: when they have too many points for one answer.
+    """
+    points = sum(len(one.times) for one in matrix)
+    if points > _MOST_POINTS:
+        raise ApiError("execution", f"the answer would have {points:,} points: ask for fewer series or a longer step")
     series: list[bytes] = []
     written = 0
     for one in matrix:

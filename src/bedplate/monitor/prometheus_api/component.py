@@ -16,7 +16,7 @@ from bedplate.declarations import Check, Panel, Routes
 from bedplate.metric import Counter
 from bedplate.monitor.auth import Authenticator, GuardedRoute
 from bedplate.monitor.prometheus_api import catalogue, queries
-from bedplate.monitor.prometheus_api.answers import failure, first, success
+from bedplate.monitor.prometheus_api.answers import ApiError, failure, first, success
 from bedplate.monitor.prometheus_api.parameters import Form, form_of
 from bedplate.monitor.prometheus_api.rules import RuleGroup, RuleSource, alert_document, group_document
 from bedplate.monitor.samples.component import Sampled, Samples
@@ -54,6 +54,7 @@ class PrometheusApi:
 
     def __init__(self, samples: Samples, *, source: Sampled, auth: Authenticator, prefix: str = "/monitoring") -> None:
         self.rules: RuleSource | None = None
+        self._samples = samples
         self._source = source
         self._auth = auth
         self._evaluator = Evaluator(samples)
@@ -154,14 +155,27 @@ class PrometheusApi:
         endpoint.__name__ = call
         return endpoint
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, for no longer than a query may take."""
+        try:
+            async with asyncio.timeout(self._samples.settings.query_timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise ApiError("timeout", "query timed out in query queue") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def _query(self, request: Request, form: Form) -> Response:
         """Return the value of an expression at one moment."""
-        async with self._turns:
+        async with self._turn():
             return await queries.query(form, self._evaluator, self._clock)
 
     async def _query_range(self, request: Request, form: Form) -> Response:
         """Return the values of an expression over time."""
-        async with self._turns:
+        async with self._turn():
             return await queries.query_range(form, self._evaluator)
 
     async def _series(self, request: Request, form: Form) -> Response:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from bedplate.monitor.prometheus_api.answers import number
 from bedplate.monitor.prometheus_api.component import REQUESTS
 from bedplate.monitor.prometheus_api.rules import ActiveAlert, AlertingRule, RuleGroup
 from bedplate.service import Service
-from bedplate.testing import Harness, running, settings
+from bedplate.testing import Harness, ManualClock, running, settings
+from bedplate.testing.harness import TOKEN
 
 BASE = "/monitoring/prometheus/api/v1"
 
@@ -101,11 +104,13 @@ async def test_what_takes_too_long_or_too_much_is_said_as_prometheus_says_it() -
         assert (kind, "histogram_quantile" in text) == ("bad_data", True)
 
 
-async def test_a_process_that_takes_no_samples_says_so() -> None:
+async def test_a_process_that_takes_no_samples_says_so(tmp_path: Path) -> None:
     shop = Service("shop", settings=settings())
-    async with running(shop) as harness:
-        harness.service.builtins.samples._sampler = None
-        assert (await get(harness, "query", 503, query="up"))[0] == "unavailable"
+    transport = httpx2.ASGITransport(app=cast(Any, shop))
+    async with shop.running(role="worker", directory=tmp_path, clock=ManualClock()):
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get(f"{BASE}/query?query=up", headers={"authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "unavailable")
 
 
 async def test_a_form_that_is_too_long_is_refused() -> None:
@@ -189,3 +194,18 @@ async def test_limits_cut_what_there_is_to_ask_for() -> None:
         assert len(await get(harness, "labels", limit=2)) == 2
         assert len(await get(harness, "series", **{"match[]": '{__name__=~"bedplate.*"}', "limit": "4"})) == 4
         assert (await get(harness, "labels", 400, limit="many"))[0] == "bad_data"
+
+
+async def test_queries_wait_for_their_turn_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bedplate.monitor.prometheus_api.component._AT_ONCE", 0)
+    async with service(samples={"query_timeout": 0.05}) as harness:
+        kind, text = await get(harness, "query", 503, query="up")
+        assert (kind, "queue" in text) == ("timeout", True)
+
+
+async def test_an_answer_with_too_many_points_is_refused_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bedplate.monitor.prometheus_api.answers._MOST_POINTS", 50)
+    async with service() as harness:
+        end = harness.clock.time()
+        kind, text = await get(harness, "query_range", 422, query="vector(1)", start=end - 60, end=end, step=1)
+        assert (kind, "61 points" in text) == ("execution", True)

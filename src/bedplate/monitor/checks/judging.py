@@ -94,10 +94,12 @@ def _unexpected(item: Item, reply: Reply) -> str:
         return f"it answers {reply.status} to anybody, without a token"
     said = f"it answers {reply.status}, not {item.expect}"
     document = reply.document()
-    reason = (document.get("detail") or document.get("title")) if isinstance(document, dict) else None
+    # Problems have a detail, health has a status.
+    told = (document.get(name) for name in ("detail", "title", "status")) if isinstance(document, dict) else ()
+    reason = next((text for text in told if isinstance(text, str) and text), None)
     if 300 <= reply.status < 400:
         reason = f"it points to {reply.headers.get('location', 'nowhere')}"
-    return f"{said}: {str(reason)[:200]}" if reason else said
+    return f"{said}: {reason[:200]}" if reason else said
 
 
 def _difference(value: Value, document: Any) -> tuple[str, bool]:

@@ -128,6 +128,13 @@ async def test_outside_development_its_doors_are_tried_as_a_stranger() -> None:
         assert rows["shop/hidden-closed"]["outcome"] == "failed"
 
 
+async def test_the_process_that_watches_does_not_ask_for_what_others_serve() -> None:
+    async with running(shop(), role="ops") as harness:
+        rows = (await press(harness))["by_name"]
+        assert "shop/door" not in rows
+        assert rows["shop.runs"]["outcome"] == rows["logs.request"]["outcome"] == "passed"
+
+
 async def test_they_run_once_at_a_time() -> None:
     gate = Open()
     async with running(shop(gate=gate)) as harness:

@@ -70,6 +70,8 @@ STATE = "items.{name=cache:reports}.state"
             "text/html, which is no JSON",
         ),
         (item(), reply({"detail": "No room."}, 503), "failed", "it answers 503, not 200: No room."),
+        (item(), reply({"status": "unhealthy"}, 503), "failed", "it answers 503, not 200: unhealthy"),
+        (item(), reply([], 503), "failed", "it answers 503, not 200"),
         (item(), reply(b"<p>", 502), "failed", "it answers 502, not 200"),
         (item(), reply(b"", 302, location="/login"), "failed", "it points to /login"),
         (item(expect=404), reply({"detail": "None."}, 404), "passed", ""),

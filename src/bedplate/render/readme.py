@@ -21,7 +21,7 @@ def readme(subjects: Sequence[Subject], containers: Sequence[Container], options
 # Deployment of {names}
 
 Everything in this folder is rendered from what components declare. Nothing is written by hand: change the declaration
-and render again. `rendered.txt` lists the files; `bedplate render --check` compares them.
+and render again, where the project is. `rendered.txt` lists the files; `--check` compares them.
 
 ```console no-run
 $ bedplate render {targets}
@@ -57,8 +57,8 @@ $ chmod 644 secrets/* && docker compose --profile monitoring up --detach --build
 ```
 
 Grafana is at {options.grafana_url}, Prometheus at http://localhost:9090, Alertmanager at http://localhost:9093. There
-is no default password: without `GRAFANA_ADMIN_PASSWORD` nothing starts. The containers read `secrets/` as other users
-than you, so its files must be readable; keep the folder itself to yourself.
+is no default password: without `GRAFANA_ADMIN_PASSWORD` nothing starts. Containers read `secrets/` as other users than
+you, so it and its files must be readable; to keep other people of the machine out, close the folder above this one.
 
 After rendering anew, let Prometheus and Alertmanager read their files again; Grafana looks at its dashboards every 30
 seconds by itself:

@@ -40,6 +40,7 @@ def render(subjects: Sequence[Subject], options: Options | None = None) -> dict[
         "compose.yml": compose.compose(containers),
         "Dockerfile": compose.dockerfile(),
         "Dockerfile.dockerignore": compose.dockerignore(containers),
+        ".gitignore": ".env\n",
         "secrets/.gitignore": _KEEP_OUT,
         **{f"grafana/{path}": text for path, text in provisioning(prometheus.scrape_interval(options)).items()},
     }

@@ -51,6 +51,8 @@ def _run(port: int, seconds: float | None, *, calm: bool) -> int:
         except BedplateError as error:
             screen.trouble(str(error))
             return EXIT_USAGE
+        for service in demo.process.services:
+            service.builtins.console.announce = screen.console_link
         traffic = Traffic(base, screen, demo.trouble)
         traffic.start()
         if seconds is not None:

@@ -15,6 +15,11 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         # Addresses must stay whole to be clicked and copied, however narrow the terminal is.
         self._console = console or Console(highlight=False, soft_wrap=True)
+        self._link = ""
+
+    def console_link(self, link: str) -> None:
+        """Remember where the console lets whoever sees this terminal in, once."""
+        self._link = link
 
     def addresses(self, base: str) -> None:
         """Print where everything is."""
@@ -22,6 +27,7 @@ class Screen:
         self._console.print("[bold]Bedplate demo[/bold]: SynFinance with live traffic")
         self._console.print()
         for name, address in (
+            ("console", self._link or f"{service}/console"),
             ("index", f"{base}/"),
             ("API docs", f"{service}/docs"),
             ("fraud summary", f"{service}/fraud"),

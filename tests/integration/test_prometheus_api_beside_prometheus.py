@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import yaml
 from bedplate.monitor.prometheus_api.client import FleetError, Prometheus
 from bedplate.monitor.prometheus_api.rules import ActiveAlert, AlertingRule, RuleGroup, alert_document, group_document
 from bedplate.monitor.prometheus_api.settings import PrometheusSettings
-from tests.prometheus import Server, prometheus
+from tests.prometheus import Server, prometheus, promtool
 from tests.serving import Running, run
 
 #: The values of these stand still once requests have stopped.
@@ -256,6 +257,21 @@ def test_rules_and_alerts_have_the_form_that_prometheus_gives_them(both: Both) -
 
 def test_build_information_has_the_fields_that_grafana_reads(both: Both) -> None:
     assert shape(both.ours("status/buildinfo").json()) == shape(both.theirs("status/buildinfo").json())
+
+
+def test_prometheus_own_client_understands_the_answers(both: Both) -> None:
+    url = f"http://127.0.0.1:{both.service.port}/monitoring/prometheus"
+    assert re.fullmatch(
+        r'up\{instance="[^"]+", job="shop"\} => 1 @\[[\d.]+\]\n', promtool("query", "instant", url, "up")
+    )
+    assert "scalar: 2 @[" in promtool("query", "instant", url, "1 + 1")
+    assert "=> NaN @[" in promtool("query", "instant", url, "vector(NaN)")
+    start = f"--start={math.floor(time.time()) - 5}"
+    lines = promtool("query", "range", url, "up", start, "--step=1s").splitlines()
+    assert lines[0].endswith('job="shop"} =>')
+    assert all(line.startswith("1 @[") for line in lines[1:])
+    assert 'job="shop"' in promtool("query", "series", url, "--match=up")
+    assert promtool("query", "labels", url, "job") == "shop\n"
 
 
 async def test_the_fleet_is_asked_over_the_same_api(both: Both, tmp_path: Path) -> None:

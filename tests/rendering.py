@@ -10,11 +10,11 @@ from bedplate.cli.render import subjects_of
 from bedplate.component import Spec
 from bedplate.declarations import Alert, AlertGroup, Dashboard, Panel, Runbook, Series, Threshold, Variable
 from bedplate.metric import Counter, Gauge, Histogram
-from bedplate.render import Container, Subject, write
+from bedplate.render import Container, Subject, render, write
 from tools.finding import ROOT
 from tools.rendering import FOLDER, deployed
 
-__all__ = ["CACHE", "FILLED", "HITS", "LAG", "MISSES", "PAGE", "shop", "synfinance", "written"]
+__all__ = ["CACHE", "FILLED", "HITS", "LAG", "MISSES", "PAGE", "shop", "synfinance", "synfinance_files", "written"]
 
 HITS = Counter("shop_cache_hits_total", "Reads that the cache answered.", {"cache": ("prices", "stock")})
 MISSES = Counter("shop_cache_misses_total", "Reads that it did not.", {"cache": ("prices", "stock")})
@@ -84,6 +84,12 @@ def synfinance() -> Subject:
     """Return SynFinance as ``deploy/`` runs it."""
     (subject,) = (one for target, service in deployed().items() for one in subjects_of(service, target, FOLDER, ROOT))
     return subject
+
+
+@cache
+def synfinance_files() -> Mapping[str, str]:
+    """Return SynFinance's files."""
+    return render([synfinance()])
 
 
 def written(files: Mapping[str, str], folder: Path) -> Path:

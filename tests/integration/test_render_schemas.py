@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from bedplate.declarations import Panel
 from bedplate.render import render
-from tests.rendering import CACHE, shop, synfinance
+from tests.rendering import CACHE, shop, synfinance_files
 from tools.finding import ROOT
 
 HERE = Path(__file__).parent / "schemas"
@@ -43,12 +44,12 @@ def complaints(folder: Path, pages: list[dict[str, Any]]) -> str:
     return done.stdout
 
 
-def pages(files: dict[str, str]) -> list[dict[str, Any]]:
+def pages(files: Mapping[str, str]) -> list[dict[str, Any]]:
     return [json.loads(text) for path, text in files.items() if path.endswith(".json")]
 
 
 def test_dashboards_are_what_grafana_publishes_as_its_schema(tmp_path: Path) -> None:
-    found = pages(render([synfinance(), shop()]))
+    found = pages({**synfinance_files(), **render([shop()])})
     assert len(found) == 9
     assert complaints(tmp_path, found) == ""
 
@@ -99,7 +100,7 @@ def compose(document: dict[str, Any]) -> subprocess.CompletedProcess[str]:
 
 
 def test_compose_is_what_its_specification_says() -> None:
-    document = yaml.safe_load(render([synfinance(), shop()])["compose.yml"])
+    document = yaml.safe_load(synfinance_files()["compose.yml"])
     done = compose(document)
     assert done.returncode == 0, done.stderr
     document["services"]["grafana"]["mem_limits"] = "1G"

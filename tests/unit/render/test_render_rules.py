@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,10 @@ from bedplate.declarations import SLO, Alert, AlertGroup, Panel, Series
 from bedplate.problems import BedplateError
 from bedplate.promql.selectors import selectors
 from bedplate.render import Container, Options, render
-from tests.rendering import CACHE, FILLED, HITS, MISSES, shop, synfinance
+from tests.rendering import CACHE, FILLED, HITS, MISSES, shop, synfinance, synfinance_files
 
 
-def load(files: dict[str, str], path: str) -> Any:
+def load(files: Mapping[str, str], path: str) -> Any:
     return yaml.safe_load(files[path])
 
 
@@ -60,7 +61,7 @@ def test_links_lead_to_the_panel_and_the_page_of_the_runbook() -> None:
 
 
 def test_the_runbook_has_a_section_for_every_alert() -> None:
-    page = render([synfinance()])["runbooks/synfinance.md"]
+    page = synfinance_files()["runbooks/synfinance.md"]
     for rule in synfinance().rules:
         assert f"### {rule.name}\n" in page
         assert rule.section.splitlines()[0] in page
@@ -68,7 +69,7 @@ def test_the_runbook_has_a_section_for_every_alert() -> None:
 
 
 def test_every_alert_has_a_test_that_it_fires_and_one_that_it_does_not() -> None:
-    files = render([synfinance()])
+    files = synfinance_files()
     named = [
         case["name"] for path in files if path.startswith("prometheus/tests/") for case in load(files, path)["tests"]
     ]

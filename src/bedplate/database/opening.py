@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,12 @@ class _Cancelled:
 async def _in_thread(work: Callable[[_Cancelled], None]) -> None:
     """Run ``work`` in a thread; when cancelled, end it and wait until it has, so that nothing goes on unseen."""
     cancelled = _Cancelled()
-    running = asyncio.ensure_future(asyncio.to_thread(work, cancelled))
+
+    def quietly() -> None:
+        with _no_collections():
+            work(cancelled)
+
+    running = asyncio.ensure_future(asyncio.to_thread(quietly))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -56,6 +63,25 @@ async def _in_thread(work: Callable[[_Cancelled], None]) -> None:
         if not running.cancelled():
             running.exception()
         raise
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Import and set up without the garbage collector.
+
+    SQLAlchemy and Alembic make so many objects that never die that full collections would run in this thread, and stop
+    the event loop meanwhile, for a tenth of a second each. A process that has put away what lives as long as it puts
+    these away as well.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_freeze_count():
+            gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> None:
@@ -72,6 +98,7 @@ def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
+    import_module("sqlalchemy.dialects.sqlite.aiosqlite")  # here and not where the event loop waits for it
     from bedplate.database.engine import pragmas
 
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)

@@ -80,7 +80,7 @@ class Decoder:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._known: OrderedDict[tuple[int, int], Cells] = OrderedDict()
         self.size = 0
 
@@ -93,7 +93,7 @@ class Decoder:
         if cells is None:
             cells = self._known[key] = unpack(chunk.groups[group], len(chunk.times))
             self.size += cells.nbytes
-            while self.size > self._most:
+            while self.size > self.most:
                 _, oldest = self._known.popitem(last=False)
                 self.size -= oldest.nbytes
         else:

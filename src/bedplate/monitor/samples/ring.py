@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +38,9 @@ _TURN = 0.002
 _DECODED = 16 * 2**20
 
 
+_Key = tuple[str, tuple[tuple[str, str, str], ...]]
+
+
 class TooManySamplesError(BedplateError):
     """A query wants more samples than it may have."""
 
@@ -52,7 +55,7 @@ class Wanted:
     end: int
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+    def key(self) -> _Key:
         """The same for selectors that mean the same series."""
         return _key(self.name, self.matchers)
 
@@ -97,7 +100,7 @@ class Ring:
 
     @property
     def width(self) -> int:
-        """Columns that there are; those that :meth:`column` returns are less."""
+        """Columns that there are; every one that :meth:`column` returns is smaller."""
         return self._index.width
 
     @property
@@ -160,9 +163,10 @@ class Ring:
         row, twin = self._head.append(at, self._index.width)
         row.fill(MISSING)
         row[columns] = values
-        for column in ended:
-            row[column] = STALE
-            self._index.end(column, at)
+        if ended:
+            row[list(ended)] = STALE
+            for column in ended:
+                self._index.end(column, at)
         twin[:] = row
         return True
 
@@ -198,7 +202,8 @@ class Ring:
             expired = True
         if expired:
             self.shortened = False
-        while len(self._chunks) > 1 and self.size - self._decoder.size // 2 > self._most_bytes:
+        fixed = self._head.size + self._index.size + self._decoder.most
+        while len(self._chunks) > 1 and self._chunks_size + fixed > self._most_bytes:
             self._drop()
             self.shortened = expired = True
         if expired and self.since is not None:
@@ -240,17 +245,13 @@ class Ring:
         :param most: samples that it may have.
         :raises TooManySamplesError: when it wants more.
         """
-        spans: dict[object, Wanted] = {}
-        for one in wanted:
-            known = spans.setdefault(one.key, one)
-            spans[one.key] = Wanted(one.name, one.matchers, min(one.start, known.start), max(one.end, known.end))
-        loaded: dict[object, tuple[Wanted, Window]] = {}
+        loaded: dict[_Key, list[tuple[Wanted, Window]]] = defaultdict(list)
         left = most
-        for key, span in spans.items():
+        for span in _joined(wanted):
             began = time.perf_counter()
             for window in self._reading(span.name, span.matchers, span.start, span.end, left):
                 if window is not None:
-                    loaded[key] = (span, window)
+                    loaded[span.key].append((span, window))
                     left = None if left is None else left - window.values.size
                 elif time.perf_counter() - began > _TURN:
                     await asyncio.sleep(0)
@@ -326,22 +327,34 @@ class Ring:
 class Loaded:
     """What a query reads, read beforehand; whatever else it asks for comes from the ring."""
 
-    def __init__(self, ring: Ring, windows: Mapping[object, tuple[Wanted, Window]]) -> None:
+    def __init__(self, ring: Ring, windows: Mapping[_Key, Sequence[tuple[Wanted, Window]]]) -> None:
         self._ring = ring
         self._windows = windows
 
     def window(self, name: str, matchers: Sequence[Matcher], start: int, end: int) -> Window:
         """Return the samples of the series that match."""
-        span, window = self._windows.get(_key(name, matchers), (None, None))
-        if span is None or window is None or start < span.start or end > span.end:
-            return self._ring.window(name, matchers, start, end)
-        low, high = np.searchsorted(window.times, (start, end + 1))
-        if low == 0 and high == len(window.times):
-            return window
-        return Window(window.labels, window.times[low:high], window.values[low:high])
+        for span, window in self._windows.get(_key(name, matchers), ()):
+            if span.start <= start and end <= span.end:
+                low, high = np.searchsorted(window.times, (start, end + 1))
+                if low == 0 and high == len(window.times):
+                    return window
+                return Window(window.labels, window.times[low:high], window.values[low:high])
+        return self._ring.window(name, matchers, start, end)
 
 
-def _key(name: str, matchers: Sequence[Matcher]) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+def _joined(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return the same stretches, those of the same series that overlap as one."""
+    joined: list[Wanted] = []
+    for one in sorted(wanted, key=lambda each: (each.key, each.start)):
+        last = joined[-1] if joined else None
+        if last is not None and last.key == one.key and one.start <= last.end:
+            joined[-1] = Wanted(one.name, one.matchers, last.start, max(last.end, one.end))
+        else:
+            joined.append(one)
+    return joined
+
+
+def _key(name: str, matchers: Sequence[Matcher]) -> _Key:
     return name, tuple((item.label, item.operator, item.value) for item in matchers)
 
 

@@ -212,6 +212,15 @@ async def test_loading_reads_what_a_window_reads_and_refuses_too_much() -> None:
         await ring.load([wanted], most=2900)
 
 
+async def test_two_short_stretches_are_loaded_without_what_lies_between() -> None:
+    ring = filled(1500)
+    end = START + 1499 * STEP
+    short = [Wanted("x", (), end - 60_000, end), Wanted("x", (), START, START + 60_000), Wanted("x", (), START, START)]
+    loaded = await ring.load(short, most=3 * (13 + 13))
+    for one in short:
+        assert cells(loaded.window("x", (), one.start, one.end)) == cells(ring.window("x", (), one.start, one.end))
+
+
 def test_a_cleared_ring_begins_anew() -> None:
     ring = filled(1000)
     ring.clear()

@@ -165,17 +165,22 @@ class RateLimit:
         key = self._key(scope)
         if key is None:
             return None
-        allowed, debts = self._take(key, 1)
+        if self._plan is None:
+            allowed, debts = self._take(key, 1)
+            said = self._said(debts)
+        else:
+            # What _take() and _said() do, for the one limit that most have: two calls less on every request.
+            buckets, (interval, tolerance) = self._buckets, self._plan
+            allowed, debts = buckets.take(key, 1, self._now())
+            counter = self._allowed if allowed else self._refused
+            if counter is not None:
+                counter.inc()
+            if buckets.entered != self._entered:
+                self._count()
+            said = ((tolerance - debts[0]) // interval, -(-debts[0] // _SECOND))
         if not allowed:
             decision = self._decide(False, debts, 1)
             return Verdict(decision.headers, 429, "Too Many Requests", _advice(decision))
-        if self._plan is None:
-            said = self._said(debts)
-        else:
-            # As in _said(), for the one limit that most have: a call less on every request.
-            interval, tolerance = self._plan
-            (debt,) = debts
-            said = ((tolerance - debt) // interval, -(-debt // _SECOND))
         verdict = self._verdicts.get(said)
         return self._verdict(said) if verdict is None else verdict
 

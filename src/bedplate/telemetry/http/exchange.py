@@ -80,7 +80,9 @@ class Exchange:
         self.guarded: RawHeaders = ()
         self._active = active = report.active
         if active is not None:
-            active.inc()
+            # In place, as all of an exchange runs in one thread: calls are what a request costs.
+            words, index = active
+            words[index] += 1.0
 
     async def receive(self) -> Message:
         """Pass on what the client sends; count it, and notice when the client leaves."""
@@ -112,7 +114,14 @@ class Exchange:
             if own.__class__ is not list:
                 own = list(own)
             self._own = own
-            headers = self._headers.added_to(own, self.context.request_id, self.scope, self.guarded)
+            ours = self._headers
+            for name, _ in own:
+                if name in ours.names:
+                    headers = ours.added_to(own, self.context.request_id, self.scope, self.guarded)
+                    break
+            else:
+                fixed = ours.secure if self.scope["scheme"] == "https" else ours.plain
+                headers = [*own, (b"x-request-id", self.context.request_id.encode()), *fixed, *self.guarded]
             # A new message: an application may send one and the same object for every request.
             message = {**message, "headers": headers}
         elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
@@ -148,7 +157,8 @@ class Exchange:
         """Report the request."""
         self.finished = True
         if self._active is not None:
-            self._active.dec()
+            words, index = self._active
+            words[index] -= 1.0
         scope = self.scope
         if not error_type and self.status >= 500:
             error_type = str(self.status)

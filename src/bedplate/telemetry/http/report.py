@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.types import Scope
 
-from bedplate.component import BoundCounter, BoundGauge, Host
+from bedplate.component import BoundCounter, Host
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.access import AccessLog, Shared
 from bedplate.telemetry.http.metrics import (
@@ -28,6 +28,7 @@ from bedplate.telemetry.http.proxies import TrustedProxies
 from bedplate.telemetry.http.routes import Templates
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.metrics.instruments import observing
+from bedplate.telemetry.traces.notes import unix_offset
 from bedplate.telemetry.traces.recorder import TraceRecorder
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ class Kind(NamedTuple):
 class Reporter:
     """Where exchanges report to; one a middleware. Before :meth:`start` and after :meth:`stop` nothing is measured.
 
-    :ivar active: the gauge of active requests, while it is measured.
+    :ivar active: the word of the gauge of active requests, while it is measured: memory and index.
     """
 
     __slots__ = (
         "_access",
+        "_direct",
         "_errors",
         "_everything",
         "_failures",
@@ -92,8 +94,9 @@ class Reporter:
     ) -> None:
         self.templates = Templates()
         self.proxies = TrustedProxies(settings.trusted_proxies)
+        self._direct = self.proxies.nobody
         self.reraise = settings.reraise
-        self.active: BoundGauge | None = None
+        self.active: tuple[Any, int] | None = None
         self._failures: dict[tuple[str, str], BoundCounter] = {}
         self._access = access
         self._traces = traces
@@ -109,7 +112,8 @@ class Reporter:
         """Bind to the registry of a service."""
         self._forget()
         self._host = host
-        self.active = host.bind(ACTIVE)
+        active: Any = host.bind(ACTIVE)
+        self.active = active.word
         if self._access is not None:
             self._access.service = host.service
 
@@ -159,7 +163,11 @@ class Reporter:
                 if error_type or method is OTHER_METHOD:
                     more = _rare(scope, method, error_type)
                 level = logging.ERROR if error_type else logging.INFO
-                client = self.proxies.client(scope)
+                if self._direct:
+                    peer = scope.get("client")
+                    client = peer[0] if peer else ""
+                else:
+                    client = self.proxies.client(scope)
                 access.write(level, shared, context, scope, duration, received, sent, client, more)
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, exchange.started, duration, error)
@@ -221,7 +229,7 @@ class Reporter:
             path=scope["path"],
             status=status,
             # By the clock of its spans: what was done since it ended, such as logging an error, is not its time.
-            started_ns=time_ns() - int((perf_counter() - started) * 1e9),
+            started_ns=int(started * 1e9) + unix_offset(),
             duration_s=duration,
             error=error,
         )

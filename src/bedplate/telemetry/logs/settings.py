@@ -60,7 +60,7 @@ class LogSettings(Section):
     flush_interval: Annotated[Seconds, Field(gt=0, le=5)] = 0.1
     """Seconds after which a record is written at the latest; errors are written at once."""
 
-    flush_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    flush_bytes: Annotated[int, Field(ge=1024)] = 262_144
     """Bytes that are collected before they are written earlier than that."""
 
     backlog_bytes: Annotated[int, Field(ge=65_536)] = 16 * _MIB

@@ -57,7 +57,7 @@ class Writer:
     """
 
     def __init__(
-        self, *, interval: float = 0.1, flush_bytes: int = 65_536, backlog_bytes: int = 16 * 1024 * 1024
+        self, *, interval: float = 0.1, flush_bytes: int = 262_144, backlog_bytes: int = 16 * 1024 * 1024
     ) -> None:
         self.interval = interval
         self.flush_bytes = flush_bytes
@@ -168,19 +168,22 @@ class Writer:
     def _hand_over(self, patient: bool) -> None:
         pending = self._pending
         self._bytes = 0
-        taken = [pending.popleft() for _ in range(len(pending))]
         batch: list[tuple[int, bytes]] = []
-        for record in taken:
-            line = record[1]
+        lines: list[bytes] = []
+        errors: list[bytes] = []
+        for _ in range(len(pending)):
+            record = pending.popleft()
+            level, line = record[0], record[1]
             if line.__class__ is not bytes:
                 try:
                     line = line(record)
                 except Exception:
                     self.dropped += 1  # the lines behind it must not be lost with it
                     continue
-            batch.append((record[0] or _level(line), line))
-        lines = [line for _, line in batch]
-        errors = [line for level, line in batch if level >= ERROR]
+            if level >= ERROR or (not level and (level := _level(line)) >= ERROR):
+                errors.append(line)
+            lines.append(line)
+            batch.append((level, line))
         for output in self.outputs:
             due = errors if output.errors_only else lines
             if due or output.waiting:

@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bedplate.telemetry.context import WorkContext, current
@@ -31,6 +31,7 @@ __all__ = [
     "random_bits",
     "recorders",
     "running",
+    "unix_offset",
 ]
 
 #: Spans noted in one piece of work when no recorder says otherwise.
@@ -53,6 +54,16 @@ ambient: ContextVar[TraceRecorder | None] = ContextVar("bedplate_recorder", defa
 #: The recorders of the services that run in this process.
 recorders: list[TraceRecorder] = []
 _opening = threading.Lock()
+
+
+def unix_offset() -> int:
+    """Return the nanoseconds from the clock of notes to Unix time.
+
+    The two cannot be read at once, and a busy machine may stop us in between: of three pairs the closest counts.
+    """
+    pairs = [(perf_counter_ns(), time_ns(), perf_counter_ns()) for _ in range(3)]
+    before, unix, after = min(pairs, key=lambda pair: pair[2] - pair[0])
+    return unix - (before + after) // 2
 
 
 class Entry(NamedTuple):

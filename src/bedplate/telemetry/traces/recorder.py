@@ -10,7 +10,7 @@ from bedplate.metric import OTHER
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.redaction import Redactor
 from bedplate.telemetry.traces.metrics import DROPPED, KEPT, SLOW, SLOW_OPERATIONS_LIMIT
-from bedplate.telemetry.traces.notes import Entry, LateNotes, Notes, register, unregister
+from bedplate.telemetry.traces.notes import Entry, LateNotes, Notes, register, unix_offset, unregister
 from bedplate.telemetry.traces.settings import TraceSettings
 from bedplate.telemetry.traces.store import Reason, TraceStore
 from bedplate.telemetry.traces.work import Work, start_work
@@ -249,7 +249,7 @@ class TraceRecorder:
 
     def _spans(self, work: WorkContext, entries: Iterable[Entry]) -> list[dict[str, Any]]:
         """Return noted spans as plain dicts, their times turned from the monotonic clock's to Unix time."""
-        offset = time.time_ns() - time.perf_counter_ns()
+        offset = unix_offset()
         return [
             {
                 "id": f"{entry.span_id:016x}",

@@ -65,7 +65,8 @@ def make(tmp_path: Path, environment: str = "production", **environ: str) -> tup
         return "hello"
 
     tokens = ",".join(f"{role}:{role}:{token}" for role, token in TOKENS.items())
-    variables = {"BEDPLATE_ENV": environment, "BEDPLATE_TOKENS": tokens, "BEDPLATE_LOGS__STREAM": "off", **environ}
+    variables = {"BEDPLATE_ENV": environment, "BEDPLATE_TOKENS": tokens, "BEDPLATE_LOGS__STREAM": "off"}
+    variables |= {"BEDPLATE_ALERTS__ENABLED": "false", **environ}  # they would open a database in the working directory
     sources = Sources(environ=variables, directory=tmp_path, secrets=tmp_path)
     shelf = Shelf()
     return Service("ledger", app, [shelf], settings=Settings(_sources=sources)), shelf

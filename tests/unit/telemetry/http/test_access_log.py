@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from bedplate.telemetry.context import bind_context
-from bedplate.telemetry.http import HttpSettings
+from bedplate.telemetry.http import Http, HttpSettings
+from bedplate.telemetry.http.metrics import METRICS
+from bedplate.telemetry.logs import Writer
 from bedplate.telemetry.redaction import Redactor
-from tests.unit.telemetry.http.wire import respond, wired
+from tests.unit.telemetry.http.wire import Host, call, respond, wired
 
 SAMPLED = (b"traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
 STANDARD = "timestamp level logger message request_id user_id service file line function".split()
@@ -162,3 +164,22 @@ async def test_what_is_remembered_of_paths_is_bounded() -> None:
     access = w.app._report._access
     assert len(access._escaped) <= 2048
     assert [record["path"] for record in w.records] == [f"/{number}" for number in range(5000)]
+
+
+async def test_a_record_that_is_formed_later_says_what_was_so_at_the_end_of_the_request() -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        bind_context(user_id="u1")
+        await respond(send)
+        bind_context(user_id="u2")
+
+    host, http, writer = Host(), Http(), Writer()
+    host.registry.declare(METRICS)
+    lines: list[bytes] = []
+    writer.listeners = (lambda batch: lines.extend(line for _, line in batch),)
+    wrapped = http.wrap(late, sink=writer)
+    async with http.lifespan(host):  # type: ignore[arg-type]
+        await call(wrapped, "GET", "/a", query=b"token=hunter2&page=2")
+    writer.start([])
+    writer.close()
+    (record,) = [orjson.loads(line) for line in lines]
+    assert (record["user_id"], record["path"], record["query"]) == ("u1", "/a", "token=[redacted]&page=2")

@@ -267,3 +267,51 @@ def test_lines_are_json_lines_when_written_so(tmp_path: Path) -> None:
     run("for n in range(100): writer.write(b'{\"n\": %d}\\n' % n)", path)
     assert [json.loads(line)["n"] for line in path.read_bytes().splitlines()] == list(range(100))
     assert os.listdir(tmp_path) == ["app.log"]
+
+
+def formed(record: tuple[object, ...]) -> bytes:
+    return f"{record[2]} {record[3]}\n".encode()
+
+
+def test_a_line_that_was_put_off_is_formed_in_its_place(writer: Writer) -> None:
+    kept, errors = Kept(), Kept(errors_only=True)
+    seen: list[tuple[int, bytes]] = []
+    writer.listeners = (seen.extend,)
+    writer.write(b"1\n", 20)
+    writer.defer((20, formed, "put", "off"), 10)
+    writer.write(b"3\n", 20)
+    writer.defer((40, formed, "failed", "too"), 10)
+    writer.start([kept, errors])
+    writer.stop()
+    assert kept.lines == [b"1\n", b"put off\n", b"3\n", b"failed too\n"]
+    assert errors.lines == [b"failed too\n"]
+    assert seen == [(20, b"1\n"), (20, b"put off\n"), (20, b"3\n"), (40, b"failed too\n")]
+    writer.defer((20, formed, "after", "all"), 10)
+    assert kept.lines[-1] == b"after all\n"
+
+
+def test_an_error_takes_along_what_was_put_off_before_it() -> None:
+    kept = Kept()
+    writer = Writer(interval=5)
+    writer.start([kept])
+    writer.defer((20, formed, "put", "off"), 10)
+    writer.write(b"error\n", 40)
+    assert kept.lines == [b"put off\n", b"error\n"]
+    writer.close()
+
+
+def test_what_was_put_off_counts_for_the_bounds_and_a_failure_is_one_line() -> None:
+    kept = Kept()
+    writer = Writer(interval=5, flush_bytes=1_000, backlog_bytes=3_000)
+    for _ in range(30):
+        writer.defer((20, formed, "x", "y"), 100)
+    writer.defer((20, formed, "one too", "many"), 100)
+    assert writer.dropped == 1
+    writer.start([kept])
+    writer.flush()
+    assert len(kept.lines) == 30
+    for record in ((20, formed, "good", 1), (20, formed), (20, formed, "good", 2)):
+        writer.defer(record, 400)
+    until(lambda: len(kept.lines) == 32)
+    assert (kept.lines[-2:], writer.dropped) == ([b"good 1\n", b"good 2\n"], 2)
+    writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from bedplate.render import Options, render
 from tests.prometheus import alertmanager, amtool, prometheus, promtool
-from tests.rendering import MISSES, shop, synfinance, written
+from tests.rendering import CACHE, MISSES, shop, synfinance, written
 from tools.finding import ROOT
 from tools.rendering import FOLDER
 
@@ -35,6 +36,13 @@ def test_a_test_of_a_rule_can_fail(tmp_path: Path) -> None:
     rules.write_text(rules.read_text().replace("> 1.5", "> 0.05"))
     with pytest.raises(AssertionError, match=r"count_over_time.ALERTS"):
         promtool("test", "rules", folder / "tests" / "shop" / "speed.yml")
+
+
+def test_components_of_one_kind_pass_their_tests_together(tmp_path: Path) -> None:
+    twins = [replace(CACHE, name=name) for name in ("first", "second")]
+    folder = written(render([shop("shop", *twins)]), tmp_path) / "prometheus"
+    tests = sorted((folder / "tests" / "shop").iterdir())
+    assert promtool("test", "rules", *tests).count("SUCCESS") == len(tests) == 3
 
 
 def test_both_tools_accept_the_configuration(tmp_path: Path) -> None:

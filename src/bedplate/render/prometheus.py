@@ -23,7 +23,8 @@ LEAST_INTERVAL = 0.5
 #: What promtool judges with: 2.42 reads ranges as Prometheus 2 does. Our tests hold on both.
 DIALECT: Literal[2, 3] = 2
 
-Annotate = Mapping[str, Mapping[str, str]]
+#: What alerts carry for people, by source and name.
+Annotate = Mapping[tuple[str, str], Mapping[str, str]]
 
 
 def configuration(subjects: Sequence[Subject], options: Options) -> str:
@@ -72,7 +73,7 @@ def rule_files(subject: Subject, options: Options, annotations: Annotate) -> dic
                     {
                         "name": f"{subject.name}-{group.name}",
                         "interval": duration(group.interval, options.time_scale),
-                        "rules": [_rule(rule, options, annotations[rule.name]) for rule in found],
+                        "rules": [_rule(rule, options, annotations[rule.source, rule.name]) for rule in found],
                     }
                 ]
             }
@@ -103,7 +104,7 @@ def rule_tests(subject: Subject, annotations: Annotate) -> dict[str, str]:
     """
     files = {}
     for group, found in subject.groups.items():
-        cases = [case for rule in found for case in _cases(rule, annotations[rule.name])]
+        cases = [case for rule in found for case in _cases(rule, found, annotations)]
         if cases:
             rules = f"../../rules/{subject.name}/{group.name}.yml"
             files[group.name] = yaml_text(
@@ -112,7 +113,7 @@ def rule_tests(subject: Subject, annotations: Annotate) -> dict[str, str]:
     return files
 
 
-def _cases(rule: Rule, annotations: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _cases(rule: Rule, group: Sequence[Rule], annotations: Annotate) -> Iterator[dict[str, Any]]:
     if rule.alert.fires:
         moment = trial(rule, rule.alert.fires, dialect=DIALECT).last
         if moment is None:
@@ -120,12 +121,19 @@ def _cases(rule: Rule, annotations: Mapping[str, str]) -> Iterator[dict[str, Any
                 f"The alert {rule.name} does not fire on its `fires` series.",
                 "Mend the expression, or give series that last long enough; `bedplate check` says more.",
             )
+        # Components of one kind have alerts of one name, which the same series may make fire.
+        fired = [
+            (twin, firing)
+            for twin in group
+            if twin.name == rule.name
+            for firing in trial(twin, rule.alert.fires, dialect=DIALECT).at(moment.at)
+        ]
         expected = [
             {
                 "exp_labels": {name: value for name, value in firing.labels.items() if name != "alertname"},
-                "exp_annotations": {**annotations, "summary": firing.summary},
+                "exp_annotations": {**annotations[twin.source, twin.name], "summary": firing.summary},
             }
-            for firing in moment.firing
+            for twin, firing in fired
         ]
         test = {"eval_time": f"{round(moment.at)}s", "alertname": rule.name, "exp_alerts": expected}
         yield {**_input(f"{rule.name} fires", rule, rule.alert.fires), "alert_rule_test": [test]}
@@ -137,7 +145,8 @@ def _cases(rule: Rule, annotations: Mapping[str, str]) -> Iterator[dict[str, Any
             )
         end = round(tried.moments[-1].at)
         # One look at the end over all that happened: that it never fired, and not only that it does not now.
-        expr = f'count_over_time(ALERTS{{alertname="{rule.name}",alertstate="firing"}}[{end + 1}s])'
+        which = f'alertname="{rule.name}",source="{rule.source}",alertstate="firing"'
+        expr = f"count_over_time(ALERTS{{{which}}}[{end + 1}s])"
         quiet = {"expr": expr, "eval_time": f"{end}s", "exp_samples": []}
         yield {**_input(f"{rule.name} is quiet", rule, rule.alert.quiet), "promql_expr_test": [quiet]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bedplate.monitor.panels import clashes
 from bedplate.problems import BedplateError
 from bedplate.render import alertmanager, compose, logs, prometheus
 from bedplate.render.files import with_manifest
@@ -22,14 +23,17 @@ _KEEP_OUT = "*\n!.gitignore\n"
 def render(subjects: Sequence[Subject], options: Options | None = None) -> dict[str, str]:
     """Return every file that watches these services, by its path; pure, and the same for the same arguments.
 
-    :raises BedplateError: when something declared cannot be rendered: a dashboard's variable that no metric has, two
-        groups of one name, an alert that does not fire on its own series.
+    :raises BedplateError: when declarations clash, two dashboards of one name say, when an alert does not fire on its
+        own series, or when a service is named twice.
     """
     options = options or Options()
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) != len(names):
         what = "No service is named." if not names else f"Two services are called {_twice(names)}."
         raise BedplateError(what, "Name each service once.")
+    for subject in subjects:
+        for clash in clashes(subject.specs):
+            raise BedplateError(f"{subject.name}: {clash.component}: {clash.what}", clash.mend)
     containers = list({subject.container.name: subject.container for subject in subjects}.values())
     files = {
         "README.md": readme(subjects, containers, options),
@@ -64,10 +68,10 @@ def _of_service(subject: Subject, options: Options) -> dict[str, str]:
     return files
 
 
-def _annotations(subject: Subject, found: Sequence[Page], options: Options) -> dict[str, dict[str, str]]:
+def _annotations(subject: Subject, found: Sequence[Page], options: Options) -> dict[tuple[str, str], dict[str, str]]:
     book = next(page for page in found if page.name == RUNBOOK.name)
     return {
-        rule.name: {
+        (rule.source, rule.name): {
             "summary": rule.alert.summary,
             "runbook_url": runbook_url(rule, book, options),
             "dashboard_url": address(rule, subject, found, options),

@@ -65,21 +65,10 @@ class Subject:
 
     @cached_property
     def groups(self) -> Mapping[AlertGroup, Sequence[Rule]]:
-        """Its alerts by group, in the order of first mention.
-
-        :raises BedplateError: when two groups differ in more than their name.
-        """
+        """Its alerts by group, in the order of first mention."""
         found: dict[AlertGroup, list[Rule]] = {}
         for rule in self.rules:
             found.setdefault(rule.group, []).append(rule)
-        names: dict[str, AlertGroup] = {}
-        for group in found:
-            if (first := names.setdefault(group.name, group)) != group:
-                raise BedplateError(
-                    f"The alert group {group.name} of {self.name} is evaluated every {first.interval} "
-                    f"and every {group.interval}.",
-                    "Declare it once and name that one in all of its alerts.",
-                )
         return found
 
     @cached_property
@@ -89,19 +78,8 @@ class Subject:
 
     @cached_property
     def dashboards(self) -> tuple[Dashboard, ...]:
-        """The dashboards that panels name, each once.
-
-        :raises BedplateError: when two have one name.
-        """
-        found = tuple(dict.fromkeys(dashboard for spec in self.specs for dashboard in spec.dashboards))
-        names: dict[str, Dashboard] = {}
-        for dashboard in found:
-            if names.setdefault(dashboard.name, dashboard) != dashboard:
-                raise BedplateError(
-                    f"Two dashboards of {self.name} are called {dashboard.name}.",
-                    "Declare it once and name that one in all of its panels.",
-                )
-        return found
+        """The dashboards that panels name, each once."""
+        return tuple(dict.fromkeys(dashboard for spec in self.specs for dashboard in spec.dashboards))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from bedplate.component import Component, Environment, HasRefusals, Key, Spec
 from bedplate.declarations import metric_names
 from bedplate.metric import Metric, taken_names
 from bedplate.monitor.alerts.soundness import duplicates
+from bedplate.monitor.panels.soundness import clashes
 from bedplate.problems import BedplateError, Refusal
 
 __all__ = ["collect", "refusals", "spec_of", "start_order", "told_by"]
@@ -107,6 +108,7 @@ def refusals(
     specs = [component.spec for component in components]
     declared = metric_names([metric for spec in specs for metric in spec.metrics])
     yield from duplicates(specs)
+    yield from clashes(specs)
     for component, spec in zip(components, specs, strict=True):
         if spec != component.spec:
             yield Refusal(

@@ -12,15 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedplate.declarations import Panel, PanelKind, Threshold, Variable
+from bedplate.declarations import Panel, PanelKind, Threshold
 from bedplate.metric import Gauge
-from bedplate.problems import BedplateError
 from bedplate.promql.selectors import selectors
 from bedplate.render import Options, render
 from bedplate.render.grafana import pages
 from bedplate.render.grafana.charts import Chart, Query, steps_of
 from bedplate.render.grafana.layout import Row, arranged
-from tests.rendering import CACHE, PAGE, shop, synfinance
+from tests.rendering import CACHE, shop, synfinance
 
 Document = dict[str, Any]
 
@@ -151,19 +150,6 @@ def test_a_choice_reaches_every_query_whose_metric_has_the_label() -> None:
         'sum by (cache)  (rate(shop_cache_misses_total{cache=~"$cache",job="shop"}[5m]))'
     )
     assert titled(page, "Filled")["targets"][0]["expr"] == 'shop_cache_filled_ratio{job="shop"}'
-
-
-def test_a_choice_that_no_panel_has_is_refused() -> None:
-    page = replace(PAGE, variables=(Variable(label="country"),))
-    spec = replace(CACHE, panels=(Panel(title="Filled", expr="shop_cache_filled_ratio", dashboard=page),))
-    with pytest.raises(BedplateError, match="lets people choose 'country'"):
-        pages(shop("shop", spec), Options())
-
-
-def test_two_dashboards_of_one_name_are_refused() -> None:
-    panels = tuple(Panel(title=title, expr="up", dashboard=replace(PAGE, title=title, variables=())) for title in "ab")
-    with pytest.raises(BedplateError, match="Two dashboards of shop are called caches"):
-        pages(shop("shop", replace(CACHE, panels=panels)), Options())
 
 
 def test_rows_come_in_the_order_that_the_dashboard_gives() -> None:

@@ -103,7 +103,7 @@ def test_an_alert_that_does_not_keep_to_its_series_is_refused() -> None:
 def test_groups_of_one_name_and_two_intervals_are_refused() -> None:
     first, second = CACHE.alerts
     changed = replace(second, group=AlertGroup(name="speed", interval="5m"))
-    with pytest.raises(BedplateError, match="evaluated every 1m and every 5m"):
+    with pytest.raises(BedplateError, match="the group of alerts speed is evaluated every 5m, by cache every 1m"):
         render([shop("shop", replace(CACHE, alerts=(first, changed)))])
 
 
@@ -115,6 +115,22 @@ def test_services_that_share_a_component_share_no_series_and_no_group() -> None:
             assert jobs == {service}
             assert rule["labels"]["job"] == service
             assert rule["group"].startswith(f"{service}-")
+
+
+def test_components_of_one_kind_have_alerts_of_one_name_and_are_told_apart() -> None:
+    twins = [
+        replace(CACHE, name=name, metrics=CACHE.metrics if name == "first" else ()) for name in ("first", "second")
+    ]
+    files = render([shop("shop", *twins)])
+    (group,) = load(files, "prometheus/rules/shop/speed.yml")["groups"]
+    sources = {rule["labels"]["source"]: rule["annotations"]["runbook_url"] for rule in group["rules"]}
+    assert sources.keys() == {"cache:first", "cache:second"}
+    assert len(set(sources.values())) == 2
+    fires, _, _, quiet = load(files, "prometheus/tests/shop/speed.yml")["tests"]
+    expected = fires["alert_rule_test"][0]["exp_alerts"]
+    assert [alert["exp_labels"]["source"] for alert in expected] == ["cache:first", "cache:second"]
+    assert [alert["exp_annotations"]["runbook_url"] for alert in expected] == list(sources.values())
+    assert 'source="cache:second"' in quiet["promql_expr_test"][0]["expr"]
 
 
 def test_one_factor_scales_every_time() -> None:

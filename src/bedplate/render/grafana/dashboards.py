@@ -12,8 +12,7 @@ from bedplate.component import Spec
 from bedplate.declarations import Dashboard, Panel, Threshold, Variable
 from bedplate.monitor.alerts import Rule
 from bedplate.monitor.alerts.burn import burn_panels
-from bedplate.monitor.panels import default_panels, related_alerts
-from bedplate.problems import BedplateError
+from bedplate.monitor.panels import default_panels, label_of, related_alerts
 from bedplate.promql.selectors import metric_references
 from bedplate.render.expressions import duration
 from bedplate.render.grafana.charts import LOGS, PROMETHEUS, Chart, Special
@@ -59,11 +58,9 @@ class Page:
 def pages(subject: Subject, options: Options) -> tuple[Page, ...]:
     """Return the pages of a service: the overview, its own dashboards, the runbook."""
     runbook = _page(subject, options, RUNBOOK, _runbook_rows(subject))
-    drawing = Drawing(subject, options, {rule.name: runbook_url(rule, runbook, options) for rule in subject.rules})
-    own = [
-        _page(subject, options, dashboard, _declared_rows(drawing, dashboard), _panels_of(subject, dashboard))
-        for dashboard in subject.dashboards
-    ]
+    runbooks = {(rule.source, rule.name): runbook_url(rule, runbook, options) for rule in subject.rules}
+    drawing = Drawing(subject, options, runbooks)
+    own = [_page(subject, options, dashboard, _declared_rows(drawing, dashboard)) for dashboard in subject.dashboards]
     return (_page(subject, options, OVERVIEW, _overview_rows(drawing)), *own, runbook)
 
 
@@ -227,7 +224,8 @@ def _runbook_panel(rule: Rule) -> Special:
 
 
 def _runbook_key(rule: Rule) -> str:
-    return f"{rule.service} runbook {rule.name}"
+    # Components of one kind have alerts of one name.
+    return f"{rule.service} runbook {rule.source} {rule.name}"
 
 
 def _title(spec: Spec) -> str:
@@ -240,11 +238,10 @@ def _page(
     options: Options,
     dashboard: Dashboard,
     rows: Iterable[Row],
-    panels: Sequence[tuple[Spec, Panel]] = (),
 ) -> Page:
     panel_documents, numbers = arranged(rows)
     uid = _uid(subject.name, dashboard.name)
-    variables = [_variable(subject, dashboard, variable, panels) for variable in dashboard.variables]
+    variables = [_variable(subject, dashboard, variable) for variable in dashboard.variables]
     document = {
         "uid": uid,
         "title": _heading(subject, dashboard),
@@ -276,18 +273,9 @@ def _uid(service: str, name: str) -> str:
     return f"{f'{service}-{name}'[:31]}-{digest}"
 
 
-def _variable(
-    subject: Subject, dashboard: Dashboard, variable: Variable, panels: Sequence[tuple[Spec, Panel]]
-) -> dict[str, Any]:
-    read = [name for _, panel in panels for expr in panel.exprs for name, _ in metric_references(expr, variables=True)]
-    having = [n for n in read if n in subject.metrics and variable.label in subject.metrics[n].label_names]
-    if not having:
-        raise BedplateError(
-            f"The dashboard {dashboard.name} of {subject.name} lets people choose {variable.label!r}, "
-            "which no metric of its panels has.",
-            "Name a label of a metric that one of its panels shows, or leave the variable out.",
-        )
-    query = f'label_values({having[0]}{{job="{subject.name}"}}, {variable.label})'
+def _variable(subject: Subject, dashboard: Dashboard, variable: Variable) -> dict[str, Any]:
+    series = label_of(variable.label, dashboard, subject.specs)
+    query = f'label_values({series}{{job="{subject.name}"}}, {variable.label})'
     return {
         "name": variable.label,
         "label": variable.title or variable.label.replace("_", " ").capitalize(),

@@ -25,12 +25,12 @@ _LEGEND_LABELS = 3
 class Drawing:
     """Draws the panels of one service.
 
-    :param runbook: returns the link to an alert's page, by the alert's name.
+    :param runbooks: the link to each alert's page by the alert's source and name.
     """
 
     subject: Subject
     options: Options
-    runbooks: dict[str, str]
+    runbooks: Mapping[tuple[str, str], str]
 
     @property
     def alerts(self) -> Sequence[Alert]:
@@ -54,11 +54,7 @@ class Drawing:
             unit=panel.unit,
             summary=panel.summary,
             thresholds=thresholds_of(panel, self.alerts),
-            links=tuple(
-                Link(f"Runbook: {alert.name}", self.runbooks[alert.name])
-                for alert in related_alerts(panel, self.alerts)
-                if alert.name in self.runbooks
-            ),
+            links=self._links(source, panel),
             low=panel.low,
             high=panel.high,
             width=panel.width,
@@ -70,6 +66,14 @@ class Drawing:
     def charts(self, spec: Spec, panels: Sequence[Panel], variables: Sequence[Variable] = ()) -> list[Chart]:
         """Return the charts of a component's panels."""
         return [self.chart(spec.label, panel, variables) for panel in panels]
+
+    def _links(self, source: str, panel: Panel) -> tuple[Link, ...]:
+        found: dict[str, str] = {}
+        for rule in self.subject.rules:
+            # Of components of one kind, whose alerts have one name, the panel's own goes first.
+            if related_alerts(panel, [rule.alert]) and (rule.name not in found or rule.source == source):
+                found[rule.name] = self.runbooks[rule.source, rule.name]
+        return tuple(Link(f"Runbook: {name}", url) for name, url in found.items())
 
     @cached_property
     def _recorded(self) -> Mapping[str, Recording]:

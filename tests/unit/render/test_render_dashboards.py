@@ -108,7 +108,7 @@ def test_what_is_read_at_a_glance_stands_first_and_a_lone_number_beside_its_char
             (Threshold(value=1, above=False, severity="info"), Threshold(value=3)),
             [("blue", None), ("green", 1), ("orange", 3)],
         ),
-        ((Threshold(value=2, severity="critical"), Threshold(value=4)), [("green", None), ("red", 2)]),
+        ((Threshold(value=2, severity="critical"), Threshold(value=4)), [("green", None), ("red", 2), ("red", 4)]),
         ((Threshold(value=0),), [("green", None), ("orange", 1e-9)]),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_panel_has_its_unit_its_question_its_lines_and_the_runbook_of_its_aler
     (link,) = misses["links"]
     assert link["title"] == "Runbook: CacheMisses"
     section = titled(found["runbook"], "CacheMisses")
-    assert link["url"].endswith(f"/d/{found['runbook']['uid']}?viewPanel=panel-{section['id']}")
+    assert link["url"] == f"/d/{found['runbook']['uid']}?viewPanel=panel-{section['id']}"
     assert "Look at what was deployed." in section["options"]["content"]
 
 

@@ -175,11 +175,8 @@ def steps_of(thresholds: Sequence[Threshold], good: str) -> list[dict[str, Any]]
     inner = [(a + b) / 2 for a, b in itertools.pairwise(values)]
     probes = [values[0] - 1, *inner, values[-1] + 1] if values else [0.0]
     colors = [_color(thresholds, probe, good) for probe in probes]
-    return [
-        {"color": color, "value": value}
-        for (color, value), before in zip(zip(colors, [None, *values], strict=True), [None, *colors[:-1]], strict=True)
-        if color != before
-    ]
+    # Steps of one colour stay apart: each is a line of its own in a chart.
+    return [{"color": color, "value": value} for color, value in zip(colors, [None, *values], strict=True)]
 
 
 def _color(thresholds: Sequence[Threshold], value: float, good: str) -> str:

@@ -58,7 +58,9 @@ class Page:
 def pages(subject: Subject, options: Options) -> tuple[Page, ...]:
     """Return the pages of a service: the overview, its own dashboards, the runbook."""
     runbook = _page(subject, options, RUNBOOK, _runbook_rows(subject))
-    runbooks = {(rule.source, rule.name): runbook_url(rule, runbook, options) for rule in subject.rules}
+    # Links inside Grafana lead there wherever it is.
+    within = replace(options, grafana_url="")
+    runbooks = {(rule.source, rule.name): runbook_url(rule, runbook, within) for rule in subject.rules}
     drawing = Drawing(subject, options, runbooks)
     own = [_page(subject, options, dashboard, _declared_rows(drawing, dashboard)) for dashboard in subject.dashboards]
     return (_page(subject, options, OVERVIEW, _overview_rows(drawing)), *own, runbook)

@@ -220,7 +220,7 @@ class Database:
 
         assert self._address is not None
         try:
-            await prepare(self._address, self.settings, self._wanted(host))
+            changed = await prepare(self._address, self.settings, self._wanted(host))
         except BedplateError as error:
             self._failure = (host.clock.monotonic(), error)
             self._reached(error)
@@ -232,7 +232,7 @@ class Database:
         )
         host.bind(POOL_LIMIT).set(float(self.settings.pool_size + self.settings.pool_overflow))
         self._reached(None)
-        host.log.info("database_opened", database=self.shown)
+        host.log.info("database_opened", database=self.shown, tables_changed=changed)
         return self._engine
 
     async def _close(self) -> None:

@@ -104,8 +104,10 @@ def missing(connection: Connection, wanted: Sequence[Migrations]) -> list[Migrat
     return behind
 
 
-def upgrade(connection: Connection, wanted: Sequence[Migrations], timeout: float) -> None:
-    """Apply what is missing, in the present transaction, whose first statement this is; blocks, so call it in a thread.
+def upgrade(connection: Connection, wanted: Sequence[Migrations], timeout: float) -> list[str]:
+    """Apply what is missing, in the present transaction, whose first statement this is; return whose tables that were.
+
+    It blocks, so call it in a thread.
 
     :param timeout: seconds to wait for another process that does the same.
     :raises MigrationError: when a revision fails; then nothing has been changed.
@@ -116,7 +118,8 @@ def upgrade(connection: Connection, wanted: Sequence[Migrations], timeout: float
         # A lock of the transaction, not of the session: a pooler may give the session to somebody else.
         connection.execute(text(f"SET LOCAL lock_timeout = {int(timeout * 1000)}"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key()})
-    for migrations in missing(connection, wanted):
+    behind = missing(connection, wanted)
+    for migrations in behind:
         try:
             _apply(connection, migrations)
         except MigrationError:
@@ -128,6 +131,7 @@ def upgrade(connection: Connection, wanted: Sequence[Migrations], timeout: float
                 f"The tables of {migrations.name} cannot be brought to revision {head(migrations)}: {said(error)}",
                 f"Look at the revisions in {migrations.package}; nothing has been changed.",
             ) from error
+    return [migrations.name for migrations in behind]
 
 
 def _apply(connection: Connection, migrations: Migrations) -> None:

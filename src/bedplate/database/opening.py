@@ -22,16 +22,16 @@ from bedplate.declarations import Migrations
 __all__ = ["prepare"]
 
 
-async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> None:
-    """Make the database reachable and its tables complete.
+async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
+    """Make the database reachable and its tables complete; return whose tables had to be changed.
 
     :raises DatabaseUnavailableError: when it cannot be reached or written. :raises MigrationError: when the tables of
         a component cannot be had.
     """
     if address.dialect == "sqlite":
-        await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted))
+        return await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted))
     else:
-        await _in_thread(lambda cancelled: _prepare_server(address, settings, wanted, cancelled))
+        return await _in_thread(lambda cancelled: _prepare_server(address, settings, wanted, cancelled))
 
 
 class _Cancelled:
@@ -46,17 +46,17 @@ class _Cancelled:
         self.then()
 
 
-async def _in_thread(work: Callable[[_Cancelled], None]) -> None:
+async def _in_thread(work: Callable[[_Cancelled], list[str]]) -> list[str]:
     """Run ``work`` in a thread; when cancelled, end it and wait until it has, so that nothing goes on unseen."""
     cancelled = _Cancelled()
 
-    def quietly() -> None:
+    def quietly() -> list[str]:
         with _no_collections():
-            work(cancelled)
+            return work(cancelled)
 
     running = asyncio.ensure_future(asyncio.to_thread(quietly))
     try:
-        await asyncio.shield(running)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
         cancelled.call()
         await asyncio.wait([running])
@@ -84,7 +84,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> None:
+def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
     path = address.path
     assert path is not None
     try:
@@ -122,7 +122,8 @@ def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence
         if behind:
             begin = "BEGIN IMMEDIATE"
             with engine.begin() as connection:
-                upgrade(connection, behind, settings.migration_timeout)
+                return upgrade(connection, behind, settings.migration_timeout)
+        return []
     except MigrationError:
         raise
     except Exception as error:
@@ -162,21 +163,21 @@ def _make_file(path: Path, patience: float) -> None:
 
 def _prepare_server(
     address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
-) -> None:
+) -> list[str]:
     """Bring the tables of a server up to date, in an event loop of this thread: its driver knows no other way."""
 
-    async def main() -> None:
+    async def main() -> list[str]:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         cancelled.then = lambda: loop.call_soon_threadsafe(task.cancel)
         if cancelled.called.is_set():
-            return
-        await _upgrade_server(address, settings, wanted)
+            return []
+        return await _upgrade_server(address, settings, wanted)
 
     try:
-        asyncio.run(main())
+        return asyncio.run(main())
     except asyncio.CancelledError:
-        return
+        return []
     except MigrationError:
         raise
     except Exception as error:
@@ -188,7 +189,7 @@ def _prepare_server(
         cancelled.then = lambda: None
 
 
-async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> None:
+async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -196,7 +197,8 @@ async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: 
     engine = create_async_engine(address.url, poolclass=NullPool, connect_args=arguments)
     try:
         async with engine.begin() as connection:
-            if await connection.run_sync(missing, wanted):
-                await connection.run_sync(upgrade, wanted, settings.migration_timeout)
+            if not await connection.run_sync(missing, wanted):
+                return []
+            return await connection.run_sync(upgrade, wanted, settings.migration_timeout)
     finally:
         await engine.dispose()

@@ -52,7 +52,7 @@ QUIET: Final[Mapping[str, int]] = {
     "aiosqlite": logging.WARNING,
     "redis": logging.WARNING,
     "coredis": logging.WARNING,
-    "alembic": logging.INFO,
+    "alembic": logging.WARNING,  # the database says itself whose tables it changed
     "celery": logging.INFO,
     "celery.worker.strategy": logging.WARNING,
     "kombu": logging.WARNING,

@@ -21,6 +21,7 @@ def small_settings(**values: Any) -> SynFinanceSettings:
         "environment": "test",
         "auth": {"tokens": f"test:admin:{TOKEN}"},
         "logs": {"stream": "off"},
+        "alerts": {"enabled": False},
         **SMALL,
         **values,
     }

@@ -342,8 +342,8 @@ def _hanging(*, at: str) -> FastAPI:
 
 async def test_an_application_that_hangs_at_its_start_fails_the_start_within_the_deadline() -> None:
     app = _hanging(at="start")
-    with pytest.raises(LifespanError, match="did not start within 1 s"):
-        async with service(app=app, start_timeout=1.0).running():
+    with pytest.raises(LifespanError, match="did not start within 2 s"):
+        async with service(app=app, start_timeout=2.0).running():
             raise AssertionError
     assert app.state.left
 

@@ -38,6 +38,7 @@ class Alerts:
 
     :param database: where alerts are remembered. :param samples: whose ring gets ``ALERTS``.
     :param queries: who evaluates expressions. :param fleet: whether Prometheus is there to be asked for all instances.
+    :param kept: for how many seconds samples are kept here; rules that look further back are Prometheus' alone.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Alerts:
         samples: Sampled,
         queries: Queried,
         fleet: bool = False,
+        kept: float | None = None,
     ) -> None:
         self.settings = settings or AlertSettings()
         self._samples = samples
         self._queries = queries
         self._fleet = fleet
+        self._kept = None if fleet else kept
         self._host: Host | None = None
         self._engine: Engine | None = None
         self._rules: tuple[Rule, ...] = ()
@@ -112,6 +115,7 @@ class Alerts:
             ask=lambda expr, at: self._queries.vector(expr, at, scope=scope),
             clock=host.clock,
             time_scale=self.settings.time_scale,
+            kept=self._kept,
         )
         self._keeping = Keeping(
             self.database,

@@ -23,6 +23,7 @@ Ask = Callable[[str, float], Awaitable[Vector]]
 
 #: Seconds, at most, for which a restored alert is believed while there are too few samples to know better.
 LONGEST_GRACE = 300.0
+_LOOKBACK = 300.0
 
 #: Seconds by which moments may be off the wall clock.
 _DRIFT = 0.5
@@ -115,9 +116,19 @@ class Engine:
     :param rules: all of them; external ones are kept and never evaluated.
     :param time_scale: a factor on every duration.
     :param ask: evaluates an expression.
+    :param kept: for how many seconds there are samples; a rule that looks further back is external as well, since
+        what it said would be of another time than it says. None for as long as any rule needs.
     """
 
-    def __init__(self, rules: Iterable[Rule], *, ask: Ask, clock: Clock, time_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        *,
+        ask: Ask,
+        clock: Clock,
+        time_scale: float = 1.0,
+        kept: float | None = None,
+    ) -> None:
         self._ask = ask
         self._clock = clock
         self._scale = time_scale
@@ -132,6 +143,9 @@ class Engine:
                 self.external.append(rule)
                 continue
             state = self._planned(rule)
+            if kept is not None and _reach(state.expr) >= max(kept, _LOOKBACK + 1):
+                self.external.append(rule)
+                continue
             self.states[rule.name, rule.source] = state
             name, interval = rule.group.name, seconds(rule.group.interval) * time_scale
             plans.setdefault(name, GroupPlan(name, interval, [])).rules.append(state)
@@ -219,17 +233,10 @@ class Engine:
             and alerts are taken up from the database alone; if not, it may be that too few samples are there yet.
         """
         self.started = self._clock.time()
-        from bedplate.promql import compiled
-
-        lookback = 300.0
         for state in self.states.values():
             if past:
                 state.active, state.restored = {}, set()
-            try:
-                query = compiled(state.expr)
-            except BedplateError:
-                continue  # its evaluation will say so
-            state.grace = 0.0 if past else max(0.0, query.reach - lookback)
+            state.grace = 0.0 if past else max(0.0, _reach(state.expr) - _LOOKBACK)
 
     def alerts(self) -> Iterable[tuple[RuleState, Active]]:
         """Yield every alert with its rule, resolved ones included."""
@@ -255,3 +262,13 @@ def told(error: BaseException) -> str:
     """Return an error in one line for people."""
     text = " ".join(str(error).split())
     return (text if isinstance(error, BedplateError) else f"{type(error).__name__}: {text}")[:500]
+
+
+def _reach(expr: str) -> float:
+    """Return how many seconds an expression looks back; 0 when it cannot be evaluated."""
+    from bedplate.promql import compiled
+
+    try:
+        return compiled(expr, lookback=_LOOKBACK).reach
+    except BedplateError:
+        return 0.0  # its evaluation will say so

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bedplate.component import Spec
+from bedplate.clock import SystemClock
+from bedplate.component import Spec, Vector
 from bedplate.declarations import SLO, Series, seconds
 from bedplate.metric import Counter
 from bedplate.monitor.alerts.burn import burn_alerts, burn_panels, burns
+from bedplate.monitor.alerts.engine import Engine
 from bedplate.monitor.alerts.rules import rules
 from bedplate.problems import DeclarationError
 from bedplate.promql.selectors import metric_references, scoped
@@ -213,3 +215,27 @@ def test_the_objective_that_every_service_has_fires_and_stays_quiet_on_its_own_s
     (slo,) = Http(HttpSettings(availability=share)).spec.slos
     fires, quiet = ([Series(scoped(one.series, "shop"), one.values) for one in told] for told in (slo.fires, slo.quiet))
     judged(tmp_path, slo, [(fires, "30m", [alert.name for alert in burn_alerts(slo)]), (quiet, "30m", [])])
+
+
+async def nothing(expr: str, at: float) -> Vector:
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("kept", "scale", "evaluated"),
+    [
+        (86_400.0, 1.0, ["1h", "6h"]),
+        (7 * 86_400.0, 1.0, ["1h", "6h", "1d", "3d"]),
+        (86_400.0, 0.01, ["1h", "6h", "1d", "3d"]),
+        (1800.0, 1.0, []),
+        (None, 1.0, ["1h", "6h", "1d", "3d"]),
+    ],
+)
+def test_a_process_leaves_windows_that_its_samples_do_not_fill_to_prometheus(
+    kept: float | None, scale: float, evaluated: list[str]
+) -> None:
+    found = rules("shop", [Spec(kind="orders", summary="Orders.", metrics=(DONE,), slos=(objective(),))])
+    engine = Engine(found, ask=nothing, clock=SystemClock(), time_scale=scale, kept=kept)
+    windows = [state.rule.name.removeprefix("OrdersDoneBudgetBurn") for state in engine.states.values()]
+    assert windows == evaluated
+    assert len(windows) + len(engine.external) == 4

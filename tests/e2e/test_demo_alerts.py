@@ -105,12 +105,17 @@ def interval(alert: str) -> float:
 def moment(demo: Demo, where: str, alert: str, since: float) -> float:
     """Return when an alert began to fire, by the samples of ``ALERTS`` that each evaluator writes."""
     query = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
-    span = {"start": since, "end": time.time(), "step": 0.25}
-    if where == "prometheus":
-        found = demo.prometheus.query_range(query, **span)
-    else:
-        found = demo.get("/prometheus/api/v1/query_range", query=query, **span)["data"]["result"]
-    return min(float(at) for series in found for at, _ in series["values"])
+
+    def moments() -> list[float]:
+        span = {"start": since, "end": time.time(), "step": 0.25}
+        if where == "prometheus":
+            found = demo.prometheus.query_range(query, **span)
+        else:
+            found = demo.get("/prometheus/api/v1/query_range", query=query, **span)["data"]["result"]
+        return [float(at) for series in found for at, _ in series["values"]]
+
+    demo.until(moments, f"a sample of {alert} in {where}")  # it is written with the sample after
+    return min(moments())
 
 
 @pytest.mark.timeout(600)

@@ -8,8 +8,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from demo.screen import Screen
 
@@ -37,7 +39,9 @@ def _run(port: int, seconds: float | None, *, calm: bool) -> int:
     listener = _listen(port, screen)
     if listener is None:
         return EXIT_USAGE
-    with listener:
+    # A demo leaves nothing behind.
+    with listener, tempfile.TemporaryDirectory(prefix="bedplate-demo-") as scratch:
+        folder = Path(scratch)
         base = f"http://{HOST}:{listener.getsockname()[1]}"
         screen.note(f"Starting at {base} …")
         # These import numpy, polars and scikit-learn: whoever mistyped the port need not wait for that.
@@ -47,13 +51,15 @@ def _run(port: int, seconds: float | None, *, calm: bool) -> int:
         from demo.traffic import Traffic
 
         try:
-            demo = build_demo(faults=not calm)
+            demo = build_demo(base=base, folder=folder, faults=not calm)
         except BedplateError as error:
             screen.trouble(str(error))
             return EXIT_USAGE
-        for service in demo.process.services:
-            service.builtins.console.announce = screen.console_link
-        traffic = Traffic(base, screen, demo.trouble)
+        demo.pager.rings = screen.ring
+        consoles = [service.builtins.console for service in demo.process.services]
+        for console in consoles:
+            console.announce = screen.console_link
+        traffic = Traffic(base, screen, demo.trouble, consoles[0].site.links.make)
         traffic.start()
         if seconds is not None:
             timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
 from bedplate.service import Process
+from demo.pager import Pager
 from demo.trouble import Trouble
 from synfinance.service import build
 from synfinance.settings import SynFinanceSettings
@@ -22,34 +24,44 @@ SAMPLED_EVERY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The process, and the trouble that traffic acts upon."""
+    """The process, the trouble that traffic acts upon, and who is told of it."""
 
     process: Process
     trouble: Trouble
+    pager: Pager
 
 
-def build_demo(*, faults: bool = True) -> Demo:
+def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = True) -> Demo:
     """Return the services; nothing runs yet.
 
-    Log records are not written to the terminal, where they would bury what people want to see: the latest are at
-    ``/synfinance/monitoring/logs``.
+    Log records are not written to the terminal, where they would bury what people want to see: they are in a file, and
+    the latest at ``/synfinance/monitoring/logs``.
 
-    :param faults: let faults come by turns.
+    :param base: where it is served, ``http://127.0.0.1:8000``; without it nobody is told of alerts.
+    :param folder: for log files and the database. :param faults: let faults come by turns.
     """
     values: dict[str, Any] = {
         "environment": "development",
-        "logs": {"stream": "off"},
-        "alerts": {"time_scale": TIME_SCALE},
+        "logs": {"stream": "off", "directory": folder},
         "samples": {"interval": SAMPLED_EVERY},
         "window": 300.0 * TIME_SCALE,
         # A tenth of the made-up bank's answers fail on good days.
         "http": {"availability": 0.9},
+        "alerts": {"time_scale": TIME_SCALE},
     }
-    trouble = Trouble(first=30.0 if faults else None)
+    if folder is not None:
+        values["database_url"] = f"sqlite:///{folder / 'synfinance.sqlite3'}"
+    if base:
+        values["alerts"] |= {
+            "notify_urls": f"{base.replace('http', 'json', 1)}/synfinance/demo/pager",
+            "heartbeat_url": f"{base}/synfinance/demo/heartbeat",
+        }
+    trouble, pager = Trouble(first=30.0 if faults else None), Pager()
     synfinance = build(SynFinanceSettings(**values), extra=[trouble])
     assert isinstance(synfinance.app, FastAPI)
     synfinance.app.include_router(trouble.routes_of_the_bank())
-    return Demo(Process([synfinance]), trouble)
+    synfinance.app.include_router(pager.routes())
+    return Demo(Process([synfinance]), trouble, pager)
 
 
 def build_process() -> Process:

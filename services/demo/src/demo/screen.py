@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 
 __all__ = ["Screen"]
 
@@ -49,6 +50,10 @@ class Screen:
     def trouble(self, what: str) -> None:
         """Print what went otherwise than it should."""
         self._console.print(f"  [yellow]![/yellow] {what}")
+
+    def ring(self, title: str) -> None:
+        """Print what somebody would have been woken with."""
+        self._console.print(f"  [magenta]pager[/magenta] {escape(title)}")
 
     def status(self, text: str) -> None:
         """Print one line of the running traffic."""

@@ -37,10 +37,12 @@ class Traffic:
     """A thread with an event loop of its own, so that its work and waiting are not the service's.
 
     :param base: ``http://127.0.0.1:8000``. :param trouble: whose faults are acted upon, and told of.
+    :param key: makes a key that lets somebody into the console, once.
     """
 
-    def __init__(self, base: str, screen: Screen, trouble: Trouble) -> None:
+    def __init__(self, base: str, screen: Screen, trouble: Trouble, key: Callable[[], str]) -> None:
         self.client = Client(base)
+        self._key = key
         self._trouble = trouble
         self._base = base
         self._screen = screen
@@ -179,6 +181,11 @@ class Traffic:
                 for _ in range(4):
                     await socket.recv()
 
+    async def _look_at_console(self) -> None:
+        page = await self.client.http.get("/console")
+        if page.is_redirect:
+            await self.client.http.get("/console/enter", params={"key": self._key()})
+
     async def _lost(self) -> None:
         await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))
 
@@ -199,6 +206,7 @@ class Traffic:
         _exchange_rate: 12,
         _assess: 10,
         _follow_rates: 2,
+        _look_at_console: 1,
         _lost: 4,
         _wrong: 3.5,
         _simulate_many: 0.5,

@@ -6,14 +6,18 @@ from typing import Any
 import pytest
 
 from bedplate.component import Component
+from bedplate.monitor.alerts.notify import Notifier, NotifySettings
 from bedplate.monitor.auth import Authenticator
 from bedplate.monitor.checks import Checks
 from bedplate.monitor.health import Health
 from bedplate.monitor.management import Management
 from bedplate.monitor.prometheus_api.component import PrometheusApi
 from bedplate.monitor.samples.component import Samples
+from bedplate.monitor.unified import Unified
 from bedplate.telemetry.metrics.registry import Registry
 from bedplate.testing import conformance
+from tests.unit.monitor.alerts.notify.telling import Engine
+from tests.unit.monitor.unified.test_unified import Site
 
 REGISTRY = Registry()
 
@@ -39,6 +43,15 @@ def prometheus_api() -> PrometheusApi:
     return PrometheusApi(samples(), source=REGISTRY, auth=Authenticator(environment="test"))
 
 
+def notifier() -> Notifier:
+    return Notifier(NotifySettings(notify_urls=("json://localhost/hook",)), alerts=Engine())  # type: ignore[arg-type]
+
+
+def unified() -> Unified:
+    site = Site()
+    return site.unified
+
+
 #: Every service has these already, so only the cases that need no service of their own apply.
 MAKERS: dict[str, Callable[[], Any]] = {
     "auth": lambda: Authenticator(environment="test"),
@@ -47,6 +60,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "checks": checks,
     "samples": samples,
     "prometheus_api": prometheus_api,
+    "notifier": notifier,
+    "unified": unified,
 }
 
 

@@ -158,6 +158,43 @@ async def test_a_holder_gives_up_before_its_row_expires_when_the_database_is_awa
             await working
 
 
+async def test_work_better_done_twice_than_not_goes_on_alone_and_is_won_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bedplate.database import DatabaseUnavailableError
+
+    database = Database(url)
+    keeper = Keeper(database)
+    async with running(keeper) as harness:
+
+        def away() -> Any:
+            raise DatabaseUnavailableError("It is away.")
+
+        one, two = RowLease(database, "tell", alone=True), RowLease(database, "tell", alone=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "begin", away)
+            patch.setattr(database, "connect", away)
+            working = [asyncio.create_task(_forever(lease, keeper.host)) for lease in (one, two)]
+            await harness.clock.advance(60)
+            assert not any(task.done() for task in working), "each does it alone"
+        await harness.eventually(lambda: _moved(harness.clock, *working))
+        assert sum(task.done() for task in working) == 1, "one has won it, the other lets go"
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+
+async def test_a_transaction_can_be_tied_to_it(url: str) -> None:
+    database = Database(url)
+    keeper = Keeper(database)
+    async with running(keeper):
+        lease = RowLease(database, "report")
+        async with lease.hold(keeper.host), database.begin() as connection:
+            assert await lease.confirmed(connection, keeper.host)
+        async with database.begin() as connection:
+            assert not await lease.confirmed(connection, keeper.host)
+
+
 async def test_processes_never_hold_it_at_once(url: str, tmp_path: Path) -> None:
     database = Database(url)
     async with running(database), database.begin() as connection:
@@ -214,7 +251,7 @@ async def _forever(lease: RowLease, host: Host) -> None:
         await asyncio.Event().wait()
 
 
-async def _moved(clock: Any, task: asyncio.Task[Any]) -> bool:
-    """Move the clock by a little and say whether the task has ended."""
+async def _moved(clock: Any, *tasks: asyncio.Task[Any]) -> bool:
+    """Move the clock by a little and say whether one of the tasks has ended."""
     await clock.advance(1)
-    return task.done()
+    return any(task.done() for task in tasks)

@@ -350,6 +350,8 @@ class Keeping:
 
     def _failed(self, error: Exception) -> None:
         reason = told(error)
+        if self._outbox.dropped:
+            reason += f" {self._outbox.dropped} changes were given up, since too many wait."
         if reason != self._fault:
             self._fault = reason
             self._host.log.warning("alerts_unsaved", waiting=len(self._outbox), error=reason)

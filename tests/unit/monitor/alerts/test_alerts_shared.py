@@ -197,3 +197,47 @@ async def test_with_prometheus_one_of_all_evaluates_and_another_takes_over(url: 
         await passing(lambda: two.builtins.alerts.current()[0].state == "resolved")
         history = await two.builtins.alerts.history()
         assert [one_.alert.state for one_ in history] == ["resolved", "firing", "pending"]
+
+
+async def test_a_database_that_goes_away_and_comes_back_misses_nothing(server: Postgres) -> None:
+    async with watched(server.database()) as plant:
+        plant.tank.set(0.05, "a")
+        await plant.until(lambda: fired(plant.current()))
+        await plant.saved()
+        server.stop()
+        try:
+            plant.tank.set(0.9, "a")
+            plant.tank.set(0.05, "b")
+            await plant.until(lambda: {(v.labels["tank"], v.state) for v in plant.current()} == BOTH)
+            view = next(view for view in plant.harness.service.views if view.spec.kind == "alerts")
+            assert view.state == "degraded"
+            assert [notice.status for notice in await plant.notices()] == ["firing", "resolved"]
+            await plant.alerts.acknowledge(plant.current()[0].fingerprint, "ann", "on it")
+        finally:
+            server.start()
+        await plant.harness.eventually(plant.saved_all, 20)
+        history = [(one.alert.labels["tank"], one.alert.state) for one in await plant.history()]
+        assert sorted(history) == sorted(
+            [("a", "pending"), ("a", "firing"), ("a", "resolved"), ("b", "pending"), ("b", "firing")]
+        )
+        assert plant.current()[0].acknowledged is not None
+        view = next(view for view in plant.harness.service.views if view.spec.kind == "alerts")
+        assert view.state == "running"
+
+
+BOTH = {("a", "resolved"), ("b", "firing")}
+
+
+async def test_old_history_is_forgotten(url: str) -> None:
+    clock = ManualClock()
+    async with watched(url, clock=clock) as plant:
+        plant.tank.set(0.05)
+        await plant.until(lambda: fired(plant.current()))
+        plant.tank.set(0.9)
+        await plant.until(lambda: not fired(plant.current()))
+        await plant.alerts.silence([Matcher("tank", "=", "a")], duration=10, actor="ann")
+        assert len(await plant.history()) == 3
+    await clock.advance(7200)
+    async with watched(url, clock=clock, history=3600) as plant:
+        await plant.saved()
+        assert await plant.history() == [] and plant.alerts.silences(ended=True) == [] and plant.current() == []

@@ -16,7 +16,7 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_00
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # Variables that services honour: a developer's Redis or Sentry must not meet the tests.
-_SETTINGS = ("BEDPLATE_", "DATABASE_", "LOG_", "OTEL_", "REDIS_", "SENTRY_")
+_SETTINGS = ("ALERTMANAGER_", "BEDPLATE_", "DATABASE_", "LOG_", "OTEL_", "PROMETHEUS_", "REDIS_", "SENTRY_")
 _VARIABLES = ("AUTH_TOKEN", "ENVIRONMENT", "PORT", "VERBOSE")
 
 

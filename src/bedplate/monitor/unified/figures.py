@@ -29,7 +29,7 @@ _REQUESTS = {
     "per_second": _RATE,
     "failed_ratio": f"(sum(rate({_FAILED}[5m])) or {_RATE} * 0) / {_RATE}",
     "p95_seconds": f"histogram_quantile(0.95, sum by (le) (rate({DURATION.bucket}[5m])))",
-    "failed": f"sum(increase({_FAILED}[15m]))",
+    "failed": f"sum(increase({_FAILED}[15m])) or sum(increase({DURATION.count}[15m])) * 0",
     "slow": f"sum(increase({DURATION.count}[15m])) - sum(increase({_FAST}[15m]))",
 }
 

@@ -30,6 +30,10 @@ PATIENCE = 150.0
 SCRAPED_EVERY = 15 * TIME_SCALE
 
 
+#: Gauges of what the demo does not have: secrets from files, and numbers that are changed while it runs.
+NOT_IN_THE_DEMO = {"bedplate_settings_value", "bedplate_settings_secret_unreadable"}
+
+
 @dataclass
 class Demo:
     """A demo without faults of its own accord, watched by itself and by Prometheus."""
@@ -148,7 +152,7 @@ def queries(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each panel's title with the expression of each of its targets, every choice at *All*."""
     for panel in dashboard["panels"]:
         for target in (*panel.get("targets", ()), *(t for p in panel.get("panels", ()) for t in p.get("targets", ()))):
-            if "expr" in target:
+            if "expr" in target and target["datasource"]["type"] == "prometheus":
                 yield (
                     panel["title"],
                     re.sub(r"\$\{?\w+(:\w+)?\}?", ".*", target["expr"].replace("$__rate_interval", "15s")),
@@ -167,7 +171,8 @@ def test_every_panel_has_data_from_a_prometheus_that_scraped_the_demo(demo: Demo
         return [
             f"{name} | {title} | {expr}"
             for name, title, expr in asked
-            if not demo.prometheus.query_range(expr, now - 600, now, 1)
+            if not NOT_IN_THE_DEMO & set(re.findall(r"\w+", expr))
+            and not demo.prometheus.query_range(expr, now - 600, now, 1)
         ]
 
     # Some things happen once a minute only.

@@ -11,11 +11,11 @@ from bedplate.problems import Refusal
 from bedplate.promql.errors import PromqlSyntaxError
 from bedplate.promql.selectors import metric_references
 
-__all__ = ["clashes", "label_of"]
+__all__ = ["clashes", "idle_choices", "label_of"]
 
 
 def clashes(specs: Sequence[Spec]) -> Iterator[Refusal]:
-    """Yield two dashboards or two groups of alerts under one name, and choices that no panel has.
+    """Yield two dashboards or two groups of alerts under one name.
 
     Two declarations that are equal are one.
     """
@@ -33,7 +33,16 @@ def clashes(specs: Sequence[Spec]) -> Iterator[Refusal]:
             if first != dashboard:
                 what = f"the dashboard {dashboard.name} is declared differently by {owner}."
                 yield Refusal(spec.label, what, "Declare it once and name that one in all of its panels.")
-    for dashboard, owner in dashboards.values():
+
+
+def idle_choices(specs: Sequence[Spec]) -> Iterator[Refusal]:
+    """Yield choices of dashboards that no panel has; of a whole service.
+
+    They keep nothing from starting: a component may be run without those that it shares a dashboard with, and what
+    nobody can choose from is left out of the page.
+    """
+    dashboards = {dashboard: spec.label for spec in reversed(specs) for dashboard in spec.dashboards}
+    for dashboard, owner in dashboards.items():
         for variable in dashboard.variables:
             if label_of(variable.label, dashboard, specs) is None:
                 what = f"the dashboard {dashboard.name} lets people choose {variable.label!r}, which no metric of its"

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from bedplate.component import Spec
 from bedplate.declarations import Alert, Panel, Variable
-from bedplate.monitor.panels import bad_value, grouped_by, related_alerts, thresholds_of
+from bedplate.monitor.panels import bad_value, grouped_by, related_alerts, thresholds_of, zeroed
 from bedplate.promql.selectors import selectors
 from bedplate.render.expressions import chosen, scaled
 from bedplate.render.grafana.charts import Chart, Link, Query
@@ -84,7 +84,7 @@ class Drawing:
         if recorded is not None and not variables:
             return recorded.selector
         narrowed = chosen(expr, self.subject.name, variables, self.subject.metrics)
-        return scaled(narrowed, self.options.time_scale)
+        return scaled(zeroed(narrowed, self.subject.metrics), self.options.time_scale)
 
     def _legend(self, panel: Panel, expr: str) -> str:
         if panel.kind == "heatmap":

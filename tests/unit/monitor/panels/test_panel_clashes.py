@@ -9,6 +9,7 @@ from dataclasses import replace
 from bedplate.component import Host, Spec
 from bedplate.declarations import Alert, AlertGroup, Dashboard, Panel, Variable
 from bedplate.metric import Counter
+from bedplate.monitor.panels import idle_choices
 from bedplate.service import Service
 from bedplate.settings import Settings
 
@@ -41,17 +42,18 @@ def test_what_does_not_clash_is_not_refused() -> None:
     assert refused(SPEC, replace(SPEC, kind="booth", panels=panels)) == []
 
 
-def test_a_choice_that_no_metric_of_the_panels_has_is_refused() -> None:
+def test_a_choice_that_no_metric_of_the_panels_has_is_told_and_keeps_nothing_from_starting() -> None:
     page = replace(PAGE, variables=(Variable(label="colour"),))
     spec = replace(SPEC, panels=(replace(SPEC.panels[0], dashboard=page),))
-    (refusal,) = refused(spec)
-    assert "the dashboard sales lets people choose 'colour', which no metric of its panels has" in refusal
+    assert refused(spec) == []
+    (refusal,) = idle_choices([spec])
+    assert "the dashboard sales lets people choose 'colour', which no metric of its panels has" in str(refusal)
 
 
 def test_a_choice_may_come_from_a_panel_of_another_component() -> None:
     page = replace(PAGE)
     other = replace(SPEC, kind="clock", metrics=(), panels=(Panel(title="Up", expr="sum(up)", dashboard=page),))
-    assert refused(other, SPEC) == []
+    assert list(idle_choices([other, SPEC])) == refused(other, SPEC) == []
 
 
 def test_two_dashboards_of_one_name_are_refused() -> None:

@@ -392,7 +392,10 @@ class HasOverview(Protocol):
     """A component whose present numbers belong on one page with everything else."""
 
     def overview(self) -> Mapping[str, Any]:
-        """Return them as JSON-able data, cheaply and without I/O; ``unified/metrics`` shows them under its kind."""
+        """Return them as JSON-able data, cheaply and without I/O; ``unified/metrics`` shows them under its kind.
+
+        With several workers the process that watches is asked, whose component has seen no request of theirs.
+        """
         ...
 
 

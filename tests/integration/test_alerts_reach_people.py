@@ -250,3 +250,24 @@ def test_two_instances_tell_once(tmp_path: Path) -> None:
         "[critical] QueuesTooDeep on shop",
         "[resolved] QueuesTooDeep on shop",
     ]
+
+
+def test_with_several_workers_the_process_that_watches_tells(tmp_path: Path) -> None:
+    (tmp_path / "queues.py").write_text(SERVICE)
+    with receiver() as hook:
+        environment = {
+            "BEDPLATE_ALERTS__NOTIFY_URLS": hook.url,
+            "BEDPLATE_ALERTS__TIME_SCALE": "0.02",
+            "BEDPLATE_SAMPLES__INTERVAL": "0.25",
+            "DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}",
+        }
+        with run(tmp_path, "--workers", "2", target="queues:build", **environment) as shop:
+            shop.ready()
+            assert shop.client.put("/depth/orders/25").status_code == 200
+            shop.eventually(lambda: any(title.startswith("[critical] QueuesTooDeep") for title in hook.titles))
+            shop.eventually(lambda: shop.get("/monitoring/unified/metrics").json()["alerts"]["critical"] == 1)
+            path = "/monitoring/components/notifier/default/actions/test-notification"
+            assert shop.client.post(path, json={}).json()["result"]["channels"] == [
+                {"channel": "json", "delivered": True}
+            ]
+    assert len([title for title in hook.titles if title.startswith("[critical] QueuesTooDeep")]) == 1

@@ -83,6 +83,7 @@ class Builtins:
             samples=self.samples,
             queries=self.queries,
             fleet=settings.prometheus_url is not None,
+            kept=self.samples.settings.retention,
         )
         self.prometheus_api.rules = EngineRules(self.alerts)
         self.management = Management(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bedplate.cli.output import console, faults, print_json
 from bedplate.monitor.alerts.soundness import unsound
+from bedplate.monitor.panels.soundness import idle_choices
 from bedplate.problems import RefusedError
 from bedplate.service.loading import load
 from bedplate.service.runner import services_of
@@ -51,7 +52,8 @@ def _check_alerts(service: Service) -> None:
 
     :raises RefusedError: with every fault of every alert.
     """
-    refusals = list(unsound(service.name, [component.spec for component in service.components]))
+    specs = [component.spec for component in service.components]
+    refusals = [*unsound(service.name, specs), *idle_choices(specs)]
     if refusals:
         raise RefusedError(f"Service {service.name}", refusals)
 

@@ -243,7 +243,11 @@ def _page(
 ) -> Page:
     panel_documents, numbers = arranged(rows)
     uid = _uid(subject.name, dashboard.name)
-    variables = [_variable(subject, dashboard, variable) for variable in dashboard.variables]
+    variables = [
+        _variable(subject, variable, series)
+        for variable in dashboard.variables
+        if (series := label_of(variable.label, dashboard, subject.specs)) is not None
+    ]
     document = {
         "uid": uid,
         "title": _heading(subject, dashboard),
@@ -275,8 +279,7 @@ def _uid(service: str, name: str) -> str:
     return f"{f'{service}-{name}'[:31]}-{digest}"
 
 
-def _variable(subject: Subject, dashboard: Dashboard, variable: Variable) -> dict[str, Any]:
-    series = label_of(variable.label, dashboard, subject.specs)
+def _variable(subject: Subject, variable: Variable, series: str) -> dict[str, Any]:
     query = f'label_values({series}{{job="{subject.name}"}}, {variable.label})'
     return {
         "name": variable.label,

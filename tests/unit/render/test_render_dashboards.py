@@ -147,7 +147,7 @@ def test_a_choice_reaches_every_query_whose_metric_has_the_label() -> None:
     assert (choice["name"], choice["label"], choice["multi"], choice["includeAll"]) == ("cache", "Cache", True, True)
     assert choice["query"]["query"] == 'label_values(shop_cache_misses_total{job="shop"}, cache)'
     assert titled(page, "Misses")["targets"][0]["expr"] == (
-        'sum by (cache)  (rate(shop_cache_misses_total{cache=~"$cache",job="shop"}[5m]))'
+        'sum by (cache)  (rate(shop_cache_misses_total{cache=~"$cache",job="shop"}[5m])) or on () vector(0)'
     )
     assert titled(page, "Filled")["targets"][0]["expr"] == 'shop_cache_filled_ratio{job="shop"}'
 

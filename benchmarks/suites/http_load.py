@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import re
 import shutil
@@ -71,6 +73,11 @@ def run(lab: Lab) -> list[Row]:
                     raise RuntimeError(f"the server of {STACKS[stack]} did not start within 20 s")
                 time.sleep(0.05)
             urls[stack] = f"http://127.0.0.1:{state['port']}{path(0)}"
+            # A server may acknowledge its start and answer 503 until it is ready.
+            while not _answers(state["port"]):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the server of {STACKS[stack]} does not answer its own route with 200")
+                time.sleep(0.05)
             _load(wrk, urls[stack], 1, lab.other_core)
         for number in range(rounds):
             order = list(servers) if number % 2 == 0 else list(reversed(servers))
@@ -100,6 +107,13 @@ def run(lab: Lab) -> list[Row]:
             ),
         )
     ]
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", path(0))
+        return connection.getresponse().status == 200
 
 
 def _load(wrk: str, url: str, seconds: int, core: int | None) -> float:

@@ -62,13 +62,18 @@ render: $(VENV)/.dev ## Write deploy/: what watches the services, from what they
 api: $(VENV)/.dev ## Accept the public names as they are now: rewrites tests/unit/project/public_api.txt
 	$(BIN)/python -m tools.public_api --write
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take pictures of the console over the running demo: rewrites docs/images/console
+	tools/servers.sh chromium
+	$(BIN)/python -m tools.screenshots $(ARGS)
+
 .PHONY: constraints
 constraints: ## Resolve the newest versions in a fresh environment; rewrites constraints.txt
 	PYTHON="$(PYTHON)" tools/constraints.sh
 
 .PHONY: servers
 servers: ## Install the servers and tools that tests start, where they are missing
-	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm
+	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm chromium
 	@tools/schemas.sh >/dev/null
 
 .PHONY: clean

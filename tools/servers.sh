@@ -8,6 +8,7 @@ package_of() {
     promtool | prometheus) echo prometheus ;;
     amtool | prometheus-alertmanager) echo prometheus-alertmanager ;;
     node | npm) echo npm ;;
+    chromium) echo chromium ;;
     wrk) echo wrk ;;
     *)
         echo "tools/servers.sh: no package is known for '$1'; add it to package_of." >&2

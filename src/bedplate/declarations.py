@@ -338,6 +338,7 @@ class Action:
     :param refused: returns the reason why it cannot be done now, or None. It is shown beside the disabled button.
     :param run: does it, or writes the intent that a leased loop acts upon. Its result is returned as JSON.
     :param role: the least role that may press it. :param danger: ask to confirm, say what cannot be undone.
+    :param state: returns what it acts upon as plain data; the audit log has it from before and after.
     """
 
     name: str
@@ -345,6 +346,7 @@ class Action:
     run: Callable[[Any, Actor], Awaitable[Any]]
     parameters: type[BaseModel] | None = None
     refused: Callable[[], str | None] | None = None
+    state: Callable[[], Any] | None = None
     role: AccessRole = "operator"
     danger: bool = False
 

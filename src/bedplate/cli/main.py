@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bedplate.cli.alerts import alerts
+from bedplate.cli.audit import audit
 from bedplate.cli.check import check
 from bedplate.cli.render import render
 from bedplate.cli.run import run
@@ -32,6 +33,7 @@ app.command()(smoke)
 app.command()(settings)
 app.command()(token)
 app.add_typer(alerts)
+app.add_typer(audit)
 
 
 @app.callback(invoke_without_command=True)

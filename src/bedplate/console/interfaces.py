@@ -10,6 +10,7 @@ from bedplate.component import ComponentView, Environment, Vector
 from bedplate.declarations import Action, Actor
 from bedplate.monitor.alerts.interfaces import RuleView
 from bedplate.monitor.alerts.notices import AlertView, Silence, Transition
+from bedplate.monitor.audit import Verification
 from bedplate.monitor.management.interfaces import ErrorSource, LogSource, TraceSource
 from bedplate.promql import Matrix
 from bedplate.settings import LiveSettings
@@ -109,21 +110,31 @@ class Presses(Protocol):
         ...
 
     def record(
-        self, component: str, action: str, actor: Actor, outcome: Any, parameters: dict[str, Any], reason: str = ...
+        self,
+        component: str,
+        action: str,
+        actor: Actor,
+        outcome: str,
+        parameters: dict[str, Any],
+        reason: str = ...,
+        error: BaseException | None = ...,
+        *,
+        before: Any = ...,
+        after: Any = ...,
     ) -> None:
         """Write the audit record of one attempt."""
         ...
 
 
 class AuditLog(Protocol):
-    """Who keeps the audit log."""
+    """Who keeps the audit log: :class:`~bedplate.monitor.audit.component.Audit`."""
 
-    def latest(self, limit: int = ...) -> Sequence[Mapping[str, Any]]:
+    async def latest(self, limit: int = ...) -> Sequence[Mapping[str, Any]]:
         """Return the latest records, the newest first."""
         ...
 
-    def verify(self) -> tuple[bool, str]:
-        """Tell whether the chain is whole, and say what was found."""
+    async def verify(self) -> Verification:
+        """Tell whether the chain is whole, and what was found."""
         ...
 
 

@@ -63,6 +63,7 @@ class Templates:
             "level_tone": lambda level: _LEVELS.get(level, "idle"),
             "context_of": _context_of,
             "drawn": drawn,
+            "plainly": _plainly,
             "chart_query": _left_side,
             "spark": spark,
             "component_path": lambda label: str(label).replace(":", "/") if ":" in str(label) else f"{label}/default",
@@ -130,6 +131,13 @@ def _left_side(comparison: str) -> str:
     except BedplateError:
         return comparison
     return found[0].expr if found else comparison
+
+
+def _plainly(state: Any) -> str:
+    """Return plain data in one line."""
+    if isinstance(state, dict):
+        return ", ".join(f"{name} {value}" for name, value in state.items() if value not in ("", None)) or "nothing"
+    return "nothing" if state is None else str(state)
 
 
 def _tone(word: str) -> str:

@@ -45,7 +45,7 @@ class Timeline:
             told = [one for one in await self._sources.alerts.history(4 * limit) if one.alert.state in _TOLD]
             found += [_of_transition(one.alert, one.at) for one in told if (one.before, one.alert.state) not in _NEVER]
         if self._sources.audit is not None:
-            found += [_of_record(record) for record in self._sources.audit.latest(limit)]
+            found += [_of_record(record) for record in await self._sources.audit.latest(limit)]
         found.sort(key=lambda change: change.at, reverse=True)
         return found[:limit]
 

@@ -13,6 +13,7 @@ from bedplate.database import Database, DatabaseSettings
 from bedplate.monitor.alerts import Alerts
 from bedplate.monitor.alerts.notify import AlertingSettings, Notifier
 from bedplate.monitor.alerts.notify.links import links_to
+from bedplate.monitor.audit import Audit, AuditSettings
 from bedplate.monitor.auth import Authenticator, AuthSettings
 from bedplate.monitor.checks import Checks
 from bedplate.monitor.health import Health, HealthSettings
@@ -86,6 +87,7 @@ class Builtins:
             kept=self.samples.settings.retention,
         )
         self.prometheus_api.rules = EngineRules(self.alerts)
+        self.audit = Audit(service, settings.section(AuditSettings, "audit"), environment=settings.environment)
         self.management = Management(
             settings.section(ManagementSettings, "management"),
             registry=self.metrics,
@@ -96,6 +98,7 @@ class Builtins:
             errors=self.errors.store,
             redactor=self.redactor,
             scoped=lambda expr: scoped(expr, job=service),
+            audit=self.audit,
             prefix=self.settings.management_prefix,
         )
         self.notifier = Notifier(
@@ -137,6 +140,7 @@ class Builtins:
                 settings=self.live,
                 querier=self.queries,
                 alerts=self.alerts,
+                audit=self.audit,
                 capture=self._capture,
             ),
             auth=self.auth,
@@ -162,7 +166,7 @@ class Builtins:
     def after(self) -> list[Component]:
         """Return what starts last, because it watches all others."""
         told: list[Component] = [self.samples, self.prometheus_api, self.alerts, self.notifier]
-        return [self.auth, self.health, *told, self.management, self.unified, self.checks, self.console]
+        return [self.auth, self.health, *told, self.audit, self.management, self.unified, self.checks, self.console]
 
     def meet(self, components: Sequence[Component]) -> None:
         """Keep alerts in the database that the service brings, if it brings one."""

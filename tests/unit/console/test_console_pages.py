@@ -307,7 +307,9 @@ async def test_an_operator_resolves_an_error_and_that_is_recorded_with_before_an
     await press(site, path, change="resolve")
     assert "The error is resolved now." in (await site.client.get(path)).text
     [record] = site.service.builtins.logs.tail.search(logger="bedplate.audit", limit=1)
-    assert record["parameters"]["before"] == "open" and record["parameters"]["after"] == "resolved"
+    assert record["before"] == {"status": "open"} and record["after"] == {"status": "resolved"}
+    [kept] = await site.service.builtins.audit.latest(1)
+    assert record["audit"] == kept["hash"] and kept["actor"] == "operator"
 
 
 async def test_secrets_in_settings_stay_masked(site: Harness) -> None:

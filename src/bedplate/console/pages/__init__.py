@@ -9,6 +9,7 @@ from bedplate.console.page import Page
 from bedplate.console.pages import (
     actions,
     alerts,
+    audit,
     components,
     errors,
     health,
@@ -43,5 +44,6 @@ def all_pages(sources: Sources) -> Sequence[Page]:
         health,
         settings,
         search,
+        audit,
     )
     return [page for module in modules for page in module.pages(sources)]

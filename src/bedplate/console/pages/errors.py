@@ -74,12 +74,9 @@ async def _change(visit: Visit) -> Response:
     done = bool(getattr(sources.errors, changes[change])(fingerprint))
     after = sources.errors.get(fingerprint)
     outcome = "done" if done else "refused"
-    states = {
-        "error": fingerprint,
-        "before": before["status"] if before else None,
-        "after": after["status"] if after else None,
-    }
-    sources.presses.record("errors", change, visit.session.actor, outcome, states)
+    was, now = ({"status": state["status"]} if state else None for state in (before, after))
+    given = {"error": fingerprint}
+    sources.presses.record("errors", change, visit.session.actor, outcome, given, before=was, after=now)
     visit.note(f"The error is {after['status']} now." if after else "The error is not kept any more.")
     return visit.go(f"/errors/{fingerprint}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bedplate.console.pages import alerts, home
+from bedplate.console.pages import alerts, home, logs
 from bedplate.console.pages.panels import live_chart
 from bedplate.console.site import Site
 
@@ -25,7 +25,12 @@ def add_parts(site: Site) -> None:
     async def alerts_now(base: str, rest: str) -> Mapping[str, Any]:
         return {"html": site.part(base, "alerts_now.html", alerts.standing(site.sources.alerts))}
 
+    async def log(base: str, rest: str) -> Mapping[str, Any] | None:
+        lines = await logs.latest(site.sources, rest)
+        return None if lines is None else {"html": site.part(base, "log_lines.html", {"records": lines})}
+
     site.parts.makers |= {
+        "log": log,
         "home": standing,
         "changes": changes,
         "alerts": alerts_now,

@@ -170,6 +170,25 @@
     helping.showModal();
   }
 
+  // --- The log, followed: the list becomes a part that is kept up to date.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-follow]");
+    if (!button) return;
+    const follows = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(follows));
+    button.lastChild.textContent = follows ? " Following" : " Follow";
+    follow(follows);
+  });
+  const follow = (follows) => {
+    for (const place of all("[data-log]")) {
+      if (follows) { place.dataset.topic = place.dataset.log; place.closest("[data-log-card]").hidden = false; } else delete place.dataset.topic;
+    }
+    open();
+  };
+  document.addEventListener("htmx:after:swap", (event) => {
+    if ($("[data-follow][aria-pressed=true]") && $("[data-log]:not([data-topic])")) follow(true);
+  });
+
   // --- Small things
   all("[data-needs-script]").forEach((place) => { place.hidden = false; });
   document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });

@@ -9,7 +9,7 @@
   const known = async () => (metrics ??= (await (await fetch(form.dataset.completion)).json()).metrics);
   const list = element("ul", { class: "complete", role: "listbox", id: "completion", "aria-label": "Completion" });
   let field = null, offers = [], chosen = 0;
-  const hide = () => { list.remove(); offers = []; field?.removeAttribute("aria-activedescendant"); field?.setAttribute("aria-expanded", "false"); };
+  const hide = () => { list.remove(); offers = []; field?.removeAttribute("aria-activedescendant"); field?.removeAttribute("aria-controls"); };
   const word = () => {
     const before = field.value.slice(0, field.selectionStart);
     const inside = /([a-zA-Z_:][\w:]*)?\{([^}]*)$/.exec(before);
@@ -53,15 +53,13 @@
       return item;
     }));
     field.parentElement.append(list);
-    field.setAttribute("aria-expanded", "true");
+    field.setAttribute("aria-controls", "completion");
     mark();
   };
   const fit = (area) => { area.style.height = "auto"; area.style.height = `${area.scrollHeight + 2}px`; };
   const adopt = (area) => {
-    area.setAttribute("role", "combobox");
     area.setAttribute("aria-autocomplete", "list");
-    area.setAttribute("aria-controls", "completion");
-    area.setAttribute("aria-expanded", "false");
+    area.setAttribute("aria-haspopup", "listbox");
     fit(area);
     area.addEventListener("focus", () => { field = area; });
     area.addEventListener("input", () => { field = area; fit(area); show(); });

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -43,12 +44,24 @@ class Buttons:
     """Presses buttons and keeps the audit record: the logger ``bedplate.audit`` has an entry for every attempt.
 
     :param count: receives component, action and outcome.
+    :param keep: takes every record for the audit log, and returns its hash there.
+    :param states: returns how a component is, for actions that do not say themselves what they act upon.
     """
 
-    def __init__(self, redactor: Redactor, timeout: float, count: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        redactor: Redactor,
+        timeout: float,
+        count: Callable[[str, str, str], None],
+        *,
+        keep: Callable[[Mapping[str, Any]], str] | None = None,
+        states: Callable[[str], Any] = lambda component: None,
+    ) -> None:
         self._redactor = redactor
         self._timeout = timeout
         self._count = count
+        self._keep = keep
+        self._states = states
 
     async def press(self, component: str, action: Action, actor: Actor, body: dict[str, object]) -> Any:
         """Validate the parameters, do it, and return its result.
@@ -63,27 +76,33 @@ class Buttons:
             self.record(component, action.name, actor, "invalid", {"given": sorted(body)})
             raise
         shown = parameters.model_dump(mode="json") if parameters is not None else {}
+        before = self._state(component, action)
+
+        def record(outcome: str, reason: str = "", error: BaseException | None = None) -> None:
+            after = self._state(component, action)
+            self.record(component, action.name, actor, outcome, shown, reason, error, before=before, after=after)
+
         refusal = refusal_of(action)
         if refusal is not None:
-            self.record(component, action.name, actor, "refused", shown, refusal)
+            record("refused", refusal)
             raise ProblemError(Problem(status=409, detail=refusal))
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 result = await action.run(parameters, actor)
         except TimeoutError as error:
             if not limit.expired():
-                self.record(component, action.name, actor, "failed", shown, f"TimeoutError: {error}", error)
+                record("failed", f"TimeoutError: {error}", error)
                 raise
-            self.record(component, action.name, actor, "unfinished", shown)
+            record("unfinished")
             detail = f"It was not done within {self._timeout:g} s and was cancelled; look at the component's state."
             raise ProblemError(Problem(status=504, detail=detail)) from None
         except BedplateError as error:
-            self.record(component, action.name, actor, "refused", shown, str(error))
+            record("refused", str(error))
             raise ProblemError(Problem(status=409, detail=self._redactor.text(str(error)))) from error
         except Exception as error:
-            self.record(component, action.name, actor, "failed", shown, f"{type(error).__name__}: {error}", error)
+            record("failed", f"{type(error).__name__}: {error}", error)
             raise
-        self.record(component, action.name, actor, "done", shown)
+        record("done")
         return result
 
     def record(
@@ -95,8 +114,14 @@ class Buttons:
         parameters: dict[str, Any],
         reason: str = "",
         error: BaseException | None = None,
+        *,
+        before: Any = None,
+        after: Any = None,
     ) -> None:
-        """Write the audit record of one attempt; secrets in parameters and reason are masked."""
+        """Write the audit record of one attempt; secrets in it are masked.
+
+        :param before: what was acted upon, as plain data, before; :param after: and after.
+        """
         self._count(component, action, outcome)
         fields: dict[str, Any] = {
             "actor": actor.name,
@@ -108,8 +133,19 @@ class Buttons:
         }
         if reason:
             fields["reason"] = self._redactor.text(reason)
+        if before is not None or after is not None:
+            fields |= {"before": self._redactor.value(before), "after": self._redactor.value(after)}
+        if self._keep is not None:
+            fields["audit"] = self._keep({"at": time.time(), **fields})
         level = logging.INFO if outcome == "done" else logging.WARNING
         _audit.log(level, f"action_{outcome}", **fields, exc_info=error)
+
+    def _state(self, component: str, action: Action) -> Any:
+        """Return what an action acts upon; that it cannot be told must not keep the action from being done."""
+        try:
+            return self._states(component) if action.state is None else action.state()
+        except Exception as error:
+            return {"unknown": type(error).__name__}
 
 
 def _parameters(action: Action, body: dict[str, object]) -> BaseModel | None:

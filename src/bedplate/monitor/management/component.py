@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from bedplate.component import ComponentView, Host, Spec
 from bedplate.declarations import Check, Panel, Routes
+from bedplate.monitor.audit import Audit
 from bedplate.monitor.auth import Authenticator, GuardedRoute, Identity
 from bedplate.monitor.auth.tokens import allows
 from bedplate.monitor.health import Health
@@ -52,6 +53,7 @@ class Management:
 
     :param prefix: where it is served. :param scoped: narrows a PromQL expression to this service.
     :param traces: None where a service keeps none; the same for ``errors`` and ``logs``.
+    :param audit: keeps the record of actions; without one they are in the log alone.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Management:
         errors: ErrorSource | None = None,
         redactor: Redactor | None = None,
         scoped: Callable[[str], str] = str,
+        audit: Audit | None = None,
         prefix: str = "/monitoring",
     ) -> None:
         self.settings = settings or ManagementSettings()
@@ -74,7 +77,10 @@ class Management:
         self._auth = auth
         self._host: Host | None = None
         self._views = ComponentViews(health, redactor or Redactor(), scoped)
-        self.buttons = Buttons(redactor or Redactor(), self.settings.action_timeout, self._count)
+        self.buttons = Buttons(
+            redactor or Redactor(), self.settings.action_timeout, self._count,
+            keep=audit.keep if audit is not None else None, states=self._state_of,
+        )  # fmt: skip
         self._metrics = MetricEndpoints(registry)
         self._logs = LogEndpoints(logs, self.settings, self._is_ending) if logs is not None else None
         self._traces = TraceEndpoints(traces) if traces is not None else None
@@ -82,7 +88,7 @@ class Management:
         self._spec = Spec(
             kind="management",
             summary="Shows operators how the service is, and takes their actions.",
-            needs=(health, auth),
+            needs=(health, auth) if audit is None else (health, auth, audit),
             settings=self.settings,
             metrics=(ACTIONS,),
             panels=_PANELS,
@@ -221,6 +227,12 @@ class Management:
             if view.spec.key == key:
                 return view
         raise not_found(f"There is no component {key[0][:64]}/{key[1][:64]}; the list of components has their names.")
+
+    def _state_of(self, label: str) -> dict[str, str] | None:
+        """Return how a component is, for the audit log."""
+        views = self._host.components if self._host is not None else ()
+        view = next((view for view in views if view.spec.label == label), None)
+        return None if view is None else {"state": view.state, "reason": view.reason}
 
     def _is_ending(self) -> bool:
         return self._health.status.phase in ("stopping", "failed")

@@ -57,8 +57,11 @@ def drift(services: dict[str, Service], folder: Path = FOLDER) -> Iterator[Findi
         yield Finding("deploy", 1, f"cannot be rendered: {error}")
         return
     for difference in differences:
-        path = (folder / difference.path).relative_to(ROOT).as_posix()
-        yield Finding(path, 1, f"is not what components declare ({difference.kind}). Run: make render")
+        yield Finding(
+            f"{folder.name}/{difference.path}",
+            1,
+            f"is not what components declare ({difference.kind}). Run: make render",
+        )
 
 
 def _file(target: str) -> str:

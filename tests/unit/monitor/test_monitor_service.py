@@ -66,7 +66,9 @@ def make(tmp_path: Path, environment: str = "production", **environ: str) -> tup
 
     tokens = ",".join(f"{role}:{role}:{token}" for role, token in TOKENS.items())
     variables = {"BEDPLATE_ENV": environment, "BEDPLATE_TOKENS": tokens, "BEDPLATE_LOGS__STREAM": "off"}
-    variables |= {"BEDPLATE_ALERTS__ENABLED": "false", **environ}  # they would open a database in the working directory
+    # The working directory, where the database would be, is the project's.
+    file = f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+    variables |= {"DATABASE_URL": file, "BEDPLATE_ALLOW": "sqlite", **environ}
     sources = Sources(environ=variables, directory=tmp_path, secrets=tmp_path)
     shelf = Shelf()
     return Service("ledger", app, [shelf], settings=Settings(_sources=sources)), shelf

@@ -182,9 +182,9 @@ class Traffic:
                     await socket.recv()
 
     async def _look_at_console(self) -> None:
-        page = await self.client.http.get("/console")
-        if page.is_redirect:
+        if not (await self.client.http.get("/console/")).is_success:
             await self.client.http.get("/console/enter", params={"key": self._key()})
+            await self.client.http.get("/console/")
 
     async def _lost(self) -> None:
         await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,43 +45,49 @@ class Templates:
     @cached_property
     def environment(self) -> Environment:
         """The environment of all templates."""
-        env = Environment(
-            loader=FileSystemLoader(self._folder),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        env.globals |= {
-            "icon": icon,
-            "asset": self._assets.path,
-            "when": _when,
-            "stamp": _stamp,
-            "tone": _tone,
-            "clock_of": _clock_of,
-            "level_tone": lambda level: _LEVELS.get(level, "idle"),
-            "context_of": _context_of,
-            "drawn": drawn,
-            "plainly": _plainly,
-            "chart_query": _left_side,
-            "spark": spark,
-            "component_path": lambda label: str(label).replace(":", "/") if ":" in str(label) else f"{label}/default",
-        }
-        env.filters |= {
-            "duration": words.duration,
-            "number": words.number,
-            "count": words.count,
-            "quantity": words.quantity,
-            "plural": words.plural,
-            "markdown": markdown,
-            "spell": words.spell,
-        }
-        return env
+        return _environment(self._folder, self._assets.folder)
 
     def render(self, name: str, context: dict[str, Any]) -> str:
         """Return a page."""
         return self.environment.get_template(name).render(context)
+
+
+@lru_cache
+def _environment(folder: Path, static: Path) -> Environment:
+    # Once a process: compiling takes longer than all the rest of a start, and the templates are those of a package.
+    env = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.globals |= {
+        "icon": icon,
+        "asset": Assets(static).path,
+        "when": _when,
+        "stamp": _stamp,
+        "tone": _tone,
+        "clock_of": _clock_of,
+        "level_tone": lambda level: _LEVELS.get(level, "idle"),
+        "context_of": _context_of,
+        "drawn": drawn,
+        "plainly": _plainly,
+        "chart_query": _left_side,
+        "spark": spark,
+        "component_path": lambda label: str(label).replace(":", "/") if ":" in str(label) else f"{label}/default",
+    }
+    env.filters |= {
+        "duration": words.duration,
+        "number": words.number,
+        "count": words.count,
+        "quantity": words.quantity,
+        "plural": words.plural,
+        "markdown": markdown,
+        "spell": words.spell,
+    }
+    return env
 
 
 @pass_context
@@ -90,8 +96,8 @@ def _when(context: Context, moment: float | None, prefix: str = "") -> Markup:
     if moment is None:
         return Markup("–")
     said = words.ago(moment, context["now"])
-    return Markup('<time datetime="{}" title="{}" data-relative>{}{}</time>').format(
-        words.iso(moment), words.exact(moment), prefix, said
+    return Markup('<time datetime="{}" title="{}" data-relative data-prefix="{}">{}{}</time>').format(
+        words.iso(moment), words.exact(moment), prefix, prefix, said
     )
 
 

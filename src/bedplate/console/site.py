@@ -15,6 +15,7 @@ from bedplate.clock import Clock, SystemClock
 from bedplate.component import Logger
 from bedplate.console import responses
 from bedplate.console.access.links import Links
+from bedplate.console.access.oidc import Oidc
 from bedplate.console.access.sessions import Session, Sessions
 from bedplate.console.assets import Assets
 from bedplate.console.charting import Charting
@@ -67,6 +68,7 @@ class Site:
             limit=settings.sessions,
             monotonic=lambda: self.clock.monotonic(),
         )
+        self.oidc = Oidc(settings.oidc, lambda: self.clock.monotonic())
         self.links = Links(expires=settings.link_expires, monotonic=lambda: self.clock.monotonic())
         self.charting = Charting(sources)
         self.parts = Parts()

@@ -122,7 +122,8 @@ class Entry:
 
     def links(self, root: str) -> dict[str, str]:
         """Return the pages worth a link, by their name; ``root`` is where the service is mounted."""
-        found = {"metrics": f"{root}/metrics", "health": f"{root}/healthz", "monitoring": f"{root}{self._prefix}"}
+        found = {"console": f"{root}/console", "metrics": f"{root}/metrics", "health": f"{root}/healthz"}
+        found["monitoring"] = f"{root}{self._prefix}"
         if (docs := getattr(self._service.app, "docs_url", None)) is not None:
             found = {"docs": f"{root}{docs}", **found}
         return found

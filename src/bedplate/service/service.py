@@ -101,7 +101,7 @@ class Service:
     def builtins(self) -> Builtins:
         """The components that every service has."""
         builtins = Builtins(self.name, self.settings, self, lambda path: self.entry.is_operated(path))
-        builtins.console.addresses = lambda: self.addresses
+        builtins.console.addresses = self._reached
         return builtins
 
     @cached_property
@@ -122,6 +122,13 @@ class Service:
     def entry(self) -> Entry:
         """The ASGI face: routes of the management API and of components, then the application."""
         return Entry(self)
+
+    def _reached(self) -> Sequence[str]:
+        """Return where people reach the service; of the process that watches, where its workers are reached."""
+        if not self.options.served:
+            return self.addresses
+        below = next((one.rpartition(".sock")[2] for one in self.addresses if one.startswith("unix:")), "")
+        return (f"http://{self.options.served}{below}",)
 
     @property
     def run(self) -> Run | None:

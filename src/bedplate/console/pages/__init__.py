@@ -17,6 +17,7 @@ from bedplate.console.pages import (
     live,
     logs,
     metrics,
+    oidc,
     panels,
     search,
     settings,
@@ -31,6 +32,7 @@ def all_pages(sources: Sources) -> Sequence[Page]:
     """Return every page, each over what the service has."""
     modules = (
         sign_in,
+        oidc,
         live,
         home,
         alerts,

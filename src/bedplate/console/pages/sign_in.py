@@ -15,7 +15,7 @@ from bedplate.monitor.auth.throttle import client_key
 from bedplate.monitor.replies import ProblemError
 from bedplate.problems import Problem
 
-__all__ = ["LOCAL", "inside", "pages"]
+__all__ = ["LOCAL", "form", "inside", "note", "pages"]
 
 #: Who comes by a one-time link: whoever can read the terminal of a development service.
 LOCAL = Actor("development", "admin")
@@ -43,10 +43,11 @@ async def _ask(visit: Visit) -> Response:
     """Ask who looks."""
     if visit.session is not None:
         return visit.go(inside(visit.query("next", "/")))
-    return _form(visit)
+    return form(visit)
 
 
-def _form(visit: Visit, *, fault: str = "", status: int = 200, told: bool = False, next_: str = "") -> Response:
+def form(visit: Visit, *, fault: str = "", status: int = 200, told: bool = False, next_: str = "") -> Response:
+    """Return the page that asks who looks."""
     site = visit.site
     return visit.show(
         "sign_in.html",
@@ -65,7 +66,7 @@ async def _by_token(visit: Visit) -> Response:
     fields = await visit.open_form()
     token, next_ = fields.get("token", "").strip(), inside(fields.get("next", "/"))
     if not token:
-        return _form(visit, fault="Give your token.", status=422, next_=next_)
+        return form(visit, fault="Give your token.", status=422, next_=next_)
     scope = {
         "type": "http",
         "method": "GET",
@@ -75,13 +76,13 @@ async def _by_token(visit: Visit) -> Response:
     }
     identity = visit.site.auth.identify(scope)
     if isinstance(identity, Problem):
-        _note(visit, "token", "throttled" if identity.status == 429 else "refused")
+        note(visit, "token", "throttled" if identity.status == 429 else "refused")
         visit.headers |= {name: value for name, value in identity.headers.items() if name == "Retry-After"}
-        return _form(visit, fault=identity.detail, status=identity.status, next_=next_)
+        return form(visit, fault=identity.detail, status=identity.status, next_=next_)
     if identity.actor is None:
-        _note(visit, "token", "refused")
-        return _form(visit, fault="This token is a scraper's: it does not open the console.", status=403, next_=next_)
-    _note(visit, "token", "accepted")
+        note(visit, "token", "refused")
+        return form(visit, fault="This token is a scraper's: it does not open the console.", status=403, next_=next_)
+    note(visit, "token", "accepted")
     visit.site.open(visit, identity.actor, "token", visit.site.auth.watch(token))
     return visit.go(next_)
 
@@ -94,16 +95,16 @@ async def _by_link(visit: Visit) -> Response:
     client = client_key((visit.request.scope.get("client") or ("unknown",))[0])
     wait = site.throttle.wait(client, site.clock.monotonic())
     if wait:
-        _note(visit, "link", "throttled")
+        note(visit, "link", "throttled")
         visit.headers["Retry-After"] = str(int(wait) + 1)
-        return _form(visit, fault="Too many links that are not good. Wait a minute.", status=429)
+        return form(visit, fault="Too many links that are not good. Wait a minute.", status=429)
     if not site.links.take(visit.request.query_params.get("key", "")):
         site.throttle.fail(client, site.clock.monotonic())
-        _note(visit, "link", "refused")
+        note(visit, "link", "refused")
         if visit.session is not None:
             return visit.go("/")
-        return _form(visit, fault="This link has been used, or is too old. Ask for a new one.", status=401)
-    _note(visit, "link", "accepted")
+        return form(visit, fault="This link has been used, or is too old. Ask for a new one.", status=401)
+    note(visit, "link", "accepted")
     site.open(visit, LOCAL, "link")
     return visit.go("/")
 
@@ -116,10 +117,10 @@ async def _new_link(visit: Visit) -> Response:
     fields = await visit.open_form()
     client = "link"
     if site.link_throttle.wait(client, site.clock.monotonic()):
-        return _form(visit, fault="A link was printed a moment ago. Look at the terminal.", status=429)
+        return form(visit, fault="A link was printed a moment ago. Look at the terminal.", status=429)
     site.link_throttle.fail(client, site.clock.monotonic())
     site.new_link()
-    return _form(visit, told=True, next_=inside(fields.get("next", "/")))
+    return form(visit, told=True, next_=inside(fields.get("next", "/")))
 
 
 async def _sign_out(visit: Visit) -> Response:
@@ -141,7 +142,8 @@ async def _theme(visit: Visit) -> Response:
     return visit.go(inside(fields.get("next", "/")))
 
 
-def _note(visit: Visit, way: str, outcome: str) -> None:
+def note(visit: Visit, way: str, outcome: str) -> None:
+    """Count an attempt to sign in, and log one that failed."""
     visit.site.count_sign_in(way, outcome)
     if outcome != "accepted" and visit.site.log is not None:
         client = (visit.request.scope.get("client") or ("",))[0]

@@ -30,7 +30,6 @@
       if (!time.dataset.told) {
         time.dataset.told = "1";
         time.title = `${time.title}\n${local.format(moment)} ${zone}`;
-        if ("relative" in time.dataset) time.dataset.prefix = time.textContent.startsWith("Since ") ? "Since " : "";
       }
       if ("relative" in time.dataset) {
         const text = (time.dataset.prefix ?? "") + spoken((now - moment) / 1000);

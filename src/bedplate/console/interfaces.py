@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -14,9 +14,11 @@ from bedplate.monitor.audit import Verification
 from bedplate.monitor.management.interfaces import ErrorSource, LogSource, TraceSource
 from bedplate.promql import Matrix
 from bedplate.settings import LiveSettings
+from bedplate.telemetry.metrics.layout import Sample
+from bedplate.telemetry.metrics.merge import Exemplar
 from bedplate.telemetry.redaction import Redactor
 
-__all__ = ["AlertDesk", "AuditLog", "Change", "HealthSource", "Presses", "Querier", "Sources"]
+__all__ = ["AlertDesk", "AuditLog", "Change", "ExemplarSource", "HealthSource", "Presses", "Querier", "Sources"]
 
 
 class HealthSource(Protocol):
@@ -102,6 +104,14 @@ class AlertDesk(Protocol):
         ...
 
 
+class ExemplarSource(Protocol):
+    """Who keeps traces beside the buckets of histograms: :class:`~bedplate.telemetry.metrics.component.Metrics`."""
+
+    async def exemplars(self, families: Collection[str], /) -> list[tuple[Sample, Exemplar]]:
+        """Return buckets with a trace that fell into each."""
+        ...
+
+
 class Presses(Protocol):
     """Who does actions, and keeps the record of them."""
 
@@ -160,6 +170,7 @@ class Sources:
     querier: Querier | None = None
     alerts: AlertDesk | None = None
     audit: AuditLog | None = None
+    exemplars: ExemplarSource | None = None
     capture: Callable[[BaseException, str], Any] = field(default=lambda error, route: None)
     started: float = 0.0
     instance: str = ""

@@ -141,6 +141,7 @@ class Builtins:
                 querier=self.queries,
                 alerts=self.alerts,
                 audit=self.audit,
+                exemplars=self.metrics,
                 capture=self._capture,
             ),
             auth=self.auth,

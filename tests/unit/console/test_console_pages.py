@@ -347,3 +347,14 @@ async def test_expressions_are_evaluated_and_faults_in_them_are_explained(site: 
     assert values["lines"][0]["values"][-1] == 3.0
     completion = (await site.client.get("/console/completion.json")).json()
     assert any(one["name"] == "shelf_hits_total" and one["labels"] == ["shelf"] for one in completion["metrics"])
+
+
+async def test_a_number_leads_to_the_requests_behind_it(site: Harness) -> None:
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    await site.client.get("/things/1", headers=headers)
+    await sign_in(site)
+    query = "sum(rate(http_server_request_duration_seconds_count[5m]))"
+    page = await site.client.get("/console/metrics", params={"q": query})
+    assert "Requests behind these numbers" in page.text
+    assert f"/console/traces/{'ab' * 16}" in links(page.text)
+    assert "Requests behind" not in (await site.client.get("/console/metrics?q=shelf_hits_total")).text

@@ -14,6 +14,7 @@ from bedplate.console.charts.data import Chart, legend
 from bedplate.console.charts.keeping import RANGES, Grid
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page
+from bedplate.console.tracing import examples_of
 from bedplate.console.visit import Visit
 from bedplate.declarations import Severity, Threshold
 from bedplate.metric import Counter, Histogram, Metric
@@ -49,6 +50,7 @@ async def _show(visit: Visit) -> Response:
     wanted = visit.query("find").lower()
     return visit.show(
         "metrics.html",
+        examples_found=await examples_of(site.sources, queries),
         queries=queries or [""],
         results=results,
         window=window,

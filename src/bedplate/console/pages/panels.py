@@ -12,6 +12,7 @@ from bedplate.console.charts.keeping import RANGES, Grid
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page, missing
 from bedplate.console.site import Site
+from bedplate.console.tracing import examples_of
 from bedplate.console.visit import Visit
 from bedplate.monitor.panels import related_alerts
 
@@ -40,8 +41,17 @@ async def _show(visit: Visit) -> Response:
         (times[place], [float(line.values[place]) for line in shown.chart.lines])
         for place in range(len(times) - 1, -1, -every)
     ]
+    examples = await examples_of(site.sources, ref.panel.exprs)
     return visit.show(
-        "panel.html", ref=ref, shown=shown, window=window, source=source, alerts=alerts, rows=rows, queries=ref.queries
+        "panel.html",
+        examples_found=examples,
+        ref=ref,
+        shown=shown,
+        window=window,
+        source=source,
+        alerts=alerts,
+        rows=rows,
+        queries=ref.queries,
     )
 
 

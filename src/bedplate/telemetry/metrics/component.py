@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from bedplate.component import Host, Spec
 from bedplate.metric import Metric
 from bedplate.telemetry.metrics.foreign import PERIOD, mirror
-from bedplate.telemetry.metrics.layout import Layout
+from bedplate.telemetry.metrics.layout import Layout, Sample
+from bedplate.telemetry.metrics.merge import Exemplar
 from bedplate.telemetry.metrics.registry import OVERFLOW, Registry
 from bedplate.telemetry.metrics.sources import Words
 
@@ -55,6 +56,10 @@ class Metrics:
     async def samples(self) -> tuple[Layout, Words]:
         """Return what is exposed now, and a value for each sample of it."""
         return await self.registry.samples()
+
+    async def exemplars(self, families: Collection[str]) -> list[tuple[Sample, Exemplar]]:
+        """Return traces of requests that fell into the buckets of these histograms, for those that keep them."""
+        return await self.registry.exemplars(families)
 
     async def to_json(self) -> dict[str, Any]:
         """Return the families with their samples as plain data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from bedplate.problems import DeclarationError, UndeclaredMetricError
 from bedplate.telemetry.metrics.cells import Writer
 from bedplate.telemetry.metrics.exposition import Exposition
 from bedplate.telemetry.metrics.instruments import instrument, words_of
-from bedplate.telemetry.metrics.layout import Layout
-from bedplate.telemetry.metrics.merge import Merger, Snapshot
+from bedplate.telemetry.metrics.layout import Layout, Sample
+from bedplate.telemetry.metrics.merge import Exemplar, Merger, Snapshot
 from bedplate.telemetry.metrics.sources import Words
 
 __all__ = ["LABEL_LENGTH", "OVERFLOW", "Registry", "describe"]
@@ -175,6 +175,22 @@ class Registry:
         snapshot = await self.snapshot()
         layout = await self._exposition.layout(snapshot)
         return layout, layout.values(snapshot.words)
+
+    async def exemplars(self, families: Collection[str]) -> list[tuple[Sample, Exemplar]]:
+        """Return the exemplars that histograms keep: the sample of each bucket with a trace that fell into it.
+
+        :param families: names of the families. An exemplar is trace id, span id, value, Unix time.
+        """
+        snapshot = await self.snapshot(exemplars=True)
+        if not snapshot.exemplars:
+            return []
+        layout = await self._exposition.layout(snapshot)
+        found = snapshot.exemplars
+        return [
+            (sample, found[sample.exemplar])
+            for sample in layout.samples
+            if sample.exemplar in found and sample.family.name in families
+        ]
 
     async def render(self, openmetrics: bool = False) -> bytes:
         """Return the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0 with exemplars."""

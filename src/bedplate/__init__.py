@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bedplate.component import Component, Host, Spec
+    from bedplate.database import Database, RowLease
     from bedplate.declarations import (
         SLO,
         Action,
         Actor,
         Alert,
+        AlertGroup,
         Check,
+        Dashboard,
         Degradation,
         Middleware,
+        Migrations,
         Panel,
         Probe,
         Routes,
         Runbook,
         Series,
+        Threshold,
+        Variable,
         Verdict,
     )
     from bedplate.metric import Counter, Gauge, Histogram, Summary
@@ -39,10 +45,13 @@ __all__ = [
     "Action",
     "Actor",
     "Alert",
+    "AlertGroup",
     "BedplateError",
     "Check",
     "Component",
     "Counter",
+    "Dashboard",
+    "Database",
     "Degradation",
     "Gauge",
     "Histogram",
@@ -50,6 +59,7 @@ __all__ = [
     "HostLease",
     "Limit",
     "Middleware",
+    "Migrations",
     "Panel",
     "Probe",
     "Problem",
@@ -58,6 +68,7 @@ __all__ = [
     "Refusal",
     "Reloadable",
     "Routes",
+    "RowLease",
     "Runbook",
     "Secret",
     "Section",
@@ -66,6 +77,8 @@ __all__ = [
     "Settings",
     "Spec",
     "Summary",
+    "Threshold",
+    "Variable",
     "Verdict",
     "Window",
     "bind_context",
@@ -79,9 +92,10 @@ __all__ = [
 _HOMES = {
     "bedplate.component": ("Component", "Host", "Spec"),
     "bedplate.declarations": (
-        "SLO", "Action", "Actor", "Alert", "Check", "Degradation", "Middleware", "Panel", "Probe", "Routes", "Runbook",
-        "Series", "Verdict",
+        "SLO", "Action", "Actor", "Alert", "AlertGroup", "Check", "Dashboard", "Degradation", "Middleware", "Migrations",
+        "Panel", "Probe", "Routes", "Runbook", "Series", "Threshold", "Variable", "Verdict",
     ),
+    "bedplate.database": ("Database", "RowLease"),
     "bedplate.metric": ("Counter", "Gauge", "Histogram", "Summary"),
     "bedplate.problems": ("BedplateError", "Problem", "Refusal"),
     "bedplate.service": ("HostLease", "Process", "Service"),

@@ -92,8 +92,8 @@ __all__ = [
 _HOMES = {
     "bedplate.component": ("Component", "Host", "Spec"),
     "bedplate.declarations": (
-        "SLO", "Action", "Actor", "Alert", "AlertGroup", "Check", "Dashboard", "Degradation", "Middleware", "Migrations",
-        "Panel", "Probe", "Routes", "Runbook", "Series", "Threshold", "Variable", "Verdict",
+        "SLO", "Action", "Actor", "Alert", "AlertGroup", "Check", "Dashboard", "Degradation", "Middleware",
+        "Migrations", "Panel", "Probe", "Routes", "Runbook", "Series", "Threshold", "Variable", "Verdict",
     ),
     "bedplate.database": ("Database", "RowLease"),
     "bedplate.metric": ("Counter", "Gauge", "Histogram", "Summary"),

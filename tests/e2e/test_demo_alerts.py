@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -180,3 +181,24 @@ def test_every_panel_has_data_from_a_prometheus_that_scraped_the_demo(demo: Demo
     while (missing := empty()) and time.monotonic() < end:
         time.sleep(3)
     assert not missing, "\n".join(missing)
+
+
+@pytest.mark.timeout(240)
+def test_left_alone_the_demo_fires_and_resolves_an_alert_within_three_minutes(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo", "--port", "0"], stdout=file, stderr=file, cwd=tmp_path
+        )
+    try:
+        end = time.monotonic() + 180
+        fault = FAULTS[0]
+        for said in (fault.summary, f"[critical] {fault.alert}", f"[resolved] {fault.alert}"):
+            while said not in output.read_text():
+                assert process.poll() is None, output.read_text()
+                assert time.monotonic() < end, f"Waited in vain for {said!r}:\n{output.read_text()}"
+                time.sleep(0.2)
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert "Traceback" not in output.read_text()

@@ -108,7 +108,10 @@ class SettingsReloader(LiveSettings[S], Generic[S]):
                 "version": self.version,
             }
 
-        return (Action(name="reload", summary="Read all settings and secret files again, now.", run=run),)
+        def state() -> dict[str, object]:
+            return {"version": self.version}
+
+        return (Action(name="reload", summary="Read all settings and secret files again, now.", run=run, state=state),)
 
     def routes(self) -> Sequence[Routes]:
         """Return the page that says what every setting is and where it comes from."""

@@ -17,8 +17,8 @@ __all__ = ["MOST", "Chart", "Floats", "Line", "legend"]
 
 Floats = NDArray[np.float64]
 
-#: Lines that a chart draws; nobody reads more.
-MOST = 12
+#: Lines that a chart draws; nobody reads more, and there are as many colours.
+MOST = 8
 
 _PLACE = re.compile(r"\{\{\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\}\}")
 _DULL = ("__name__", "job", "instance")

@@ -41,7 +41,11 @@ def chosen(site: Site) -> list[PanelRef]:
     found: dict[str, PanelRef] = {}
     for one in firing[:3]:
         if one.name in alerts:
-            found |= {ref.id: ref for ref in refs if related_alerts(ref.panel, [alerts[one.name]])}
+            found |= {
+                ref.id: ref
+                for ref in refs
+                if ref.panel.kind == "line" and related_alerts(ref.panel, [alerts[one.name]])
+            }
     found |= {ref.id: ref for ref in refs if ref.source == "http" and ref.panel.kind == "line"}
     lines = dict(list(found.items())[:3])
     parts: set[str] = set()

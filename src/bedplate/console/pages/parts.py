@@ -29,7 +29,11 @@ def add_parts(site: Site) -> None:
         lines = await logs.latest(site.sources, rest)
         return None if lines is None else {"html": site.part(base, "log_lines.html", {"records": lines})}
 
+    async def badges(base: str, rest: str) -> Mapping[str, Any]:
+        return {"data": {name: count() for name, count in site.badges.items()}}
+
     site.parts.makers |= {
+        "badges": badges,
         "log": log,
         "home": standing,
         "changes": changes,

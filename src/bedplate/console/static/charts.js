@@ -56,18 +56,29 @@
       ctx.setLineDash([]);
       ctx.font = `560 ${11 * devicePixelRatio}px system-ui, sans-serif`;
       ctx.textAlign = "right";
+      ctx.textBaseline = "alphabetic";
       ctx.fillText(`${line.label || line.severity} ${say(line.value, chart.unit)}`, bbox.left + bbox.width, Math.max(bbox.top + 11 * devicePixelRatio, y - 4 * devicePixelRatio));
     }
     ctx.restore();
   };
 
+  const round125 = (low, high, wanted, binary) => {
+    const base = binary ? 1024 : 10, rough = (high - low) / wanted;
+    const scale = base ** Math.floor(Math.log(rough) / Math.log(base));
+    const step = (binary ? [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] : [1, 2, 2.5, 5, 10]).find((one) => one * scale >= rough * 0.999) * scale;
+    const found = [];
+    for (let at = Math.ceil(low / step - 1e-9); at <= Math.floor(high / step + 1e-9); at++) found.push(Number((at * step).toPrecision(12)));
+    return found;
+  };
   // Values stand above their lines, at the left edge, so that the plot has the whole width.
   const marks = (chart) => (plot) => {
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.fillStyle = colour("--faint");
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    for (const mark of plot.axes[1]._splits ?? []) ctx.fillText(say(mark, chart.unit), bbox.left, plot.valToPos(mark, "y", true) - 4 * devicePixelRatio);
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
+    for (const mark of plot.marks ?? []) ctx.fillText(say(mark, chart.unit), bbox.left, plot.valToPos(mark, "y", true) - 4 * devicePixelRatio);
     ctx.restore();
   };
 
@@ -129,7 +140,7 @@
       scales: { x: { time: true }, y: { range: bounds(chart) } },
       axes: [
         { stroke: () => colour("--faint"), size: 20, gap: 4, font: "11px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, values: (_, ticks, axis, space, incr) => ticks.map((tick) => (incr < 60 ? exact : clock).format(tick * 1000)) },
-        { size: 0, side: 3, space: 44, grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, values: (_, ticks) => ticks.map(() => "") },
+        { size: 0, side: 3, splits: (plot, _, low, high) => (plot.marks = round125(low, high, place.clientHeight > 220 ? 5 : 3, chart.unit === "bytes" || chart.unit === "Bps")), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, values: (_, ticks) => ticks.map(() => "") },
       ],
       series: [{}, ...chart.lines.map((line, number) => {
         const name = (number % 8) + 1;

@@ -75,6 +75,13 @@
       timer = setTimeout(open, Math.min(30000, 1000 * 2 ** retry++) * (0.75 + Math.random() / 2));
     });
   };
+  listeners.set("badges", (counts) => {
+    for (const [name, [count, tone]] of Object.entries(counts)) for (const place of all(`[data-badge="${CSS.escape(name)}"]`)) {
+      place.hidden = !count;
+      place.textContent = count;
+      place.className = `nav-count tone-${tone}`;
+    }
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { close(); said("Paused while hidden", false); } else open();
   });

@@ -69,6 +69,10 @@ def actions_of(alerts: Alerts) -> tuple[Action, ...]:
         ended = await alerts.unsilence(parameters.id, actor.name)
         return {"id": ended.id, "ends": ended.ends}
 
+    def state() -> Any:
+        held = {one.fingerprint: one.acknowledged.actor for one in alerts.current(resolved=False) if one.acknowledged}
+        return {"acknowledged": held, "silences": [one.id for one in alerts.silences()]}
+
     def refused() -> str | None:
         return None if alerts.active else "Alerts are not evaluated in this process."
 
@@ -79,6 +83,7 @@ def actions_of(alerts: Alerts) -> tuple[Action, ...]:
             run=acknowledge,
             parameters=Acknowledge,
             refused=refused,
+            state=state,
         ),
         Action(
             name="silence",
@@ -86,8 +91,14 @@ def actions_of(alerts: Alerts) -> tuple[Action, ...]:
             run=silence,
             parameters=MakeSilence,
             refused=refused,
+            state=state,
         ),
         Action(
-            name="expire-silence", summary="End a silence now.", run=expire, parameters=ExpireSilence, refused=refused
+            name="expire-silence",
+            summary="End a silence now.",
+            run=expire,
+            parameters=ExpireSilence,
+            refused=refused,
+            state=state,
         ),
     )

@@ -9,8 +9,10 @@ import argparse
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,20 +46,29 @@ SIZES = {"desktop": (1360, 860), "phone": (390, 844)}
 def demo(extra: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run the demo; yield the one-time link of its console."""
     command = [sys.executable, "-u", "-m", "demo", "--port", "0", *extra]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
-    try:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            found = re.search(r"http://\S+/enter\?key=\S+", line)
-            if found:
-                yield found[0], process
-                return
-        raise SystemExit("The demo ended before it was ready:\n" + "".join(said))
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        output = process.stdout
+        assert output is not None
+        said: list[str] = []
+        try:
+            link = _link(output, said)
+            # What it goes on to say must be read, or it waits for us.
+            reader = threading.Thread(target=lambda: deque(output, maxlen=1), daemon=True)
+            reader.start()
+            yield link, process
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+        reader.join(timeout=5)
+
+
+def _link(output: Iterable[str], said: list[str]) -> str:
+    for line in output:
+        said.append(line)
+        found = re.search(r"http://\S+/enter\?key=\S+", line)
+        if found:
+            return found[0]
+    raise SystemExit("The demo ended before it was ready:\n" + "".join(said))
 
 
 @contextmanager

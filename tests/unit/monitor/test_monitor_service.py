@@ -111,12 +111,16 @@ async def test_in_production_nothing_but_the_bare_health_answers_without_credent
                     open_to_all = path == "/console/sign-in" or method == "OPTIONS"
                     assert open_to_all or answer.status_code in (401, 404, 405), (method, path, answer.status_code)
                     assert method != "OPTIONS" or (answer.status_code, answer.content) == (204, b"")
-                elif path == "/monitoring/health":
+                elif path in ("/monitoring/health", "/monitoring/checks"):
                     assert answer.status_code in ((200, 204) if method in ("GET", "HEAD", "OPTIONS") else (405,))
                 else:
                     assert answer.status_code in (401, 403), (method, path, answer.status_code)
         assert [(await http.get(path)).status_code for path in ("/livez", "/readyz", "/hello")] == [200, 200, 200]
         assert set((await http.get("/monitoring/health")).json()) == {"status", "ready", "phase"}
+        # What is open is told, and what must be closed, so that somebody outside can try it.
+        told = (await http.get("/monitoring/checks")).json()["checks"]
+        known = {"/livez", "/readyz", "/monitoring/health", "/monitoring/checks", "/console/sign-in"}
+        assert {check["path"] for check in told if not check["anonymous"]} <= known
 
 
 async def test_with_a_token_everything_answers(service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from bedplate.monitor.panels.defaults import default_panels
 from bedplate.monitor.panels.reading import Bound, bounds, grouped_by, same
-from bedplate.monitor.panels.soundness import clashes, idle_choices, label_of
+from bedplate.monitor.panels.soundness import clashes, label_of
 from bedplate.monitor.panels.thresholds import bad_value, related_alerts, thresholds_of
 from bedplate.monitor.panels.zeros import zeroed
 
@@ -11,7 +11,6 @@ __all__ = [
     "bad_value",
     "bounds",
     "clashes",
-    "idle_choices",
     "default_panels",
     "grouped_by",
     "label_of",

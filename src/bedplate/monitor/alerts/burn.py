@@ -141,7 +141,8 @@ def _alert(slo: SLO, burn: Burn) -> Alert:
     return Alert(
         name=f"{name}BudgetBurn{burn.long}",
         expr=f"{error_ratio(slo, burn.long)} > {bound} and {error_ratio(slo, burn.short)} > {bound} and {enough}",
-        summary=f"{slo.summary.strip() or slo.name} The error budget burns {burn.rate(slo):.3g} times too fast.",
+        summary=f"Failures use up the budget of {slo.window} more than {burn.rate(slo):.3g} times as fast as it lasts. "
+        f"The promise: {slo.summary.strip() or slo.name}",
         severity=burn.severity,
         for_="0s",
         group=AlertGroup(name=f"{slo.name}-{burn.long}", interval=_interval(burn)),

@@ -13,7 +13,15 @@ from typing import Any
 
 import orjson
 
-__all__ = ["BedplateError", "DeclarationError", "Problem", "Refusal", "RefusedError", "UndeclaredMetricError"]
+__all__ = [
+    "BedplateError",
+    "DeclarationError",
+    "Problem",
+    "Refusal",
+    "RefusedError",
+    "UndeclaredMetricError",
+    "UnreachableError",
+]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -37,6 +45,10 @@ class DeclarationError(BedplateError, ValueError):
 
 class UndeclaredMetricError(BedplateError):
     """A component binds, or an expression uses, a metric that its spec does not declare."""
+
+
+class UnreachableError(BedplateError):
+    """Who was to be asked cannot be reached now; another time may be better, and somebody else may know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ class Alerts:
     """The alerts of a service: from every component's declarations to who knows of them.
 
     One process of a host evaluates, the one that samples. Each host does so over its own samples; with Prometheus, one
-    of all instances does over the whole fleet's. The database says to all what each of them found; while it is away,
-    every process goes on from memory, says that it is degraded, and writes later.
+    of all instances does over the whole fleet's, and while Prometheus is away over its own, and says that it is
+    degraded. The database says to all what each of them found; while it is away, every process goes on from memory,
+    says that it is degraded, and writes later.
 
     :param database: where alerts are remembered. :param samples: whose ring gets ``ALERTS``.
     :param queries: who evaluates expressions. :param fleet: whether Prometheus is there to be asked for all instances.
@@ -55,13 +56,14 @@ class Alerts:
         self._samples = samples
         self._queries = queries
         self._fleet = fleet
-        self._kept = None if fleet else kept
+        self._kept = kept
         self._host: Host | None = None
         self._engine: Engine | None = None
         self._rules: tuple[Rule, ...] = ()
         self._keeping: Keeping | None = None
         self._subscribers: list[Callable[[Transition], None]] = []
         self._recent: deque[Transition] = deque(maxlen=_RECENT)
+        self._faults: dict[str, str | None] = {}
         self.keep_in(database)
 
     def keep_in(self, database: Database) -> None:
@@ -75,7 +77,9 @@ class Alerts:
             settings=self.settings,
             scope="cluster",
             degradation=Degradation(
-                policy="queue", summary="Without its database it goes on from memory and writes once it is back."
+                policy="queue",
+                summary="Without its database it goes on from memory and writes once it is back. Without Prometheus it"
+                " goes on over one instance's samples.",
             ),
             metrics=METRICS,
             alerts=ALERTS,
@@ -115,7 +119,9 @@ class Alerts:
             ask=lambda expr, at: self._queries.vector(expr, at, scope=scope),
             clock=host.clock,
             time_scale=self.settings.time_scale,
-            kept=self._kept,
+            kept=None if self._fleet else self._kept,
+            alone=(lambda expr, at: self._queries.vector(expr, at, scope="host")) if self._fleet else None,
+            own=self._kept,
         )
         self._keeping = Keeping(
             self.database,
@@ -124,6 +130,7 @@ class Alerts:
             FLEET if self._fleet else self._samples.instance,
             {(rule.name, rule.source): rule.section for rule in self._rules},
             lease=self._lease if self._fleet else None,
+            degraded=lambda reason: self._degraded("database", reason),
         )
         self._bind(host, self._engine)
         host.spawn("keep", self._keep)
@@ -328,6 +335,7 @@ class Alerts:
                 if missed := turn.next():
                     host.bind(MISSED, group=turn.plan.name).inc(missed)
         finally:
+            self._degraded("fleet", None)
             # Without Prometheus nobody else evaluates the alerts of this instance.
             keeping.evaluates = not self._fleet
 
@@ -346,6 +354,8 @@ class Alerts:
     async def _evaluate_group(self, plan: GroupPlan, at: float, engine: Engine, host: Host, keeping: Keeping) -> None:
         before = {id(state): state.error for state in plan.rules}
         done = await engine.evaluate(plan, at)
+        alone = "Alerts are evaluated over the samples of this instance alone: "
+        self._degraded("fleet", f"{alone}{engine.away}" if engine.away else None)
         host.bind(EVALUATIONS, group=plan.name).inc(len(plan.rules))
         host.bind(DURATION, group=plan.name).observe(done.seconds)
         if done.failed:
@@ -364,6 +374,12 @@ class Alerts:
         self._count(host)
         for transition in transitions:
             self._tell(transition, host)
+
+    def _degraded(self, what: str, reason: str | None) -> None:
+        """Say why alerts are not what they should be; the database and Prometheus may be away at once."""
+        if self._host is not None and self._faults.get(what) != reason:
+            self._faults[what] = reason
+            self._host.degraded(" ".join(filter(None, self._faults.values())) or None)
 
     def _tell(self, transition: Transition, host: Host) -> None:
         self._recent.append(transition)

@@ -14,7 +14,7 @@ from bedplate.monitor.alerts.annotations import template
 from bedplate.monitor.alerts.notices import AlertState
 from bedplate.monitor.alerts.rules import Rule
 from bedplate.monitor.alerts.state import Active, Labels, advanced
-from bedplate.problems import BedplateError
+from bedplate.problems import BedplateError, UnreachableError
 
 __all__ = ["Change", "Engine", "Evaluated", "GroupPlan", "Round", "RuleState", "told"]
 
@@ -44,6 +44,7 @@ class RuleState:
 
     :ivar expr: what is evaluated, with the time scale in it. :ivar hold: seconds. :ivar keep: seconds.
     :ivar grace: seconds after a start for which its restored alerts are believed.
+    :ivar alone: it was evaluated over our own samples the last time, since the fleet could not be asked.
     :ivar health: of the last evaluation. :ivar error: why it failed. :ivar took: seconds.
     :ivar evaluated_at: Unix seconds, None before the first.
     """
@@ -55,6 +56,7 @@ class RuleState:
     grace: float = 0.0
     active: Mapping[Labels, Active] = field(default_factory=dict)
     restored: set[Labels] = field(default_factory=set)
+    alone: bool = False
     health: Literal["unknown", "ok", "err"] = "unknown"
     error: str = ""
     evaluated_at: float | None = None
@@ -116,8 +118,11 @@ class Engine:
     :param rules: all of them; external ones are kept and never evaluated.
     :param time_scale: a factor on every duration.
     :param ask: evaluates an expression.
+    :param alone: evaluates it over our own samples while who is asked otherwise cannot be reached.
+    :param own: for how many seconds there are those; rules that look further back wait.
     :param kept: for how many seconds there are samples; a rule that looks further back is external as well, since
         what it said would be of another time than it says. None for as long as any rule needs.
+    :ivar away: why the fleet could not be asked the last time; empty when it could.
     """
 
     def __init__(
@@ -128,8 +133,13 @@ class Engine:
         clock: Clock,
         time_scale: float = 1.0,
         kept: float | None = None,
+        alone: Ask | None = None,
+        own: float | None = None,
     ) -> None:
         self._ask = ask
+        self._alone = alone
+        self._own = own
+        self.away = ""
         self._clock = clock
         self._scale = time_scale
         self.started = clock.time()
@@ -143,7 +153,7 @@ class Engine:
                 self.external.append(rule)
                 continue
             state = self._planned(rule)
-            if kept is not None and _reach(state.expr) >= max(kept, _LOOKBACK + 1):
+            if _too_far(state.expr, kept):
                 self.external.append(rule)
                 continue
             self.states[rule.name, rule.source] = state
@@ -199,11 +209,11 @@ class Engine:
         return Evaluated(changes, failed, time.perf_counter() - began)
 
     async def _evaluate(self, state: RuleState, at: float) -> list[Change]:
-        found = await self._ask(state.expr, at)
+        found = await self._value(state, at)
         rule = state.rule
         if not found and not state.active:
             return []
-        if state.restored and at - self.started > self._grace(state):
+        if state.restored and not state.alone and at - self.started > self._grace(state):
             state.restored.clear()
         step = advanced(
             state.active,
@@ -222,6 +232,29 @@ class Engine:
         state.active = step.active
         return [Change(rule, before, alert) for before, alert in step.changes]
 
+    async def _value(self, state: RuleState, at: float) -> Vector:
+        """Ask whom we are to ask, and our own samples while that one cannot be reached.
+
+        They know of one instance only: an alert that the fleet showed is believed until they show it, too, or the fleet
+        can be asked again.
+        """
+        try:
+            found = await self._ask(state.expr, at)
+        except UnreachableError as error:
+            self.away = str(error)
+            if self._alone is None or _too_far(state.expr, self._own):
+                raise
+            found = await self._alone(state.expr, at)
+            if not state.alone:
+                state.alone = True
+                state.restored |= {one.labels for one in state.active.values() if one.state != "resolved"}
+        else:
+            self.away = ""
+            if state.alone:
+                state.alone = False
+                state.restored.clear()
+        return found
+
     def _grace(self, state: RuleState) -> float:
         """Return the seconds after the start until there are samples enough to say that an alert is over."""
         return min(state.grace, LONGEST_GRACE) + seconds(state.rule.group.interval) * self._scale
@@ -235,7 +268,7 @@ class Engine:
         self.started = self._clock.time()
         for state in self.states.values():
             if past:
-                state.active, state.restored = {}, set()
+                state.active, state.restored, state.alone = {}, set(), False
             state.grace = 0.0 if past else max(0.0, _reach(state.expr) - _LOOKBACK)
 
     def alerts(self) -> Iterable[tuple[RuleState, Active]]:
@@ -262,6 +295,10 @@ def told(error: BaseException) -> str:
     """Return an error in one line for people."""
     text = " ".join(str(error).split())
     return (text if isinstance(error, BedplateError) else f"{type(error).__name__}: {text}")[:500]
+
+
+def _too_far(expr: str, kept: float | None) -> bool:
+    return kept is not None and _reach(expr) >= max(kept, _LOOKBACK + 1)
 
 
 def _reach(expr: str) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ class Keeping:
     :param owner: whose alerts this process evaluates: its instance, or the fleet.
     :param sections: the runbook's sections by the name and source of an alert.
     :param lease: when given, only who holds it writes alerts.
+    :param degraded: is told why alerts are not saved, None when they are; by default the host is.
     :ivar restored: whether the alerts of a process before this one have been taken up; no alert is written before.
     """
 
@@ -70,6 +71,7 @@ class Keeping:
         sections: Mapping[tuple[str, str], str],
         *,
         lease: RowLease | None = None,
+        degraded: Callable[[str | None], None] | None = None,
     ) -> None:
         self.owner = owner
         self.restored = False
@@ -79,6 +81,7 @@ class Keeping:
         self._host = host
         self._sections = sections
         self._lease = lease
+        self._degraded = degraded or host.degraded
         self._outbox = Outbox()
         self._shared = Shared()
         self._read = False
@@ -154,7 +157,9 @@ class Keeping:
                 "episode": self._episode(view, before.get(view.key)),
             }
             if row != before.get(view.key):
-                self._put(_CURRENT, self._key(view.key), row)
+                # A new value alone is written when its time comes, and is nothing that waits: while alerts fire there
+                # are such at every evaluation, and a healthy database would seem to be late for all that time.
+                self._put(_CURRENT, self._key(view.key), row, urgent=bool(transitions))
         for key in before.keys() - after.keys():
             self._put(_CURRENT, self._key(key), None)
         self._rows[group] = after
@@ -173,9 +178,10 @@ class Keeping:
         self._rows = {}
         self._outbox.drop(_CURRENT, _HISTORY)
 
-    def _put(self, table: str, key: dict[str, Any], values: dict[str, Any] | None) -> None:
+    def _put(self, table: str, key: dict[str, Any], values: dict[str, Any] | None, *, urgent: bool = True) -> None:
         self.deeds.apply(self._outbox.put(table, key, values))
-        self._host.bind(WAITING).set(float(len(self._outbox)))
+        if urgent:
+            self._host.bind(WAITING).set(float(len(self._outbox)))
 
     def _key(self, key: str) -> dict[str, Any]:
         return {"service": self._host.service, "owner": self.owner, "key": key}
@@ -268,7 +274,7 @@ class Keeping:
             self._host.bind(WAITING).set(float(len(self._outbox)))
             if self._fault:
                 self._fault = ""
-                self._host.degraded(None)
+                self._degraded(None)
                 self._host.log.info("alerts_saved")
             return True
 
@@ -355,7 +361,8 @@ class Keeping:
         if reason != self._fault:
             self._fault = reason
             self._host.log.warning("alerts_unsaved", waiting=len(self._outbox), error=reason)
-        self._host.degraded(f"Alerts are kept in memory alone: {reason}")
+        self._host.bind(WAITING).set(float(len(self._outbox)))
+        self._degraded(f"Alerts are kept in memory alone: {reason}")
 
     async def wait(self) -> None:
         """Return when there is something to write, or the time has come to look."""

@@ -13,10 +13,10 @@ import orjson
 from bedplate.component import Sample, Vector
 from bedplate.monitor.prometheus_api.settings import PrometheusSettings
 from bedplate.monitor.prometheus_api.transport import Transport, TransportError
-from bedplate.problems import BedplateError
+from bedplate.problems import BedplateError, UnreachableError
 from bedplate.promql import Matrix, Series
 
-__all__ = ["FleetError", "Prometheus"]
+__all__ = ["FleetAwayError", "FleetError", "Prometheus"]
 
 #: Bytes of an answer that are parsed on the event loop; larger ones are in a thread.
 _SMALL = 100_000
@@ -24,6 +24,10 @@ _SMALL = 100_000
 
 class FleetError(BedplateError):
     """Prometheus could not be asked about the fleet, or does not take the question."""
+
+
+class FleetAwayError(FleetError, UnreachableError):
+    """Prometheus could not be asked, whatever the question."""
 
 
 class Prometheus:
@@ -86,13 +90,13 @@ class Prometheus:
             raise FleetError(f"Prometheus does not take the expression: {document.get('error')}", "Mend it.")
         return document["data"]
 
-    def _failed(self, fault: str) -> FleetError:
+    def _failed(self, fault: str) -> FleetAwayError:
         self._fault, self._asked_at = fault, self._now()
         return self._away(fault)
 
     @staticmethod
-    def _away(fault: str) -> FleetError:
-        return FleetError(
+    def _away(fault: str) -> FleetAwayError:
+        return FleetAwayError(
             f"Prometheus cannot be asked about the fleet: {fault}.",
             "See that it runs, and that PROMETHEUS_URL, its user or its token are right.",
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bedplate.monitor.alerts.metrics import ACTIVE, EVALUATIONS, FAILURES
+from bedplate.monitor.alerts.metrics import ACTIVE, EVALUATIONS, FAILURES, WAITING
 from bedplate.monitor.alerts.notices import Matcher
 from bedplate.problems import BedplateError
 from bedplate.testing import ManualClock
@@ -248,3 +249,15 @@ async def test_evaluations_are_counted(tmp_path: Path) -> None:
     async with watched(tmp_path / "a.sqlite3") as plant:
         await plant.pass_time(30)
         assert await plant.harness.value(EVALUATIONS, group="tanks") >= 2
+
+
+async def test_a_value_that_changes_while_an_alert_fires_is_nothing_that_waits_for_the_database(tmp_path: Path) -> None:
+    async with watched(tmp_path / "a.sqlite3") as plant:
+        plant.tank.set(0.05)
+        await plant.until(lambda: fired(plant.current()))
+        await plant.harness.eventually(plant.saved_all)
+        keeping = plant.alerts._keeping
+        assert keeping is not None and await plant.harness.value(WAITING) == 0
+        (view,) = plant.current()
+        keeping.take(view.group, [replace(view, value=0.04)], [])
+        assert await plant.harness.value(WAITING) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bedplate.metric import Metric
 from bedplate.problems import DeclarationError
@@ -69,6 +69,19 @@ def seconds(duration: str) -> float:
 def _slug(kind: str, name: str) -> None:
     if not _SLUG.match(name):
         raise DeclarationError(f"{kind} name {name!r} is not a plain word.", "Use lower-case letters, digits, - and _.")
+
+
+def _duration(where: str, text: str) -> float:
+    try:
+        return seconds(text)
+    except DeclarationError as error:
+        raise DeclarationError(f"{where}: {error.what}", error.mend) from None
+
+
+def _one_of(what: str, value: str, words: Any) -> None:
+    known = get_args(words)
+    if value not in known:
+        raise DeclarationError(f"{what} {value!r}.", f"It is one of {', '.join(known)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +146,7 @@ class AlertGroup:
 
     def __post_init__(self) -> None:
         _slug("Alert group", self.name)
-        if seconds(self.interval) <= 0:
+        if _duration(f"Alert group {self.name}, interval", self.interval) <= 0:
             raise DeclarationError(f"Alert group {self.name} has no interval.", "Give a duration such as 30s.")
 
 
@@ -167,8 +180,9 @@ class Alert:
             raise DeclarationError(f"Alert name {self.name!r} is not in CamelCase.", "Name it <Component><Symptom>.")
         if not self.summary.strip():
             raise DeclarationError(f"Alert {self.name} has no summary.", "Say what it means to users.")
-        seconds(self.for_)
-        seconds(self.keep_firing_for)
+        _one_of(f"Alert {self.name} has the severity", self.severity, Severity)
+        _duration(f"Alert {self.name}, for_", self.for_)
+        _duration(f"Alert {self.name}, keep_firing_for", self.keep_firing_for)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +213,7 @@ class SLO:
             raise DeclarationError(
                 f"SLO {self.name} has the objective {self.objective}.", "Give a share such as 0.999."
             )
-        if seconds(self.window) < 86400:
+        if _duration(f"SLO {self.name}, window", self.window) < 86400:
             raise DeclarationError(
                 f"SLO {self.name} has the window {self.window}, in which one bad moment is all.", "Give a day or more."
             )
@@ -248,8 +262,8 @@ class Dashboard:
 
     def __post_init__(self) -> None:
         _slug("Dashboard", self.name)
-        seconds(self.refresh)
-        seconds(self.window)
+        _duration(f"Dashboard {self.name}, refresh", self.refresh)
+        _duration(f"Dashboard {self.name}, window", self.window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +296,7 @@ class Panel:
     def __post_init__(self) -> None:
         if not self.title.strip() or not self.exprs:
             raise DeclarationError(f"Panel {self.title!r} lacks a title or an expression.", "Give both.")
+        _one_of(f"Panel {self.title!r} is of the kind", self.kind, PanelKind)
         if not 0 <= self.width <= 24:
             raise DeclarationError(f"Panel {self.title!r} is {self.width} wide.", "A page is 24 wide; 0 is the usual.")
 
@@ -320,6 +335,7 @@ class Check:
         _slug("Check", self.name)
         if not self.path.startswith("/"):
             raise DeclarationError(f"Check {self.name} asks for {self.path!r}.", "Begin the path with a slash.")
+        _one_of(f"Check {self.name} is of the suite", self.suite, Suite)
 
 
 @dataclass(frozen=True, slots=True)

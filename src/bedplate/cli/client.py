@@ -244,7 +244,9 @@ def _refused(answer: Answer) -> AnsweredError:
     what = f"{answer.url} answers {status}: {said.rstrip('.')}."
     if 300 <= status < 400:
         what = f"{answer.url} answers {status} and points to {answer.headers.get('location', 'nowhere')}."
-    return AnsweredError(status, what, _mend(status), problem)
+    # Who says in words what there is not has understood the address.
+    known = status == 404 and problem.get("type") == "about:blank" and not said.startswith("Nothing is at")
+    return AnsweredError(status, what, "" if known else _mend(status), problem)
 
 
 def _mend(status: int) -> str:

@@ -20,11 +20,15 @@ from bedplate.settings.secret import Secret
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from bedplate.database.engine import Opened
+
 __all__ = ["Database"]
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
 #: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
 _PATIENCE = 1.0
+#: Seconds that closing gets once it is cancelled: less than the lifespan that waits for it has.
+_MOMENT = 0.05
 _OWN = Migrations(name="database", package="bedplate.database.revisions")
 
 
@@ -60,7 +64,7 @@ class Database:
         self._lazy = lazy
         self._host: Host | None = None
         self._address: Address | None = None
-        self._engine: AsyncEngine | None = None
+        self._opened: Opened | None = None
         self._opening: asyncio.Task[AsyncEngine] | None = None
         self._failure: tuple[float, BedplateError] | None = None
         self._cells: dict[str, Any] = {}
@@ -110,7 +114,7 @@ class Database:
     @property
     def is_open(self) -> bool:
         """Whether it has been opened; it may be away nevertheless."""
-        return self._engine is not None
+        return self._opened is not None
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
@@ -137,8 +141,8 @@ class Database:
 
         :raises DatabaseUnavailableError: when the database is away. :raises MigrationError: when tables are not right.
         """
-        if self._engine is not None:
-            return self._engine
+        if self._opened is not None:
+            return self._opened.engine
         host = self._host
         if host is None:
             raise DatabaseUnavailableError(
@@ -152,9 +156,10 @@ class Database:
         try:
             return await asyncio.shield(self._opening)
         except asyncio.CancelledError:
-            if self._host is None:
-                raise DatabaseUnavailableError(f"The database {self.name} is being closed.") from None
-            raise
+            task = asyncio.current_task()
+            if self._host is not None or (task is not None and task.cancelling()):
+                raise
+            raise DatabaseUnavailableError(f"The database {self.name} is being closed.") from None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -186,7 +191,7 @@ class Database:
 
         :raises DatabaseUnavailableError: when it is away.
         """
-        if self._lazy and self._engine is None and self._opening is None:
+        if self._lazy and self._opened is None and self._opening is None:
             return "not in use"
         from sqlalchemy import text
 
@@ -227,28 +232,31 @@ class Database:
             raise
         from bedplate.database.engine import make_engine
 
-        self._engine = make_engine(
+        self._opened = make_engine(
             self._address, self.settings, timed=self._timed, failed=self._failed, service=host.service
         )
         host.bind(POOL_LIMIT).set(float(self.settings.pool_size + self.settings.pool_overflow))
         self._reached(None)
         host.log.info("database_opened", database=self.shown, tables_changed=changed)
-        return self._engine
+        return self._opened.engine
 
     async def _close(self) -> None:
-        self._host, opening, engine = None, self._opening, self._engine
+        """Return when nothing is left: no task, no connection, no thread; or, when cancelled, at once."""
+        self._host, opening = None, self._opening
         if opening is not None and not opening.done():
             opening.cancel()
             await asyncio.wait([opening])
-            engine = self._engine
-        self._engine = self._opening = None
-        if engine is not None:
-            disposing = asyncio.ensure_future(engine.dispose())
-            try:
-                await asyncio.shield(disposing)
-            except asyncio.CancelledError:
-                await asyncio.wait([disposing], timeout=1.0)
-                raise
+        opened, self._opened, self._opening = self._opened, None, None
+        if opened is None:
+            return
+        closing = asyncio.create_task(opened.close(), name=f"close database {self.name}")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            # The time to stop is over. What is left has been told to end, and keeps no process from it.
+            closing.cancel()
+            await asyncio.wait([closing], timeout=_MOMENT)
+            raise
 
     def _located(self, host: Host) -> Address:
         if url := self._url.reveal():
@@ -292,7 +300,7 @@ class Database:
             host.degraded(str(error) if error is not None else None)
 
     def _count_pool(self) -> None:
-        host, engine = self._host, self._engine
-        if host is not None and engine is not None:
-            in_use: Any = getattr(engine.pool, "checkedout", lambda: 0)
+        host, opened = self._host, self._opened
+        if host is not None and opened is not None:
+            in_use: Any = getattr(opened.engine.pool, "checkedout", lambda: 0)
             host.bind(POOL).set(float(in_use()))

@@ -6,20 +6,36 @@ quarter of a second, which a process that uses no database need not pay.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bedplate.database.address import Address
+from bedplate.database.connections import Connections
 from bedplate.database.settings import DatabaseSettings
 
-__all__ = ["WRITES", "make_engine", "pragmas"]
+__all__ = ["WRITES", "Opened", "make_engine", "pragmas"]
 
 #: The execution option of a transaction that will write, so that SQLite gives it the one right to write at its start.
 WRITES = "bedplate_writes"
+
+
+class Opened(NamedTuple):
+    """An engine with what it opens by itself."""
+
+    engine: AsyncEngine
+    #: Of an SQLite file; a server's are in the engine's pool alone.
+    connections: Connections | None
+
+    async def close(self) -> None:
+        """Close all connections; return when none is left, nor its thread."""
+        await self.engine.dispose()
+        if self.connections is not None:
+            await self.connections.close()
 
 
 def make_engine(
@@ -29,7 +45,7 @@ def make_engine(
     timed: Callable[[str, float], None],
     failed: Callable[[BaseException, bool], None],
     service: str = "",
-) -> AsyncEngine:
+) -> Opened:
     """Return an engine; no connection is made yet.
 
     :param timed: receives each statement's first word and its seconds.
@@ -49,11 +65,15 @@ def make_engine(
         }
         options["pool_pre_ping"] = True
         options["pool_recycle"] = 1800
-    engine = create_async_engine(address.url, **options)
+    connections = None
     if address.dialect == "sqlite":
-        _prepare_sqlite(engine, settings)
+        connections = _connections(address, settings)
+        options["async_creator"] = connections.connect
+    engine = create_async_engine(address.url, **options)
+    if connections is not None:
+        _begin_sqlite(engine)
     _observe(engine, timed, failed)
-    return engine
+    return Opened(engine, connections)
 
 
 def pragmas(busy_timeout: float) -> tuple[str, ...]:
@@ -65,18 +85,24 @@ def pragmas(busy_timeout: float) -> tuple[str, ...]:
     )
 
 
-def _prepare_sqlite(engine: AsyncEngine, settings: DatabaseSettings) -> None:
-    statements = pragmas(settings.busy_timeout)
+def _connections(address: Address, settings: DatabaseSettings) -> Connections:
+    path, statements = str(address.path), pragmas(settings.busy_timeout)
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def told(connection: Any, record: Any) -> None:
+    def make() -> sqlite3.Connection:
         # The driver would begin transactions on its own, too late for reads and not for DDL; we say when.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for statement in statements:
-            cursor.execute(statement)
-        cursor.close()
+        connection = sqlite3.connect(path, settings.busy_timeout, isolation_level=None, check_same_thread=False)
+        try:
+            for statement in statements:
+                connection.execute(statement).close()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
+    return Connections(make)
+
+
+def _begin_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Any) -> None:
         # A transaction that reads first and writes later fails at once when another wrote between; this one waits.

@@ -93,10 +93,11 @@ class RowLease:
             raise
         finally:
             keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
-            if not lost:
-                await self._give_back(row)
+            try:
+                await asyncio.wait([keeper])  # not `await keeper`: that would not tell its cancellation from ours
+            finally:
+                if not lost:
+                    await self._give_back(row)
 
     async def _wait(self, row: str, host: Host) -> float:
         """Return, once the lease is ours, the monotonic time from which its life counts."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from bedplate.database.address import Address
 from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
+from bedplate.database.imports import load
 from bedplate.database.migrations import missing, upgrade
 from bedplate.database.settings import DatabaseSettings
 from bedplate.declarations import Migrations
@@ -29,7 +28,7 @@ async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence
         a component cannot be had.
     """
     if address.dialect == "sqlite":
-        return await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted))
+        return await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted, cancelled))
     else:
         return await _in_thread(lambda cancelled: _prepare_server(address, settings, wanted, cancelled))
 
@@ -49,12 +48,7 @@ class _Cancelled:
 async def _in_thread(work: Callable[[_Cancelled], list[str]]) -> list[str]:
     """Run ``work`` in a thread; when cancelled, end it and wait until it has, so that nothing goes on unseen."""
     cancelled = _Cancelled()
-
-    def quietly() -> list[str]:
-        with _no_collections():
-            return work(cancelled)
-
-    running = asyncio.ensure_future(asyncio.to_thread(quietly))
+    running = asyncio.create_task(asyncio.to_thread(work, cancelled), name="prepare database")
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -65,65 +59,54 @@ async def _in_thread(work: Callable[[_Cancelled], list[str]]) -> list[str]:
         raise
 
 
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Import and set up without the garbage collector.
+#: What is imported here, in a thread, and not where the event loop waits for it.
+_SQLITE = ("sqlalchemy.ext.asyncio", "sqlalchemy.dialects.sqlite.aiosqlite", "bedplate.database.engine")
+_SERVER = ("sqlalchemy.ext.asyncio", "sqlalchemy.dialects.postgresql.asyncpg", "bedplate.database.engine")
+#: Only where tables are missing.
+_ALEMBIC = ("alembic.operations", "alembic.runtime.migration", "alembic.script")
 
-    SQLAlchemy and Alembic make so many objects that never die that full collections would run in this thread, and stop
-    the event loop meanwhile, for a tenth of a second each. A process that has put away what lives as long as it puts
-    these away as well.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if gc.get_freeze_count():
-            gc.freeze()
-        if enabled:
-            gc.enable()
+#: Seconds that SQLite itself waits for another writer, which nothing can interrupt.
+_TURN = 0.1
+#: Steps of SQLite's machine after which a statement looks whether it has been cancelled.
+_STEPS = 10_000
 
 
-def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
-    path = address.path
+class _Patience:
+    """Waiting for whoever has locked the file, in turns that end soon after nobody wants it any more."""
+
+    def __init__(self, seconds: float, cancelled: threading.Event) -> None:
+        self._end = time.monotonic() + seconds
+        self._cancelled = cancelled
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Do something until the file is not locked; its last error stands."""
+        while True:
+            try:
+                act()
+                return
+            except Exception as error:
+                if "locked" not in str(error) or time.monotonic() > self._end or self._cancelled.wait(0.02):
+                    raise
+
+
+def _prepare_file(
+    address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
+) -> list[str]:
+    path, called = address.path, cancelled.called
     assert path is not None
+    if called.is_set():
+        return []
     try:
         _make_folder(path.parent)
-        _make_file(path, settings.migration_timeout)
+        _Patience(settings.migration_timeout, called).attempt(lambda: _make_file(path))
     except (OSError, sqlite3.Error) as error:
         raise DatabaseUnavailableError(
             f"The database file {path} cannot be written: {said(error)}.",
             "Make its folder writable, or set DATABASE_URL.",
         ) from error
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import NullPool
-
-    import_module("sqlalchemy.dialects.sqlite.aiosqlite")  # here and not where the event loop waits for it
-    from bedplate.database.engine import pragmas
-
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def told(connection: Any, record: Any) -> None:
-        connection.isolation_level = None
-        for pragma in pragmas(settings.migration_timeout):
-            connection.execute(pragma)
-
-    begin = "BEGIN"
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
+    load(*_SQLITE)
     try:
-        # Most starts find nothing missing, and need not wait for anybody who writes.
-        with engine.begin() as connection:
-            behind = missing(connection, wanted)
-        if behind:
-            begin = "BEGIN IMMEDIATE"
-            with engine.begin() as connection:
-                return upgrade(connection, behind, settings.migration_timeout)
-        return []
+        return _upgrade_file(path, settings, wanted, called)
     except MigrationError:
         raise
     except Exception as error:
@@ -131,6 +114,41 @@ def _prepare_file(address: Address, settings: DatabaseSettings, wanted: Sequence
             raise
         what = f"The database file {path} cannot be used: {said(error)}."
         raise DatabaseUnavailableError(what, "Is it an SQLite file, and does nobody hold it locked?") from error
+
+
+def _upgrade_file(
+    path: Path, settings: DatabaseSettings, wanted: Sequence[Migrations], called: threading.Event
+) -> list[str]:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
+
+    from bedplate.database.engine import pragmas
+
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def told(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in pragmas(_TURN):
+            connection.execute(pragma)
+        connection.set_progress_handler(called.is_set, _STEPS)
+
+    begin = "BEGIN"
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Any) -> None:
+        _Patience(settings.migration_timeout, called).attempt(lambda: connection.exec_driver_sql(begin))
+
+    try:
+        # Most starts find nothing missing, and need not wait for anybody who writes.
+        with engine.begin() as connection:
+            behind = missing(connection, wanted)
+        if not behind or called.is_set():
+            return []
+        load(*_ALEMBIC)
+        begin = "BEGIN IMMEDIATE"
+        with engine.begin() as connection:
+            return upgrade(connection, behind, settings.migration_timeout)
     finally:
         engine.dispose()
 
@@ -144,27 +162,21 @@ def _make_folder(folder: Path) -> None:
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def _make_file(path: Path, patience: float) -> None:
+def _make_file(path: Path) -> None:
     """Make the file if there is none, and put it into WAL mode, which several processes may attempt at once."""
-    end = time.monotonic() + patience
-    while True:
-        try:
-            with closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("COMMIT")
-            return
-        except sqlite3.OperationalError as error:
-            # Changing the mode takes the file as a whole and does not wait for its turn.
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+    # Changing the mode takes the file as a whole, and fails at once when another does the same.
+    with closing(sqlite3.connect(path, timeout=_TURN, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
 
 
 def _prepare_server(
     address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
 ) -> list[str]:
     """Bring the tables of a server up to date, in an event loop of this thread: its driver knows no other way."""
+
+    load(*_SERVER)
 
     async def main() -> list[str]:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -199,6 +211,7 @@ async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: 
         async with engine.begin() as connection:
             if not await connection.run_sync(missing, wanted):
                 return []
+            load(*_ALEMBIC)
             return await connection.run_sync(upgrade, wanted, settings.migration_timeout)
     finally:
         await engine.dispose()

@@ -13,6 +13,7 @@ from benchmarks.results import Row
 from benchmarks.suites import (
     Suite,
     access_log,
+    console,
     generator,
     hostile,
     http_cpu,
@@ -34,6 +35,7 @@ SUITES: tuple[Suite, ...] = (
     promql.SUITE,
     hostile.SUITE,
     ring.SUITE,
+    console.SUITE,
     generator.SUITE,
 )
 

@@ -42,7 +42,7 @@ def test_ticks_hold_the_values_are_round_and_not_too_many(low: float, size: floa
 def test_a_gap_interrupts_the_line_and_a_lonely_point_is_still_seen() -> None:
     svg = drawn(chart(1, 2, NAN, 3, NAN), "Title")
     [path] = re.findall(r'class="line c1" d="([^"]+)"', svg)
-    assert path.count("M") == 2 and path.endswith("h1.5")
+    assert path.count("M") == 2 and path.endswith("h2")
 
 
 def test_a_chart_says_what_it_shows_to_those_who_do_not_see_it() -> None:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 
 from bedplate.cli.client import Client, token_of
@@ -265,7 +267,21 @@ def _table(*columns: str) -> Table:
 
 def _show(table: Table) -> None:
     # In a file or a pipe there is no width to keep to.
-    Console(highlight=False, width=None if console.is_terminal else _WIDE).print(table)
+    screen = Console(highlight=False, width=None if console.is_terminal else _WIDE)
+    natural = Measurement.get(screen, screen.options.update(max_width=_WIDE), table).maximum
+    if natural <= screen.width:
+        screen.print(table)
+    else:
+        _show_records(table, screen)
+
+
+def _show_records(table: Table, screen: Console) -> None:
+    """Print what does not fit beside each other: a line of short cells, and below it what is long to read."""
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        row = list(zip(table.columns, map(str, cells), strict=True))
+        screen.print("  ".join(cell for column, cell in row if column.no_wrap and cell), soft_wrap=True)
+        for cell in (cell for column, cell in row if not column.no_wrap and cell):
+            screen.print(Padding(cell, (0, 0, 0, 4)))
 
 
 def _add(table: Table, alert: Mapping[str, Any], *cells: str) -> None:

@@ -106,6 +106,17 @@ def test_what_fires_is_listed_with_who_looks_after_it(desk: Desk) -> None:
     assert desk.asked[0][:2] == ("/monitoring/unified/alerts", {"severity": ["critical"], "limit": ["1"]})
 
 
+def test_on_a_narrow_terminal_a_summary_has_lines_of_its_own(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", "80")):
+        monkeypatch.setenv(name, value)
+    long = "Two of three answers [are] slow, since the cache has forgotten what it knew: " + "and so on " * 5
+    desk.current = [alert(summary=long.strip(), fingerprint="0123456789abcdef")]
+    lines = call("list").stdout.splitlines()
+    assert lines[0] == "critical  CacheHitRateLow  firing  2m 5s  0.42  0123456789abcdef"
+    assert " ".join(line.strip() for line in lines[1:]) == long.strip()
+    assert all(line.startswith("    ") and len(line) <= 80 for line in lines[1:])
+
+
 @pytest.mark.parametrize(
     ("current", "status"),
     [([alert()], 1), ([alert(silenced_by=["s1"])], 0), ([alert(state="pending")], 0), ([], 0)],

@@ -6,17 +6,21 @@ import functools
 import importlib
 import inspect
 import sys
+import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bedplate.problems import BedplateError, Refusal, RefusedError
+from bedplate.problems import BedplateError, DeclarationError, Refusal, RefusedError
 from bedplate.service.process import Process
 from bedplate.service.service import Service
 from bedplate.settings import Settings, SettingsError
 
 __all__ = ["load"]
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def load(target: str) -> Service | Process:
@@ -24,8 +28,9 @@ def load(target: str) -> Service | Process:
 
     A factory is called with the settings class that its parameter is annotated with, read from the environment.
 
-    :raises BedplateError: when there is no such thing.
-    :raises RefusedError: with every fault of the settings and every reason why the service may not start.
+    :raises BedplateError: when there is no such thing, or its own code fails; then with that code's part of the trace.
+    :raises RefusedError: with a declaration that cannot be right and its place, or with every fault of the settings and
+        every reason why the service may not start.
     """
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
@@ -37,14 +42,16 @@ def load(target: str) -> Service | Process:
         )
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise BedplateError(
-            f"There is no module {module_name!r}.", "Run the command where it can be imported, or install its package."
-        ) from error
+    with _own_faults(target):
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+                raise
+            raise BedplateError(
+                f"There is no module {module_name!r}.",
+                "Run the command where it can be imported, or install its package.",
+            ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise BedplateError(f"Module {module_name} has no {attribute!r}.", "Name its factory: build(settings).")
@@ -67,7 +74,9 @@ def load(target: str) -> Service | Process:
 def _build(target: str, factory: Callable[..., object]) -> tuple[Service | Process, list[Refusal]]:
     parameters = list(inspect.signature(factory).parameters.values())
     if not parameters:
-        built = _checked(target, factory())
+        with _own_faults(target):
+            made = factory()
+        built = _checked(target, made)
         return built, built.refusals()
     try:
         inspect.signature(factory).bind(object())
@@ -78,12 +87,36 @@ def _build(target: str, factory: Callable[..., object]) -> tuple[Service | Proce
     refusals: list[Refusal] = []
     try:
         with _settings_class(factory, parameters[0].name).collecting() as settings:
-            built = _checked(target, factory(settings))
+            with _own_faults(target):
+                made = factory(settings)
+            built = _checked(target, made)
             # In here, so that the built-in components ask for their sections, whose faults then join the others.
             refusals = built.refusals()
     except SettingsError as error:
         raise RefusedError(target, list(dict.fromkeys([*error.refusals, *refusals]))) from None
     return built, refusals
+
+
+@contextmanager
+def _own_faults(target: str) -> Iterator[None]:
+    """Tell of what fails in a service's own code by its place there, without our frames around it."""
+    try:
+        yield
+    except DeclarationError as error:
+        place = next((f"{Path(one.filename).name}, line {one.lineno}" for one in reversed(_frames(error))), target)
+        raise RefusedError(target, [Refusal(place, error.what, error.mend)]) from error
+    except BedplateError:
+        raise
+    except Exception as error:
+        lines = [*traceback.format_list(_frames(error)), *traceback.format_exception_only(error)]
+        raise BedplateError(f"{target} cannot be loaded:\n{''.join(lines).rstrip()}") from error
+
+
+def _frames(error: Exception) -> list[traceback.FrameSummary]:
+    def is_ours(path: str) -> bool:
+        return path.startswith("<") or Path(path).is_relative_to(_PACKAGE) or path == importlib.__file__
+
+    return [one for one in traceback.extract_tb(error.__traceback__) if not is_ours(one.filename)]
 
 
 def _checked(target: str, built: object) -> Service | Process:

@@ -89,11 +89,11 @@ def call(*arguments: str) -> Result:
         ("shop_for_commands:keyword", 2, "cannot be called with the settings alone"),
         ("shop_for_commands:later", 2, "is asynchronous. Build without I/O in a plain function"),
         ("shop_for_commands:nothing", 2, "gave a NoneType"),
-        ("shop_for_commands:empty", 2, "A process without a service has nothing to do"),
-        ("shop_for_commands:misnamed", 2, "'My Shop' cannot be a path and a label"),
-        ("shop_for_commands:text", 2, "The components of shop are a str"),
-        ("shop_for_commands:alone", 2, "The components of shop are a Part"),
-        ("shop_for_commands:wrong_app", 2, "The application of shop is a str"),
+        ("shop_for_commands:empty", 1, "A process without a service has nothing to do"),
+        ("shop_for_commands:misnamed", 1, "'My Shop' cannot be a path and a label"),
+        ("shop_for_commands:text", 1, "The components of shop are a str"),
+        ("shop_for_commands:alone", 1, "The components of shop are a Part"),
+        ("shop_for_commands:wrong_app", 1, "The application of shop is a str"),
         ("shop_for_commands:a_class", 1, "Part is a class, not a component. Construct it: Part()."),
         ("shop_for_commands:twins", 1, "there are two components of kind 'part' named 'default'"),
         ("shop_for_commands:broken", 1, "Component kind 'no noun!' is not a noun"),
@@ -109,10 +109,22 @@ def test_whatever_is_no_service_is_told_in_a_sentence(target: str, status: int, 
     assert json.loads(as_json.stdout)["ok"] is False
 
 
-def test_an_error_in_the_users_own_code_keeps_its_traceback() -> None:
+def test_an_error_in_the_users_own_code_keeps_its_part_of_the_trace() -> None:
     result = call("check", "needy:build")
-    assert isinstance(result.exception, ModuleNotFoundError)
-    assert "a_package_that_nobody_has" in str(result.exception)
+    assert result.exit_code == 2
+    assert 'needy.py", line 1, in <module>' in result.stderr
+    assert "ModuleNotFoundError: No module named 'a_package_that_nobody_has'" in result.stderr
+    assert "loading.py" not in result.stderr and "importlib" not in result.stderr
+    assert json.loads(call("check", "needy:build", "--json").stdout)["ok"] is False
+
+
+def test_a_declaration_that_cannot_be_right_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "wordy.py").write_text("from bedplate import Counter\n\nSALES = Counter('shop_sales', 'Sales.')\n")
+    result = call("check", "wordy:build")
+    assert (result.exit_code, "wordy.py, line 3: Counter shop_sales must end with _total." in result.stderr) == (
+        1,
+        True,
+    )
 
 
 def test_a_sound_service_is_listed() -> None:

@@ -23,6 +23,7 @@ __all__ = ["FUNCTIONS", "Template", "TemplateError", "number", "template"]
 
 _TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r'\s*(?:(\|)|("(?:[^"\\]|\\.)*")|(\$labels\.[A-Za-z_]\w*|\$value)(?![\w.])|([A-Za-z_]\w*)|(\S+))')
+_LABEL = re.compile(r"\$labels\.(\w+)")
 _VERB = re.compile(r"%(%|(?P<width>[-+ 0]*\d*)(?:\.(?P<precision>\d+))?(?P<verb>[a-zA-Z]))")
 _LARGE = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
@@ -40,6 +41,11 @@ class Template:
 
     text: str
     parts: tuple[str | Callable[[Mapping[str, str], float], str], ...]
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that it names."""
+        return frozenset(name for tag in _TAG.finditer(self.text) for name in _LABEL.findall(tag[1]))
 
     def render(self, labels: Mapping[str, str], value: float) -> str:
         """Return the text for one alert; a label that it lacks is empty, as in Prometheus."""

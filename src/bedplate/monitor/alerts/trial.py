@@ -25,6 +25,9 @@ __all__ = ["STEP", "Firing", "Moment", "Trial", "trial", "trial_refusals"]
 #: Seconds between two samples of a series, as in promtool's ``interval: 1m``.
 STEP = 60.0
 
+#: What every scrape adds, whether the series of a trial show it or not.
+_SCRAPED = frozenset(("job", "instance"))
+
 #: Evaluations that are computed together.
 _AT_ONCE = 10_000
 
@@ -116,10 +119,21 @@ def trial_refusals(rules: Iterable[Rule]) -> Iterator[Refusal]:
                 why = f"it is pending, but not for {rule.alert.for_}" if most else "its condition never holds"
                 what = f"alert {rule.name} does not fire on its `fires` series: {why}."
                 yield Refusal(rule.source, what, "Mend the expression, or give series that last long enough.")
+            elif wanted and first is not None:
+                yield from _unlabelled(rule, first)
             elif not wanted and first is not None:
                 labels = ", ".join(f'{label}="{value}"' for label, value in sorted(first.firing[0].labels.items()))
                 what = f"alert {rule.name} fires on its `quiet` series after {first.at:g} s with {labels}."
                 yield Refusal(rule.source, what, "Mend the expression, or the series.")
+
+
+def _unlabelled(rule: Rule, first: Moment) -> Iterator[Refusal]:
+    """Yield the labels that the summary names and nothing that fires has: people would read an empty place."""
+    had = {label for firing in first.firing for label in firing.labels}
+    for label in sorted(template(rule.alert.summary).labels - had - _SCRAPED):
+        what = f"alert {rule.name} names $labels.{label} in its summary, which what fires on its `fires` series lacks."
+        known = ", ".join(sorted(had - {"alertname"}))
+        yield Refusal(rule.source, what, f"It has {known}. Keep the label in the expression, or name one of these.")
 
 
 def _evaluations(

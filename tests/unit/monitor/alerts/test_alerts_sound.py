@@ -38,6 +38,8 @@ def test_a_good_alert_passes() -> None:
         ({"quiet": ()}, "has no `quiet` series"),
         ({"summary": "At {{ $value | title }}."}, "uses title"),
         ({"expr": f"predict_linear({LEVEL}[1h], 3600) < 0 and sort_by_label({LEVEL}, 'tank')"}, "sort_by_label"),
+        ({"summary": "Tank {{ $labels.tnak }} is empty."}, "$labels.tnak in its summary, which what fires on its"),
+        ({"expr": f"sum({LEVEL}) < 0.1"}, "$labels.tank in its summary"),
         ({"fires": (Series(str(LEVEL(tank="a")), "1x10"),)}, "its condition never holds"),
         ({"for_": "30m"}, "it is pending, but not for 30m"),
         ({"quiet": (Series(str(LEVEL(tank="a")), "1 1 0x10"),)}, "fires on its `quiet` series after 150 s with"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,10 +114,9 @@ class Feed:
             try:
                 await asyncio.wait({waiting, new}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (waiting, new):
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
+                waiting.cancel()
+                new.cancel()
+                await asyncio.wait({waiting, new})  # awaiting one would not tell its cancellation from ours
 
     async def refresh(self) -> None:
         """Make every part that somebody looks at, once, and tell of those that changed."""

@@ -11,7 +11,6 @@ import asyncio
 import importlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from bedplate.database import Database, RowLease
 from bedplate.monitor.alerts.board import active_of, columns_of, view_of_row
 from bedplate.monitor.alerts.deeds import Deeds
 from bedplate.monitor.alerts.engine import told
-from bedplate.monitor.alerts.metrics import WAITING
+from bedplate.monitor.alerts.metrics import OVERDUE, WAITING
 from bedplate.monitor.alerts.notices import AlertView, Transition
 from bedplate.monitor.alerts.settings import AlertSettings
 from bedplate.monitor.alerts.state import RESOLVED_RETENTION, Active, digest
@@ -46,6 +45,8 @@ __all__ = ["Keeping"]
 #: Seconds between two signs of life in the database, and between two cleanings.
 _SIGN = 15.0
 _TIDY = 3600.0
+#: Intervals of :attr:`AlertSettings.sync_interval` after which a change is late.
+_PATIENCE = 2
 
 _ENGINES, _CURRENT, _HISTORY = "bedplate_alert_engines", "bedplate_alerts", "bedplate_alert_history"
 #: What only who evaluates may write.
@@ -179,7 +180,7 @@ class Keeping:
         self._outbox.drop(_CURRENT, _HISTORY)
 
     def _put(self, table: str, key: dict[str, Any], values: dict[str, Any] | None, *, urgent: bool = True) -> None:
-        self.deeds.apply(self._outbox.put(table, key, values))
+        self.deeds.apply(self._outbox.put(table, key, values, self._host.clock.monotonic()))
         if urgent:
             self._host.bind(WAITING).set(float(len(self._outbox)))
 
@@ -271,7 +272,7 @@ class Keeping:
             except Exception as error:
                 self._failed(error)
                 return False
-            self._host.bind(WAITING).set(float(len(self._outbox)))
+            self._count()
             if self._fault:
                 self._fault = ""
                 self._degraded(None)
@@ -361,8 +362,15 @@ class Keeping:
         if reason != self._fault:
             self._fault = reason
             self._host.log.warning("alerts_unsaved", waiting=len(self._outbox), error=reason)
-        self._host.bind(WAITING).set(float(len(self._outbox)))
+        self._count()
         self._degraded(f"Alerts are kept in memory alone: {reason}")
+
+    def _count(self) -> None:
+        """Say what waits, and what of it a database that works would have taken long ago."""
+        # What waits less is no fault: every change waits a moment, those of the alert about what waits as well.
+        late = self._host.clock.monotonic() - _PATIENCE * self._settings.sync_interval
+        self._host.bind(WAITING).set(float(len(self._outbox)))
+        self._host.bind(OVERDUE).set(float(self._outbox.older(late)))
 
     async def wait(self) -> None:
         """Return when there is something to write, or the time has come to look."""
@@ -371,10 +379,9 @@ class Keeping:
         try:
             await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (waking, sleeping):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            waking.cancel()
+            sleeping.cancel()
+            await asyncio.wait({waking, sleeping})  # awaiting one would not tell its cancellation from ours
         self._wake.clear()
 
     async def close(self) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
 
-__all__ = ["ACTIVE", "ALERTS", "DURATION", "EVALUATIONS", "FAILURES", "METRICS", "MISSED", "PANELS", "WAITING"]
+__all__ = [
+    "ACTIVE",
+    "ALERTS",
+    "DURATION",
+    "EVALUATIONS",
+    "FAILURES",
+    "METRICS",
+    "MISSED",
+    "OVERDUE",
+    "PANELS",
+    "WAITING",
+]
 
 _GROUP = {"group": 200}
 
@@ -30,8 +41,11 @@ ACTIVE = Gauge(
     {"state": ("pending", "firing"), "severity": ("critical", "warning", "info")},
 )
 WAITING = Gauge("bedplate_alerts_unsaved", "Changes that wait for the database.")
+OVERDUE = Gauge(
+    "bedplate_alerts_overdue", "Changes that have waited for the database for longer than two intervals of saving."
+)
 
-METRICS = (EVALUATIONS, FAILURES, MISSED, DURATION, ACTIVE, WAITING)
+METRICS = (EVALUATIONS, FAILURES, MISSED, DURATION, ACTIVE, WAITING, OVERDUE)
 
 _FAILURES, _MISSED = FAILURES(group="cache"), MISSED(group="cache")
 
@@ -53,10 +67,10 @@ ALERTS = (
     ),
     Alert(
         name="AlertsUnsaved",
-        expr=f"sum({WAITING}) > 0",
+        expr=f"sum({OVERDUE}) > 0",
         summary="{{ $value }} changes of alerts wait for the database; a restart now would lose them.",
-        fires=(Series(str(WAITING), "0 3x20"),),
-        quiet=(Series(str(WAITING), "0 3 3 0x20"),),
+        fires=(Series(str(OVERDUE), "0 3x20"),),
+        quiet=(Series(str(WAITING), "0 3x20"), Series(str(OVERDUE), "0 3 3 0x20")),
     ),
 )
 
@@ -83,5 +97,10 @@ PANELS = (
         unit="s",
         row="Alerts",
     ),
-    Panel(title="Unsaved changes", expr=f"sum({WAITING})", row="Alerts", summary="Does the database take them?"),
+    Panel(
+        title="Unsaved changes",
+        expr=(("waiting", f"sum({WAITING})"), ("overdue", f"sum({OVERDUE})")),
+        row="Alerts",
+        summary="Does the database take them?",
+    ),
 )

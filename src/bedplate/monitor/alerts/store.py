@@ -34,6 +34,8 @@ class Write:
     table: str
     key: Mapping[str, Any]
     values: Mapping[str, Any] | None
+    at: float
+    """When it was put, by a monotonic clock."""
 
 
 class Outbox:
@@ -41,34 +43,54 @@ class Outbox:
 
     def __init__(self) -> None:
         self._writes: dict[tuple[str, ...], Write] = {}
+        #: Since when a row has not been what it should be, however often that has changed.
+        self._since: dict[tuple[str, ...], float] = {}
         #: Writes that were given up because too many waited.
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._writes)
 
-    def put(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None) -> Write:
-        """Add a write, and return it; it replaces the one of the same row."""
-        at = (table, *(str(part) for part in key.values()))
+    def put(self, table: str, key: Mapping[str, Any], values: Mapping[str, Any] | None, now: float) -> Write:
+        """Add a write, and return it; it replaces the one of the same row. ``now`` is by a monotonic clock."""
+        at = _place(table, key)
         self._writes.pop(at, None)  # the order is that of the latest changes
-        self._writes[at] = made = Write(table, key, values)
+        self._writes[at] = made = Write(table, key, values, now)
+        self._since.setdefault(at, now)
         if len(self._writes) > MOST_WAITING:
-            self._writes.pop(next(iter(self._writes)))
+            first = next(iter(self._writes))
+            del self._writes[first], self._since[first]
             self.dropped += 1
         return made
 
     def drop(self, *tables: str) -> None:
         """Forget what waits for some tables."""
-        self._writes = {at: one for at, one in self._writes.items() if one.table not in tables}
+        self._keep({at: one for at, one in self._writes.items() if one.table not in tables})
 
     def waiting(self) -> list[Write]:
         """Return what waits, in order."""
         return list(self._writes.values())
 
+    def older(self, than: float) -> int:
+        """Return how many rows have waited since before a moment of the monotonic clock."""
+        return sum(since < than for since in self._since.values())
+
     def done(self, writes: Sequence[Write]) -> None:
         """Forget what has been written, unless a later write took its place."""
         written = {id(write) for write in writes}
-        self._writes = {at: write for at, write in self._writes.items() if id(write) not in written}
+        for write in writes:
+            at = _place(write.table, write.key)
+            if at in self._writes:  # a later one has waited since it was put, and no longer
+                self._since[at] = self._writes[at].at
+        self._keep({at: write for at, write in self._writes.items() if id(write) not in written})
+
+    def _keep(self, writes: dict[tuple[str, ...], Write]) -> None:
+        self._writes = writes
+        self._since = {at: since for at, since in self._since.items() if at in writes}
+
+
+def _place(table: str, key: Mapping[str, Any]) -> tuple[str, ...]:
+    return (table, *(str(part) for part in key.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,4 +179,5 @@ def test_clashes_and_undeclared_metrics_are_refused_together_with_their_mend() -
         service.check()
     message = str(caught.value)
     assert "cache:reports: there are two components of kind 'cache' named 'reports'. Give one of them" in message
-    assert "flags: alert CacheHitRateLow uses the metric stub_cache_hitz_total (at 5), which no component" in message
+    assert "flags: alert CacheHitRateLow uses the metric stub_cache_hitz_total (at character 6), which no" in message
+    assert "Is stub_cache_hits_total meant? Declare it, or" in message

@@ -143,6 +143,13 @@ def refusals(
                 yield Refusal(spec.label, f"its refusals() failed: {told_by(error)}.", "Mend it.")
 
 
+def _meant(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"Is {near[0]} meant? " if near else ""
+
+
 def _expressions(spec: Spec, known: Collection[str]) -> Iterator[Refusal]:
     from bedplate.promql.lexer import PromqlSyntaxError
     from bedplate.promql.selectors import metric_references
@@ -160,6 +167,6 @@ def _expressions(spec: Spec, known: Collection[str]) -> Iterator[Refusal]:
             if name not in known and name not in ("up", "ALERTS", "ALERTS_FOR_STATE"):
                 yield Refusal(
                     spec.label,
-                    f"{where} uses the metric {name} (at {position}), which no component declares.",
-                    "Declare it, or interpolate the metric object so that it cannot be misspelt.",
+                    f"{where} uses the metric {name} (at character {position + 1}), which no component declares.",
+                    _meant(name, known) + "Declare it, or interpolate the metric object so that it cannot be misspelt.",
                 )

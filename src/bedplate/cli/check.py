@@ -25,7 +25,8 @@ def check(
 ) -> None:
     """Check settings, components and their declarations, without starting anything.
 
-    The exit status is 0 when the service may start, 1 when it may not, 2 when it cannot be found.
+    The exit status is 0 when the service may start, 1 when it may not, 2 when it cannot be found or
+    loaded.
     """
     with faults(as_json):
         found = services_of(load(target))

@@ -99,3 +99,18 @@ def test_a_trial_says_when_it_fires_with_which_labels_and_value() -> None:
     }
     assert result.last.at == 410, "empty until 350 s, then a minute of `keep_firing_for`"
     assert result.at(149) == () and result.at(151) == (firing,)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ServiceComponentDown", "The component redis does not run; what needs it fails."),
+        ("ServiceComponentDegraded", "The component cache works with less than it should."),
+        ("ServiceTaskCrashing", "The task poll of feed crashes again and again."),
+    ],
+)
+def test_what_concerns_one_component_names_it(name: str, says: str) -> None:
+    service = Service("plant", None, [], settings=settings())
+    (rule,) = [one for one in rules("plant", [part.spec for part in service.components]) if one.name == name]
+    first = trial(rule, rule.alert.fires).first
+    assert first is not None and [one.summary for one in first.firing] == [says]

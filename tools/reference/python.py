@@ -31,9 +31,9 @@ def page() -> str:
     for name in modules():
         module = importlib.import_module(name)
         parts.append(f"## {name}\n\n{markdown(module.__doc__)}\n")
-        if also := sorted(known.intersection(module.__all__), key=str.lower):
+        if also := sorted(known.intersection(module.__all__), key=lambda name: (name.lower(), name)):
             parts.append(f"Also here: {', '.join(map(code, also))}.\n")
-        for public in sorted(set(module.__all__) - known, key=str.lower):
+        for public in sorted(set(module.__all__) - known, key=lambda name: (name.lower(), name)):
             parts += _entry(public, getattr(module, public))
         known.update(module.__all__)
     return "\n".join(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.reference import FOLDER, PAGES, outdated, write
+from tools.reference import FOLDER, PAGES, outdated, python, write
 from tools.reference.subjects import services
 from tools.reference.text import markdown, one_line, table
 
@@ -70,3 +70,8 @@ def test_the_first_paragraph_is_one_line() -> None:
 
 def test_cells_keep_the_table_whole() -> None:
     assert table(("A", "B"), [("a|b", "c\nd")]) == "| A | B |\n| --- | --- |\n| a\\|b | c d |\n"
+
+
+def test_names_that_differ_in_case_alone_have_one_order() -> None:
+    text = python.page()
+    assert text.index("### Matcher\n") < text.index("### matcher\n")

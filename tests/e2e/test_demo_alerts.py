@@ -132,25 +132,32 @@ def test_every_fault_fires_its_alert_in_both_evaluators_at_once_and_both_resolve
     # Faults that do not disturb each other come together, since a test must not take as long as a demo may.
     for turn in ((0, 1, 4), (2, 3)):
         faults = [FAULTS[number] for number in turn]
-        names = {fault.alert for fault in faults}
-        demo.until(lambda names=names: demo.quiet(names), "quiet before the faults")
-        begun = time.time()
-        for fault in faults:
-            demo.press("begin", fault)
-        for fault in faults:
-            demo.until(lambda alert=fault.alert: alert in demo.firing(), f"{fault.alert} in the process")
-            demo.until(lambda alert=fault.alert: alert in demo.prometheus.firing(), f"{fault.alert} in Prometheus")
-        for fault in faults:
-            apart = abs(moment(demo, "process", fault.alert, begun) - moment(demo, "prometheus", fault.alert, begun))
-            # Each sees a fault with its next sample, and says so at its next evaluation.
-            assert apart <= interval(fault.alert) + SCRAPED_EVERY + SAMPLED_EVERY, fault.alert
-        for fault in faults:
-            demo.press("end", fault)
-        for fault in faults:
-            demo.until(lambda alert=fault.alert: alert not in demo.firing(), f"the end of {fault.alert}")
-            demo.until(
-                lambda alert=fault.alert: alert not in demo.prometheus.firing(), f"its end in Prometheus: {fault.alert}"
-            )
+        # On a busy machine a value may hover about its threshold before the fault, where one sampler sees it above and
+        # the other below, and only one begins to wait. Then the fault is made once more.
+        late = [*_late(demo, faults)]
+        assert not late or not [*_late(demo, faults)], late
+
+
+def _late(demo: Demo, faults: list[Fault]) -> Iterator[str]:
+    """Make faults, see their alerts come and go in both evaluators, and yield those that came too far apart."""
+    names = {fault.alert for fault in faults}
+    demo.until(lambda: demo.quiet(names), "quiet before the faults")
+    begun = time.time()
+    for fault in faults:
+        demo.press("begin", fault)
+    for alert in names:
+        demo.until(lambda alert=alert: alert in demo.firing(), f"{alert} in the process")
+        demo.until(lambda alert=alert: alert in demo.prometheus.firing(), f"{alert} in Prometheus")
+    for alert in names:
+        apart = abs(moment(demo, "process", alert, begun) - moment(demo, "prometheus", alert, begun))
+        # Each sees a fault with its next sample, and says so at its next evaluation.
+        if apart > interval(alert) + SCRAPED_EVERY + SAMPLED_EVERY:
+            yield f"{alert}: {apart:.1f} s"
+    for fault in faults:
+        demo.press("end", fault)
+    for alert in names:
+        demo.until(lambda alert=alert: alert not in demo.firing(), f"the end of {alert}")
+        demo.until(lambda alert=alert: alert not in demo.prometheus.firing(), f"the end of {alert} in Prometheus")
 
 
 def queries(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:

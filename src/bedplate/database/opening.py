@@ -105,6 +105,8 @@ def _prepare_file(
             "Make its folder writable, or set DATABASE_URL.",
         ) from error
     load(*_SQLITE)
+    if called.is_set():
+        return []
     try:
         return _upgrade_file(path, settings, wanted, called)
     except MigrationError:

@@ -65,7 +65,7 @@ async def test_alerts_are_series_that_rules_can_ask_for(tmp_path: Path) -> None:
         plant.tank.set(0.5)
         await plant.until(lambda: not fired(plant.current()))
         await plant.pass_time(15)
-        assert await plant.harness.service.builtins.queries.vector("ALERTS") == ()
+        assert await plant.harness.service.builtins.queries.vector('ALERTS{source="tank"}') == ()
 
 
 async def test_a_restart_forgets_neither_what_fires_nor_what_waits(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from demo.trouble import FAULTS, Trouble
 __all__ = ["Traffic"]
 
 #: Requests a second; fewer when the service is slower.
-RATE: Final = 6.0
+RATE: Final = 4.0
 #: Requests under way at once.
 AT_ONCE: Final = 4
 #: Requests a second that a fault adds, so that it shows within seconds.

@@ -28,6 +28,8 @@ def zeroed(expr: str, metrics: Mapping[str, Metric]) -> str:
 def _summed(expr: str) -> str:
     """Return the name of the metric of which an expression is ``sum(rate(…))``; empty when it is something else."""
     node = _bare(parse(expr, variables=True))
+    if isinstance(node, Aggregation) and node.operator in ("topk", "bottomk"):
+        node = _bare(node.arguments[-1])
     if not isinstance(node, Aggregation) or node.operator != "sum" or len(node.arguments) != 1:
         return ""
     call = _bare(node.arguments[0])

@@ -16,7 +16,10 @@ WAIT = Histogram("shop_wait_seconds", "How long people wait.", unit="seconds")
 METRICS = {name: metric for metric in (LOST, STOCK, WAIT) for name in metric.sample_names}
 
 
-@pytest.mark.parametrize("expr", [f"sum by (why) (rate({LOST}[5m]))", f"sum(increase(({LOST}[1h])))"])
+@pytest.mark.parametrize(
+    "expr",
+    [f"sum by (why) (rate({LOST}[5m]))", f"sum(increase(({LOST}[1h])))", f"topk(3, sum by (why) (rate({LOST}[5m])))"],
+)
 def test_events_that_never_happened_are_0_and_others_as_they_are(expr: str) -> None:
     shown = compiled(zeroed(expr, METRICS))
     assert [sample.value for sample in shown.value(load([]), 600)] == [0.0]

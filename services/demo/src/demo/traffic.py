@@ -206,7 +206,7 @@ class Traffic:
         _exchange_rate: 12,
         _assess: 10,
         _follow_rates: 2,
-        _look_at_console: 1,
+        _look_at_console: 4,
         _lost: 4,
         _wrong: 3.5,
         _simulate_many: 0.5,

@@ -9,6 +9,7 @@ package_of() {
     amtool | prometheus-alertmanager) echo prometheus-alertmanager ;;
     node | npm) echo npm ;;
     chromium) echo chromium ;;
+    redis-server) echo redis-server ;;
     wrk) echo wrk ;;
     *)
         echo "tools/servers.sh: no package is known for '$1'; add it to package_of." >&2

@@ -47,9 +47,13 @@ class Console:
         self.settings = settings or ConsoleSettings()
         self.prefix = prefix
         self.sources = sources
-        self.site = Site(self.settings, sources, auth, self._count)
+        self.site = Site(self.settings, sources, auth, self.count)
         #: Told the address of a new one-time link; by default it is written to the terminal.
         self.announce: Callable[[str], None] = _announce
+        #: Other sites that live as long as this console does: the one that tells of all services of a process.
+        self.hosted: list[Site] = []
+        #: Whether it writes a link to the terminal when it starts; of several consoles of a process, one does.
+        self.invites = True
         self._auth = auth
         self._serves = serves
         self.addresses: Callable[[], Sequence[str]] = tuple
@@ -107,7 +111,10 @@ class Console:
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Show the components of ``host`` while inside; a development service tells how to sign in."""
         self._host = host
-        self.site.clock, self.site.log = host.clock, host.log
+        self.site.access.clock = host.clock
+        sites = (self.site, *self.hosted)
+        for site in sites:
+            site.log = host.log
         self.sources.started = host.clock.time()
         self.sources.version = _version()
         self.sources.views = lambda: host.components
@@ -118,29 +125,34 @@ class Console:
         for way in ways:
             for outcome in outcomes:
                 host.bind(SIGN_INS, way=way, outcome=outcome)
-        self.site.viewers_changed = lambda: host.bind(LIVE).set(float(self.site.feed.watchers))
+        for site in sites:
+            site.viewers_changed = lambda: host.bind(LIVE).set(float(sum(one.feed.watchers for one in sites)))
         live = self.sources.settings
         stop = live.subscribe(self.site.timeline.settings_changed) if live is not None else _nothing
         self.site.timeline.note("start", f"{host.service} started", tone="good")
         if self._serves():
-            host.spawn("live", partial(self.site.feed.run, host.clock.sleep, self.settings.live_interval))
+            for name, site in zip(("live", "live-of-all"), sites, strict=False):
+                host.spawn(name, partial(site.feed.run, host.clock.sleep, self.settings.live_interval))
             host.spawn("ending", partial(self._wake, host))
-        if self._serves() and self.site.is_development and self.addresses():
-            self.new_link()
+        if self._serves() and self.invites and self.site.is_development and self.addresses():
+            self.site.new_link()
         try:
             yield
         finally:
             stop()
-            self.site.feed.wake()
-            self.site.sessions.clear()
-            self.site.log = None
+            for site in sites:
+                site.feed.wake()
+                site.log = None
+            self.site.access.sessions.clear()
             self.sources.views = tuple
             self._host = None
 
     def new_link(self) -> str:
         """Make a one-time link, tell whoever sees the terminal, and return it; development only."""
         address = next((one for one in self.addresses() if one.startswith("http")), "")
-        link = f"{address}{self.prefix}/enter?key={self.site.links.make()}"
+        if self.hosted:
+            address = address.removesuffix(self.site.mount.removesuffix(self.prefix))
+        link = f"{address}{self.prefix}/enter?key={self.site.access.links.make()}"
         self.announce(link)
         return link
 
@@ -148,8 +160,9 @@ class Console:
         """Let nobody who looks hold up the service's end."""
         while True:
             await host.clock.sleep(0.5)
-            if self.sources.health.status.phase in ("stopping", "failed"):
-                self.site.feed.wake()
+            for site in (self.site, *self.hosted):
+                if site.is_ending():
+                    site.feed.wake()
 
     def _warm(self) -> None:
         """Read templates and files before the first person waits for them."""
@@ -157,12 +170,13 @@ class Console:
         for name in self.site.templates.environment.list_templates():
             self.site.templates.environment.get_template(name)
 
-    def _count(self, page: str, outcome: str, seconds: float) -> None:
+    def count(self, page: str, outcome: str, seconds: float) -> None:
+        """Count a page that was asked for, and the seconds that it took."""
         host = self._host
         if host is not None:
             host.bind(VIEWS, page=page, outcome=outcome).inc()
             host.bind(RENDER, page=page).observe(seconds)
-            host.bind(SESSIONS).set(float(len(self.site.sessions)))
+            host.bind(SESSIONS).set(float(len(self.site.access.sessions)))
 
     def _count_sign_in(self, way: str, outcome: str) -> None:
         if self._host is not None:

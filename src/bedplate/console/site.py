@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from bedplate.clock import Clock, SystemClock
+from bedplate.clock import Clock
 from bedplate.component import Logger
 from bedplate.console import responses
-from bedplate.console.access.links import Links
+from bedplate.console.access.access import ALL, Access, Member
 from bedplate.console.access.oidc import Oidc
-from bedplate.console.access.sessions import Session, Sessions
+from bedplate.console.access.sessions import Session
 from bedplate.console.assets import Assets
 from bedplate.console.charting import Charting
 from bedplate.console.charts.keeping import RANGES
 from bedplate.console.interfaces import Sources
 from bedplate.console.live.feed import Feed
 from bedplate.console.live.stream import Parts
-from bedplate.console.page import NAVIGATION, Page
+from bedplate.console.page import NAVIGATION, Entry, Page
 from bedplate.console.settings import ConsoleSettings
+from bedplate.console.story import headline
 from bedplate.console.templating import Templates
 from bedplate.console.timeline import Timeline
 from bedplate.console.visit import Visit, address
 from bedplate.declarations import Actor
 from bedplate.monitor.auth import Authenticator
 from bedplate.monitor.auth.origin import is_cross_site, is_safe
-from bedplate.monitor.auth.throttle import Throttle
 from bedplate.monitor.replies import ProblemError
 from bedplate.problems import BedplateError, Problem
 from bedplate.telemetry.context import current
@@ -58,25 +58,22 @@ class Site:
         self.settings = settings
         self.sources = sources
         self.auth = auth
-        self.clock: Clock = SystemClock()
         self.log: Logger | None = None
         self.assets = Assets(_FOLDER / "static")
         self.templates = Templates(_FOLDER / "templates", self.assets)
-        self.sessions = Sessions(
-            idle=settings.idle,
-            longest=settings.longest,
-            limit=settings.sessions,
-            monotonic=lambda: self.clock.monotonic(),
-        )
+        # Browsers share cookies between ports, so services tell theirs apart.
+        alone = {sources.service: Member(auth, settings, sources.environment)}
+        self.access = Access(alone, settings, f"bedplate_{sources.service.replace('-', '_')}")
         self.oidc = Oidc(settings.oidc, lambda: self.clock.monotonic())
-        self.links = Links(expires=settings.link_expires, monotonic=lambda: self.clock.monotonic())
+        #: The path of the console below its process: ``/ledger/console`` where several services share one.
+        self.mount = ""
+        #: The consoles of the process, if there are several, the one that tells of all first.
+        self.siblings: Sequence[Site] = ()
         self.charting = Charting(sources)
         self.parts = Parts()
-        self.feed = Feed(self.parts.make, limit=settings.viewers, ending=self._is_ending)
+        self.feed = Feed(self.parts.make, limit=settings.viewers, ending=self.is_ending)
         self.viewers_changed: Callable[[], None] = lambda: None
         self.timeline = Timeline(sources, lambda: self.clock.time())
-        self.throttle = Throttle(auth.settings.failures)
-        self.link_throttle = Throttle(6)
         self.new_link: Callable[[], str] = str
         self.count_sign_in: Callable[[str, str], None] = lambda way, outcome: None
         self._note = note
@@ -89,9 +86,33 @@ class Site:
         return self.sources.environment == "development"
 
     @property
-    def cookie_name(self) -> str:
-        """The session cookie; browsers share cookies between ports, so services tell theirs apart."""
-        return f"bedplate_{self.sources.service.replace('-', '_')}"
+    def clock(self) -> Clock:
+        """The time that the console tells; the service's, once that runs."""
+        return self.access.clock
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether this tells of all services of a process, and is no service's own."""
+        return self.sources.service == ALL
+
+    def lets_in(self, known: Mapping[str, Actor]) -> bool:
+        """Tell whether somebody whom these services know may look here."""
+        return bool(known) if self.is_of_all else self.sources.service in known
+
+    def granted(self, visit: Visit) -> dict[str, Session]:
+        """Return the sessions of whoever looks with the services of the process."""
+        cookie = self._given(visit.request)
+        if cookie and visit.session is not None:
+            return {name: one for name, one in self.access.sessions.services(cookie).items() if name != ALL}
+        scheme, _, token = visit.request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return {}
+        known = self.access.known(token.strip())
+        return {name: Session(actor.name, actor.role, "token", visit.now) for name, actor in known.items()}
+
+    def cookie_path(self, visit: Visit) -> str:
+        """Return the path below which cookies are good."""
+        return (visit.root if self.access.shared else visit.base) or "/"
 
     def routes(self, pages: Iterable[Page]) -> Sequence[BaseRoute]:
         """Return the routes of the pages, the files, and what answers everything else below the console."""
@@ -113,7 +134,8 @@ class Site:
             "service": self.sources.service,
             "environment": self.sources.environment,
             "version": self.sources.version,
-            "navigation": [entry for entry in NAVIGATION if visit.may(entry.role)],
+            "navigation": self.navigation(visit),
+            "services": self.switch(visit),
             "badges": {name: count() for name, count in self.badges.items()} if session is not None else {},
             "theme": theme if theme in THEMES else "auto",
             "form_token": session.form_token() if session is not None else "",
@@ -121,6 +143,34 @@ class Site:
             "interval": self.settings.live_interval,
         }
         return self.templates.render(template, {**shared, **context})
+
+    def navigation(self, visit: Visit) -> list[Entry]:
+        """Return the pages that whoever looks may see."""
+        return [entry for entry in NAVIGATION if visit.may(entry.role) and (not self.is_of_all or entry.name == "home")]
+
+    def switch(self, visit: Visit) -> list[dict[str, Any]]:
+        """Return the consoles that whoever looks can go to, this one among them; none where there is no other."""
+        if visit.session is None or not self.siblings:
+            return []
+        granted = self.granted(visit)
+        open_to = [site for site in self.siblings if site.is_of_all or site.sources.service in granted]
+        return [
+            {
+                "name": site.sources.service,
+                "base": f"{visit.root}{site.mount}",
+                "key": "o" if site.is_of_all else str(number),
+                "here": site is self,
+                "tone": "" if site.is_of_all else site.tone(),
+            }
+            for number, site in enumerate(open_to)
+        ]
+
+    def tone(self) -> str:
+        """Return how the service is, as a tone: ``good``, ``warn``, ``bad``."""
+        desk = self.sources.alerts
+        firing = [one for one in desk.current(resolved=False) if one.state == "firing"] if desk is not None else []
+        status = self.sources.health.status
+        return headline(status.level, status.phase, firing)[0]
 
     def part(self, base: str, template: str, context: dict[str, Any]) -> str:
         """Return the text of a part that is the same for everybody who looks."""
@@ -145,37 +195,48 @@ class Site:
     def is_signed_in(self, visit: Visit) -> bool:
         """Tell whether somebody who signed in still is; what is carried along with every request always counts."""
         cookie = self._given(visit.request)
-        return self.sessions.is_open(cookie) if cookie else visit.session is not None
+        if not cookie:
+            return visit.session is not None
+        return self.access.sessions.is_open(cookie, self.sources.service)
 
-    def _is_ending(self) -> bool:
+    def is_ending(self) -> bool:
+        """Tell whether whoever looks should go home."""
         return self.sources.health.status.phase in ("stopping", "failed")
 
-    def open(self, visit: Visit, actor: Actor, way: str, still: Callable[[], bool] | None = None) -> None:
-        """Sign somebody in; the answer carries the cookie."""
+    def open(
+        self,
+        visit: Visit,
+        known: Mapping[str, Actor],
+        way: str,
+        still: Callable[[str], Callable[[], bool]] = lambda name: lambda: True,
+    ) -> None:
+        """Sign somebody in with every service that knows them; the answer carries the cookie."""
         self.close(visit)
-        cookie, visit.session = self.sessions.open(actor, way, began=visit.now, still=still)
+        cookie, of = self.access.open(known, way, began=visit.now, still=still)
+        visit.session = of[self.sources.service]
         visit.headers["Set-Cookie"] = self._cookie(visit, cookie)
         if self.log is not None:
-            self.log.info("console_signed_in", actor=actor.name, role=actor.role, way=way)
+            self.log.info("console_signed_in", actor=visit.session.name, role=visit.session.role, way=way)
 
     def close(self, visit: Visit) -> None:
         """Sign out whoever looks."""
         cookie = self._given(visit.request)
         if cookie:
-            self.sessions.close(cookie)
+            self.access.sessions.close(cookie)
         visit.session = None
         visit.headers["Set-Cookie"] = self._cookie(visit, "") + "; Max-Age=0"
 
     def _cookie(self, visit: Visit, value: str) -> str:
         secure = "" if self.is_development else "; Secure"
-        return f"{self.cookie_name}={value}; Path={visit.base or '/'}; HttpOnly; SameSite=Strict{secure}"
+        path = self.cookie_path(visit)
+        return f"{self.access.cookie}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}"
 
     def _given(self, request: Request) -> str:
         # Several paths of one host may set cookies of one name, and the browser sends the most exact one first.
         for header in request.headers.getlist("cookie"):
             for part in header.split(";"):
                 name, _, value = part.strip().partition("=")
-                if name == self.cookie_name and value:
+                if name == self.access.cookie and value:
                     return value
         return ""
 
@@ -211,7 +272,7 @@ class Site:
             detail = "Another site's page may not do this. Open the console itself and do it there."
             raise ProblemError(Problem(status=403, detail=detail))
         cookie = self._given(request)
-        visit.session = self.sessions.find(cookie) if cookie else None
+        visit.session = self.access.sessions.find(cookie, self.sources.service) if cookie else None
         if page.role is None:
             return None
         if visit.session is None and "authorization" in request.headers:
@@ -228,11 +289,14 @@ class Site:
         """Return a session for this request alone: checks and scripts carry a token."""
         identity = self.auth.identify(visit.request.scope)
         if isinstance(identity, Problem):
-            raise ProblemError(identity)
+            others = self.granted(visit) if self.is_of_all and identity.status == 401 else {}
+            if not others:
+                raise ProblemError(identity)
+            return next(iter(others.values()))
         actor = identity.actor
         if actor is None:
             raise ProblemError(Problem(status=403, detail="A scraper's token does not open the console."))
-        return Session(actor.name, actor.role, "token", visit.now, 0.0, 0.0)
+        return Session(actor.name, actor.role, "token", visit.now)
 
     def _stranger(self, visit: Visit) -> Response:
         request = visit.request

@@ -15,6 +15,7 @@ from bedplate.console.assets import Assets
 from bedplate.console.charts.drawing import drawn, spark
 from bedplate.console.icons import icon
 from bedplate.console.markdown import markdown
+from bedplate.console.page import NAVIGATION
 
 __all__ = ["TONES", "Templates"]
 
@@ -76,6 +77,7 @@ def _environment(folder: Path, static: Path) -> Environment:
         "plainly": _plainly,
         "chart_query": _left_side,
         "spark": spark,
+        "page_paths": {entry.name: entry.path for entry in NAVIGATION if entry.role == "viewer"},
         "component_path": lambda label: str(label).replace(":", "/") if ":" in str(label) else f"{label}/default",
     }
     env.filters |= {

@@ -53,6 +53,11 @@ class Visit:
         self.headers: dict[str, str] = {}
 
     @property
+    def root(self) -> str:
+        """The path below which everything of the process is: the console's without its own part."""
+        return self.base.removesuffix(self.site.mount)
+
+    @property
     def here(self) -> str:
         """The present address below the console, to come back to."""
         path = str(self.request.scope["path"]).removeprefix(self.base) or "/"
@@ -64,6 +69,12 @@ class Visit:
     def is_fragment(self) -> bool:
         """Whether a script asks for a part of a page."""
         return "hx-request" in self.request.headers
+
+    def within(self, site: Site, session: Session) -> Visit:
+        """Return the same look at another console of the process."""
+        there = Visit(site, self.request)
+        there.base, there.session = f"{self.root}{site.mount}", session
+        return there
 
     def may(self, role: AccessRole) -> bool:
         """Tell whether whoever looks has a role."""

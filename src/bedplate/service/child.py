@@ -61,6 +61,9 @@ def _web(target: Service | Process, directory: Path, sockets: list[socket.socket
         service.builtins.shipping.path = path
         service.builtins.queries.remote = Asking(path, service.name)
         service.entry.relay(Relay(path, TrustedProxies(service.builtins.http.settings.trusted_proxies).client))
+    if isinstance(target, Process):
+        trusted = services_of(target)[0].builtins.http.settings.trusted_proxies
+        target.relay(Relay(path, TrustedProxies(trusted).client))
     return serve(target, sockets)
 
 

@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from html import escape
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bedplate.component import Component
+from bedplate.console.together import Together
 from bedplate.problems import DeclarationError, Problem, Refusal
 from bedplate.service.asgi import send_json, send_problem, send_response
 from bedplate.service.service import Service
@@ -30,7 +31,8 @@ _POLICY = "default-src 'none'; style-src '{digest}'; frame-ancestors 'none'; bas
 class Process:
     """Several services behind one port, each whole and mounted at ``/<name>``.
 
-    The root answers ``/livez`` and ``/readyz`` for all of them and shows an index.
+    The root answers ``/livez`` and ``/readyz`` for all of them, shows an index, and has the console that tells of all,
+    which is that of the only service where there is but one.
 
     :raises DeclarationError: when there is no service, when two have one name, or share a component object, whose
         cells and tasks can belong to one service only.
@@ -43,7 +45,7 @@ class Process:
         self._mounts: dict[str, Service] = {}
         owners: dict[int, tuple[Service, Component]] = {}
         for service in self.services:
-            if service.name in self._mounts or service.name in ("livez", "readyz"):
+            if service.name in self._mounts or service.name in ("livez", "readyz", "console"):
                 raise DeclarationError(f"Two things are called {service.name!r} in one process.", "Rename a service.")
             self._mounts[service.name] = service
             for component in service.components:
@@ -53,6 +55,8 @@ class Process:
                         f"The component {component.spec.label} is in {owner.name} and in {service.name}.",
                         "Construct one for each service; they may share a server, not an object.",
                     )
+        self._relay: ASGIApp | None = None
+        self._console = self._together()
 
     def refusals(self) -> list[Refusal]:
         """Return every reason why one of the services may not start."""
@@ -76,6 +80,10 @@ class Process:
         else:
             await send_problem(scope, receive, send, Problem(status=404, detail="Nothing is here."))
 
+    def relay(self, app: ASGIApp) -> None:
+        """Pass what is asked of the console that tells of all on to ``app``."""
+        self._relay = app
+
     async def manage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what operators ask for of each service, below its name, and nothing else; for a port of their own."""
         root = scope.get("root_path", "")
@@ -86,8 +94,22 @@ class Process:
         else:
             await self._root(name, scope, receive, send)
 
+    def _together(self) -> ASGIApp:
+        if len(self.services) == 1:
+            return self._only
+        first = self.services[0].builtins
+        together = Together({service.name: service.builtins.console for service in self.services}, _nowhere)
+        return first.http.wrap(together, sink=first.access_sink, service=self.services[0].name)
+
+    async def _only(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lead to the console of the only service."""
+        target = f"{scope.get('root_path', '')}/{self.services[0].name}/console/"
+        await send_response(scope, send, 307, [(b"location", target.encode()), (b"cache-control", b"no-store")], b"")
+
     async def _root(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
+        if name == "console":
+            await (self._console if self._relay is None else self._relay)(scope, receive, send)
+        elif scope["method"] not in ("GET", "HEAD"):
             problem = Problem(status=405, detail="The root can only be read.", headers={"Allow": "GET, HEAD"})
             await send_problem(scope, receive, send, problem)
         elif name == "livez":
@@ -117,13 +139,18 @@ class Process:
             + "</td></tr>"
             for name, pages in links.items()
         )
+        more = f'<p><a href="{escape(root)}/console/">The console of all</a></p>' if len(self.services) > 1 else ""
         page = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Services</title>'
             '<meta name="viewport" content="width=device-width"><style>' + _STYLE + "</style></head>"
-            f"<body><h1>Services of this process</h1><table>{rows}</table></body></html>"
+            f"<body><h1>Services of this process</h1>{more}<table>{rows}</table></body></html>"
         )
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", _policy())]
         await send_response(scope, send, 200, headers, page.encode())
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    await send_problem(scope, receive, send, Problem(status=404, detail="Nothing is here."))
 
 
 def _below(scope: Scope, root: str) -> Scope:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bedplate.console.access.links import Links
-from bedplate.console.access.sessions import Sessions
-from bedplate.declarations import Actor
+from bedplate.console.access.sessions import Session, Sessions
 from bedplate.problems import RefusedError
 from tests.unit.console.site import SAME, TOKENS, a_site, form_token, send, sign_in
 
@@ -106,18 +105,16 @@ async def test_sessions_end_when_idle_and_when_old() -> None:
 def test_sessions_are_bounded_and_the_one_idle_longest_goes() -> None:
     now = [0.0]
     sessions = Sessions(idle=100, longest=1000, limit=2, monotonic=lambda: now[0])
-    first, second = (sessions.open(Actor(name, "viewer"), "token", began=0.0)[0] for name in ("a", "b"))
-    assert sessions.find(first) is not None
-    third, _ = sessions.open(Actor("c", "viewer"), "token", began=0.0)
-    assert [sessions.find(one) is not None for one in (first, second, third)] == [True, False, True]
+    first, second = (sessions.open({"shop": Session(name, "viewer", "token", 0.0)}) for name in ("a", "b"))
+    assert sessions.find(first, "shop") is not None
+    third = sessions.open({"shop": Session("c", "viewer", "token", 0.0)})
+    assert [sessions.find(one, "shop") is not None for one in (first, second, third)] == [True, False, True]
     now[0] = 101.0
     assert len(sessions) == 0
 
 
 def test_a_forms_token_belongs_to_one_session_and_never_looks_the_same() -> None:
-    sessions = Sessions(idle=100, longest=1000, limit=2, monotonic=lambda: 0.0)
-    _, one = sessions.open(Actor("a", "viewer"), "token", began=0.0)
-    _, other = sessions.open(Actor("b", "viewer"), "token", began=0.0)
+    one, other = (Session(name, "viewer", "token", 0.0) for name in ("a", "b"))
     tokens = {one.form_token() for _ in range(20)}
     assert len(tokens) == 20
     assert all(one.owns(token) and not other.owns(token) for token in tokens)
@@ -160,7 +157,7 @@ async def test_a_machine_of_a_developer_does_not_open_the_console_by_itself() ->
 
 async def test_no_link_lets_anybody_in_elsewhere() -> None:
     async with a_site() as site:
-        key = site.service.builtins.console.site.links.make()
+        key = site.service.builtins.console.site.access.links.make()
         assert (await site.client.get(f"/console/enter?key={key}")).status_code == 404
         assert (await site.client.post("/console/link", headers=SAME)).status_code == 404
         assert site.links == []  # type: ignore[attr-defined]

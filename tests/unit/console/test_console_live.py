@@ -115,7 +115,7 @@ async def test_the_stream_brings_the_home_page_and_ends_with_the_session() -> No
         await site.eventually(lambda: console.feed.watchers == 1)
         await console.feed.refresh()
         assert await site.value("bedplate_console_live_viewers") == 1
-        console.sessions.clear()
+        console.access.sessions.clear()
         console.feed.wake()
         kitchen_news = console.timeline
         kitchen_news.note("settings", "Something changed")

@@ -59,7 +59,7 @@ def _run(port: int, seconds: float | None, *, calm: bool) -> int:
         consoles = [service.builtins.console for service in demo.process.services]
         for console in consoles:
             console.announce = screen.console_link
-        traffic = Traffic(base, screen, demo.trouble, consoles[0].site.links.make)
+        traffic = Traffic(base, screen, demo.trouble, consoles[0].site.access.links.make)
         traffic.start()
         if seconds is not None:
             timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))

@@ -12,7 +12,7 @@ from bedplate.console.settings import OidcSettings
 from bedplate.declarations import AccessRole, Actor
 from bedplate.problems import BedplateError
 
-__all__ = ["Oidc", "OidcError", "Pending", "role_of"]
+__all__ = ["Oidc", "OidcError", "Pending", "actor_of", "role_of"]
 
 #: Seconds that somebody has to sign in at the provider.
 PATIENCE = 600.0
@@ -72,10 +72,10 @@ class Oidc:
             )
         return str(address), state
 
-    async def finish(self, state: str, code: str) -> tuple[Actor, str]:
-        """Return who came back from the provider, and where they go on.
+    async def finish(self, state: str, code: str) -> tuple[Mapping[str, Any], str]:
+        """Return what the provider says of who came back, and where they go on.
 
-        :raises OidcError: when this is no sign-in that began here, or the provider's word is not good or not enough.
+        :raises OidcError: when this is no sign-in that began here, or the provider's word is not good.
         """
         pending = self._pending.pop(state, None)
         if pending is None or self._monotonic() >= pending.until:
@@ -92,17 +92,7 @@ class Oidc:
         except Exception as error:
             raise OidcError("The provider did not take the sign-in.", f"It said: {str(error)[:200]}") from error
         claims = await self._believed(str(token.get("id_token", "")), pending.nonce)
-        return self._actor(claims), pending.go_on
-
-    def _actor(self, claims: Mapping[str, Any]) -> Actor:
-        name = str(claims.get(self.settings.name_claim) or claims.get("sub") or "")[:_LONGEST_NAME]
-        role = role_of(claims.get(self.settings.role_claim), self.settings)
-        if not name or role is None:
-            raise OidcError(
-                f"{name or 'Somebody without a name'} has no role here.",
-                f"An admin lists a value of the claim {self.settings.role_claim!r} under viewers, operators or admins.",
-            )
-        return Actor(name, role)
+        return claims, pending.go_on
 
     async def _believed(self, token: str, nonce: str) -> Mapping[str, Any]:
         """Return the claims of an id token that the provider signed for us, now, and for this sign-in."""
@@ -178,6 +168,21 @@ class Oidc:
 
 #: Signatures by a private key of the provider; never "none", and never a secret that we know as well.
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+def actor_of(claims: Mapping[str, Any], settings: OidcSettings) -> Actor:
+    """Return who somebody is to a service, by what the provider says.
+
+    :raises OidcError: when they have no role there.
+    """
+    name = str(claims.get(settings.name_claim) or claims.get("sub") or "")[:_LONGEST_NAME]
+    role = role_of(claims.get(settings.role_claim), settings)
+    if not name or role is None:
+        raise OidcError(
+            f"{name or 'Somebody without a name'} has no role here.",
+            f"An admin lists a value of the claim {settings.role_claim!r} under viewers, operators or admins.",
+        )
+    return Actor(name, role)
 
 
 def role_of(claim: object, settings: OidcSettings) -> AccessRole | None:

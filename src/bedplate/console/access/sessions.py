@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bedplate.declarations import AccessRole, Actor
@@ -16,11 +16,10 @@ __all__ = ["Session", "Sessions"]
 
 @dataclass(slots=True)
 class Session:
-    """One person in one browser.
+    """One person in one browser, as one service knows them.
 
     :ivar name: as the audit log has it. :ivar way: how they signed in: ``link``, ``token``, ``oidc``.
-    :ivar began: Unix seconds. :ivar until: monotonic seconds, after which they sign in again in any case.
-    :ivar still: whether what they signed in with is still valid.
+    :ivar began: Unix seconds. :ivar still: whether what they signed in with is still valid.
     :ivar notes: what the next page is to say, each with ``good`` or ``bad``.
     """
 
@@ -28,8 +27,6 @@ class Session:
     role: AccessRole
     way: str
     began: float
-    until: float
-    idle_until: float
     still: Callable[[], bool] = field(default=lambda: True, repr=False)
     notes: list[tuple[str, str]] = field(default_factory=list, repr=False)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -55,10 +52,26 @@ class Session:
         return hmac.compare_digest(bytes(a ^ b for a, b in zip(raw[:16], raw[16:], strict=True)), self.secret)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What one cookie stands for: a session with each service that lets its bearer in."""
+
+    until: float
+    idle_until: float
+    of: dict[str, Session]
+
+    def ends(self) -> float:
+        return min(self.until, self.idle_until)
+
+
 class Sessions:
     """Opens and finds sessions; bounded: beyond ``limit`` the one who was idle longest has to sign in again.
 
-    Only digests of the cookies are kept. :param monotonic: the time by which they expire.
+    One cookie may stand for sessions with several services of a process, each with a role of its own. Only digests of
+    the cookies are kept.
+
+    :param idle: seconds without a request after which a cookie is good no longer, ``longest`` those in any case.
+    :param monotonic: the time by which they expire.
     """
 
     def __init__(self, *, idle: float, longest: float, limit: int, monotonic: Callable[[], float]) -> None:
@@ -66,48 +79,54 @@ class Sessions:
         self._longest = longest
         self._limit = limit
         self._monotonic = monotonic
-        self._kept: OrderedDict[str, Session] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def __len__(self) -> int:
         self._expire()
         return len(self._kept)
 
-    def open(
-        self, actor: Actor, way: str, *, began: float, still: Callable[[], bool] | None = None
-    ) -> tuple[str, Session]:
-        """Return a cookie's value and the session that it stands for."""
+    def open(self, of: Mapping[str, Session]) -> str:
+        """Return the value of a cookie that stands for these sessions, by the name of their service."""
         self._expire()
         now = self._monotonic()
-        session = Session(actor.name, actor.role, way, began, now + self._longest, now + self._idle)
-        if still is not None:
-            session.still = still
         cookie = secrets.token_urlsafe(32)
-        self._kept[_digest(cookie)] = session
+        self._kept[_digest(cookie)] = _Kept(now + self._longest, now + self._idle, dict(of))
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
-        return cookie, session
+        return cookie
 
-    def find(self, cookie: str) -> Session | None:
-        """Return the session of a cookie, and count it as not idle."""
-        key = _digest(cookie)
-        session = self._kept.get(key)
-        if session is None:
+    def find(self, cookie: str, service: str) -> Session | None:
+        """Return the session of a cookie with a service, and count it as not idle."""
+        key, now = _digest(cookie), self._monotonic()
+        kept = self._kept.get(key)
+        if kept is None:
             return None
-        now = self._monotonic()
-        if now >= min(session.until, session.idle_until) or not session.still():
+        if now >= kept.ends():
             del self._kept[key]
             return None
-        session.idle_until = now + self._idle
+        session = kept.of.get(service)
+        if session is None or not session.still():
+            kept.of.pop(service, None)
+            if not kept.of:
+                del self._kept[key]
+            return None
+        kept.idle_until = now + self._idle
         self._kept.move_to_end(key)
         return session
 
-    def is_open(self, cookie: str) -> bool:
+    def services(self, cookie: str) -> dict[str, Session]:
+        """Return every session of a cookie that goes on, without counting this as being used."""
+        kept = self._kept.get(_digest(cookie))
+        if kept is None or self._monotonic() >= kept.ends():
+            return {}
+        return {name: one for name, one in kept.of.items() if one.still()}
+
+    def is_open(self, cookie: str, service: str) -> bool:
         """Tell whether a session goes on, without counting this as being used."""
-        session = self._kept.get(_digest(cookie))
-        return session is not None and session.still() and self._monotonic() < min(session.until, session.idle_until)
+        return service in self.services(cookie)
 
     def close(self, cookie: str) -> None:
-        """End a session."""
+        """End all sessions of a cookie."""
         self._kept.pop(_digest(cookie), None)
 
     def clear(self) -> None:
@@ -116,7 +135,7 @@ class Sessions:
 
     def _expire(self) -> None:
         now = self._monotonic()
-        for key in [key for key, one in self._kept.items() if now >= min(one.until, one.idle_until)]:
+        for key in [key for key, one in self._kept.items() if now >= one.ends()]:
             del self._kept[key]
 
 

@@ -27,6 +27,8 @@ class Parts:
 
     def __init__(self) -> None:
         self.makers: dict[str, Maker] = {}
+        #: Tells whether somebody may look at a topic; everybody who is signed in, by default.
+        self.admits: Callable[[Visit, str], bool] = lambda visit, topic: True
 
     def knows(self, topic: str) -> bool:
         """Tell whether there is such a part."""
@@ -43,7 +45,12 @@ class Parts:
 async def stream(visit: Visit) -> Response:
     """Send what changes on a page, as server-sent events, until the tab is closed, the session or the service ends."""
     feed: Feed = visit.site.feed
-    topics = [topic for topic in visit.request.query_params.getlist("topic") if visit.site.parts.knows(topic)]
+    parts = visit.site.parts
+    topics = [
+        topic
+        for topic in visit.request.query_params.getlist("topic")
+        if parts.knows(topic) and parts.admits(visit, topic)
+    ]
     if not topics or len(topics) > MOST_TOPICS:
         raise ProblemError(Problem(status=400, detail=f"Name 1 to {MOST_TOPICS} parts that there are."))
     if visit.request.method == "HEAD":

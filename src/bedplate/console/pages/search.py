@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from bedplate.console.pages.metrics import example
 from bedplate.console.visit import Visit
 from bedplate.monitor.management.views import actions_of
 
-__all__ = ["Hit", "pages"]
+__all__ = ["Hit", "answer", "found", "pages", "ways"]
 
 _LIMIT = 24
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}\Z")
@@ -30,6 +30,10 @@ class Hit:
     address: str
     mark: str
 
+    def of(self, service: str) -> Hit:
+        """Return it as one of several services' things."""
+        return replace(self, what=f"{self.what} · {service}")
+
 
 def pages(sources: Sources) -> Sequence[Page]:
     """Return the pages."""
@@ -39,18 +43,34 @@ def pages(sources: Sources) -> Sequence[Page]:
 async def _show(visit: Visit) -> Response:
     """List what matches."""
     text = visit.query("q", limit=200)
-    hits = await _hits(visit, text)
+    return answer(visit, [*(await found(visit, text)), *ways(visit, text)], text)
+
+
+def answer(visit: Visit, hits: Sequence[Hit], text: str) -> Response:
+    """Return the page that lists hits, or the list alone for the palette."""
     template = "results.html" if visit.query("part") else "search.html"
     return visit.show(template, hits=hits[:_LIMIT], text=text)
 
 
-async def _hits(visit: Visit, text: str) -> list[Hit]:
+def ways(visit: Visit, text: str) -> list[Hit]:
+    """Return the consoles of the process that match and are not this one."""
     words = text.lower().split()
-    found = [hit for hit in _known(visit) if all(word in f"{hit.title} {hit.what}".lower() for word in words)]
+    hits = [
+        Hit("All services" if one["key"] == "o" else one["name"], "service", f"{one['base']}/", "home")
+        for one in visit.site.switch(visit)
+        if not one["here"]
+    ]
+    return [hit for hit in hits if all(word in f"{hit.title} {hit.what}".lower() for word in words)]
+
+
+async def found(visit: Visit, text: str) -> list[Hit]:
+    """Return what of a service matches, what is named so first."""
+    words = text.lower().split()
+    known = [hit for hit in _known(visit) if all(word in f"{hit.title} {hit.what}".lower() for word in words)]
     if not words:
-        return [hit for hit in found if hit.what == "page"]
-    found.sort(key=lambda hit: (not hit.title.lower().startswith(text.lower()), len(hit.title)))
-    return [*await _by_id(visit, text), *found, *_texts(visit, text)]
+        return [hit for hit in known if hit.what == "page"]
+    known.sort(key=lambda hit: (not hit.title.lower().startswith(text.lower()), len(hit.title)))
+    return [*await _by_id(visit, text), *known, *_texts(visit, text)]
 
 
 async def _by_id(visit: Visit, text: str) -> list[Hit]:

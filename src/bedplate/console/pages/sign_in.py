@@ -74,16 +74,18 @@ async def _by_token(visit: Visit) -> Response:
         "client": visit.request.scope.get("client"),
         "headers": [(b"authorization", b"Bearer " + token.encode("utf-8", "replace"))],
     }
-    identity = visit.site.auth.identify(scope)
-    if isinstance(identity, Problem):
+    site = visit.site
+    identity, found = site.auth.identify(scope), site.access.known(token)
+    # What tells of all services lets in whom any of them knows; who guesses is held up here all the same.
+    if isinstance(identity, Problem) and (identity.status == 429 or not site.lets_in(found)):
         note(visit, "token", "throttled" if identity.status == 429 else "refused")
         visit.headers |= {name: value for name, value in identity.headers.items() if name == "Retry-After"}
         return form(visit, fault=identity.detail, status=identity.status, next_=next_)
-    if identity.actor is None:
+    if not site.lets_in(found):
         note(visit, "token", "refused")
         return form(visit, fault="This token is a scraper's: it does not open the console.", status=403, next_=next_)
     note(visit, "token", "accepted")
-    visit.site.open(visit, identity.actor, "token", visit.site.auth.watch(token))
+    site.open(visit, found, "token", lambda name: site.access.members[name].auth.watch(token))
     return visit.go(next_)
 
 
@@ -93,19 +95,21 @@ async def _by_link(visit: Visit) -> Response:
     if visit.request.method != "GET" or not site.is_development:
         raise ProblemError(Problem(status=404, detail="There are no links here; sign in with a token."))
     client = client_key((visit.request.scope.get("client") or ("unknown",))[0])
-    wait = site.throttle.wait(client, site.clock.monotonic())
+    access = site.access
+    wait = access.throttle.wait(client, site.clock.monotonic())
     if wait:
         note(visit, "link", "throttled")
         visit.headers["Retry-After"] = str(int(wait) + 1)
         return form(visit, fault="Too many links that are not good. Wait a minute.", status=429)
-    if not site.links.take(visit.request.query_params.get("key", "")):
-        site.throttle.fail(client, site.clock.monotonic())
+    if not access.links.take(visit.request.query_params.get("key", "")):
+        access.throttle.fail(client, site.clock.monotonic())
         note(visit, "link", "refused")
         if visit.session is not None:
             return visit.go("/")
         return form(visit, fault="This link has been used, or is too old. Ask for a new one.", status=401)
     note(visit, "link", "accepted")
-    site.open(visit, LOCAL, "link")
+    members = access.members.items()
+    site.open(visit, {name: LOCAL for name, member in members if member.environment == "development"}, "link")
     return visit.go("/")
 
 
@@ -116,9 +120,9 @@ async def _new_link(visit: Visit) -> Response:
         raise ProblemError(Problem(status=404, detail="There are no links here; sign in with a token."))
     fields = await visit.open_form()
     client = "link"
-    if site.link_throttle.wait(client, site.clock.monotonic()):
+    if site.access.link_throttle.wait(client, site.clock.monotonic()):
         return form(visit, fault="A link was printed a moment ago. Look at the terminal.", status=429)
-    site.link_throttle.fail(client, site.clock.monotonic())
+    site.access.link_throttle.fail(client, site.clock.monotonic())
     site.new_link()
     return form(visit, told=True, next_=inside(fields.get("next", "/")))
 
@@ -137,7 +141,7 @@ async def _theme(visit: Visit) -> Response:
     fields = await visit.form()
     theme = fields.get("theme", "auto")
     if theme in THEMES:
-        path = visit.base or "/"
+        path = visit.site.cookie_path(visit)
         visit.headers["Set-Cookie"] = f"bedplate_theme={theme}; Path={path}; Max-Age=31536000; SameSite=Strict"
     return visit.go(inside(fields.get("next", "/")))
 

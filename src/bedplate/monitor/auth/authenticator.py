@@ -128,6 +128,11 @@ class Authenticator:
         entry = self._table.find(token)
         return lambda: entry is not None and entry in self._table
 
+    def holder(self, token: str) -> Identity | None:
+        """Return whose token this is, without counting; for one that has been accepted elsewhere in this process."""
+        entry = self._table.find(token)
+        return Identity(entry.name, entry.role) if entry is not None else None
+
     def actor(self, scope: Scope) -> Actor | None:
         """Return who asks in the roles that actions know, or None; a scraper is nobody here."""
         identity = self.identify(scope)

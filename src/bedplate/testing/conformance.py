@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-from bedplate.component import Component, HasActions, HasRoutes, Host, Spec
+from bedplate.component import Component, ComponentState, HasActions, HasRoutes, Host, Spec
 from bedplate.monitor.alerts.soundness import unsound
 from bedplate.problems import BedplateError
 from bedplate.service import Service
@@ -29,8 +29,16 @@ __all__ = ["CASES", "ConformanceError", "check_component"]
 Make = Callable[[], Component]
 Case = Callable[[Make], Awaitable[None]]
 
-#: Turns of the event loop after which a start that is still going is no longer cut short, turn by turn.
-MOST_TURNS = 150
+#: Turns of the event loop, in each state of a component, at which its start or stop is cut short: while it starts and
+#: stops nearly every one, later ones at greater distances, since what waits for a thread waits for many turns.
+TURNS = {
+    "waiting": (0, 3, 13),
+    "starting": (*range(20), 24, 32, 48, 64, 96, 128),
+    "running": (0, 1, 2, 3, 5, 8, 21),
+    "stopping": (*range(20), 24, 32, 48, 64, 96, 128),
+}
+#: Turns in other states until they are waited for with more patience.
+PATIENT_TURNS = 200
 #: Seconds that a cancelled probe has to end.
 PATIENCE = 1.0
 
@@ -119,10 +127,11 @@ async def starts_and_stops_twice(make: Make) -> None:
 async def survives_cancellation_at_any_moment(make: Make) -> None:
     """A start or stop that is cancelled at any moment leaves nothing behind, and the component can start afterwards."""
     component = make()
-    for turns in range(MOST_TURNS):
-        with _nothing_left():
-            if await _start_and_cancel(component, turns):
-                break
+    for state, turns in TURNS.items():
+        for turn in turns:
+            with _nothing_left():
+                if await _start_and_cancel(component, state, turn):
+                    break
     async with running(component):
         pass
 
@@ -181,24 +190,38 @@ class _Failing:
         yield
 
 
-async def _start_and_cancel(component: Component, turns: int) -> bool:
-    """Cancel a start and stop after so many turns of the loop; return whether both had finished by then."""
+async def _start_and_cancel(component: Component, state: str, turn: int) -> bool:
+    """Cancel a start and stop when the component is in a state for so many turns; return whether it never was."""
+    service = Service("conformance", None, [component], settings=settings())
+
+    others = 0
 
     async def start() -> None:
-        service = Service("conformance", None, [component], settings=settings())
+        nonlocal others
         async with service.running(clock=ManualClock()):
-            pass
+            others = 0
 
     task = asyncio.create_task(start())
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    while turn >= 0:
+        # In a state that is not asked for, waiting in earnest lets threads get on, but would miss a short one soon.
+        await asyncio.sleep(0 if others < PATIENT_TURNS else 0.001)
         if task.done():
             task.result()
             return True
+        if _state(service, component) == state:
+            turn -= 1
+        else:
+            others += 1
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     return False
+
+
+def _state(service: Service, component: Component) -> ComponentState:
+    if service.run is None:
+        return "waiting"
+    return next((view.state for view in service.views if view.component is component), "waiting")
 
 
 @contextmanager

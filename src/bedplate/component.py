@@ -283,6 +283,11 @@ class Host(Protocol):
         ...
 
     @property
+    def alone(self) -> bool:
+        """Whether no other process of this host runs the service: what it keeps in memory is then all there is."""
+        ...
+
+    @property
     def log(self) -> Logger:
         """A logger that already carries the component's kind and name."""
         ...

@@ -72,6 +72,7 @@ class ComponentHost:
         self.service = lifecycle.service
         self.role: Role = lifecycle.role
         self.environment: Environment = lifecycle.environment
+        self.alone = lifecycle.alone
         self.clock: Clock = lifecycle.clock
         self.log: Logger = lifecycle.logger(self.spec.label)
 
@@ -140,6 +141,7 @@ class ComponentHost:
 class Lifecycle:
     """The components of one service, running in one process.
 
+    :param alone: whether it is the service's only process on this host.
     :param start_timeout: seconds that one component may take to start.
     :param stop_timeout: seconds that all of them together may take to stop.
     """
@@ -157,6 +159,7 @@ class Lifecycle:
         querier: Querier | None = None,
         role: Role = "web",
         environment: Environment = "development",
+        alone: bool = True,
         start_timeout: float = 30.0,
         stop_timeout: float = 10.0,
     ) -> None:
@@ -169,6 +172,7 @@ class Lifecycle:
         self.querier = querier
         self.role: Role = role
         self.environment: Environment = environment
+        self.alone = alone
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         self._hosts = [ComponentHost(component, self) for component in components]

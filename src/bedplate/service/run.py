@@ -32,6 +32,7 @@ class Run:
         self._own_directory: Path | None = None
         self._closed = False
         builtins, settings = service.builtins, service.settings
+        self.alone = options.directory is None or (options.role == "web" and not options.instance)
         self.lifecycle = Lifecycle(
             service.name,
             service.components,
@@ -43,6 +44,7 @@ class Run:
             querier=builtins.queries,
             role=options.role,
             environment=settings.environment,
+            alone=self.alone,
             start_timeout=builtins.settings.start_timeout,
             stop_timeout=builtins.settings.stop_timeout,
         )
@@ -72,8 +74,7 @@ class Run:
         builtins.supervision.attach(self._logger("service"))
         builtins.queries.clock = self.options.clock
         # One process of a host samples for all: the one that watches, or the only one there is.
-        alone = self.options.directory is None or (self.options.role == "web" and not self.options.instance)
-        builtins.samples.active = alone or self.options.role == "ops"
+        builtins.samples.active = self.alone or self.options.role == "ops"
         builtins.samples.address = self.options.served or host_and_port(service.addresses)
         try:
             await self.lifecycle.start(self._serving)

@@ -70,12 +70,12 @@ class Space:
         second = self.now // 1_000_000
         while self._seconds and self._seconds[0] < second and limit > 0:
             due = self._due[self._seconds[0]]
-            for key in due[-limit:]:
+            part = due[-limit:]
+            del due[-limit:]
+            limit -= len(part)
+            for key in part:
                 self._look(key, self._seconds[0])
-            limit -= len(due)
-            if limit < 0:
-                del due[limit - len(due) :]
-            else:
+            if not due:
                 del self._due[heappop(self._seconds)]
         if len(self._filed) > 2 * len(self._expires) + _SLACK:
             self._file_again()

@@ -25,6 +25,9 @@ Sampler = Literal[
     "parentbased_traceidratio",
 ]
 
+#: ``+sentinel`` and ``+cluster`` may follow the first two; ``memory`` keeps the data in the process, by name.
+_REDIS = ("redis", "rediss", "unix", "memory")
+
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
@@ -69,10 +72,11 @@ class StandardSettings(BaseSettings):
     run_dir: Path | None = None
     """Where processes share metrics and sockets; a private temporary directory by default."""
 
-    redis_url: Annotated[Dsn | None, schemes("redis", "rediss", "unix"), Env("REDIS_URL")] = None
-    """The Redis server that instances share."""
+    redis_url: Annotated[Dsn | None, schemes(*_REDIS), Env("REDIS_URL")] = None
+    """The Redis that instances share: ``redis://``, ``rediss://`` (TLS), ``unix://``, with ``+sentinel`` or ``+cluster``
+    after the scheme; or ``memory://``, which asks by name for a store in the process."""
 
-    redis_private_url: Annotated[Dsn | None, schemes("redis", "rediss", "unix"), Env("REDIS_PRIVATE_URL")] = None
+    redis_private_url: Annotated[Dsn | None, schemes(*_REDIS), Env("REDIS_PRIVATE_URL")] = None
     """The same server by a private network, preferred when it is set."""
 
     redis_max_connections: Annotated[int, Field(ge=1), Env("REDIS_MAX_CONNECTIONS")] = 50

@@ -102,6 +102,27 @@ def test_standard_names_are_honoured_without_a_prefix(machine: Machine) -> None:
     assert settings.origin("port") == "environment PORT"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "redis+sentinel://:password@a:26379,b:26379,c/state/0",
+        "rediss+cluster://user:password@a:7000,b:7000",
+        "unix:///run/redis/redis.sock",
+    ],
+)
+def test_the_redis_may_be_behind_sentinels_a_cluster_or_in_the_process(machine: Machine, url: str) -> None:
+    settings = machine.settings(REDIS_URL=url)
+    assert settings.redis_address is not None
+    assert settings.redis_address.reveal() == url
+    assert "password" not in str(settings.redis_address)
+
+
+def test_another_scheme_is_no_redis(machine: Machine) -> None:
+    with pytest.raises(SettingsError, match=r"memcached"):
+        machine.settings(REDIS_URL="memcached://a").check()
+
+
 def test_the_prefixed_name_wins_over_the_standard_one(machine: Machine) -> None:
     assert machine.settings(PORT="1", BEDPLATE_PORT="2").port == 2
 

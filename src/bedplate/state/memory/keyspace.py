@@ -12,12 +12,13 @@ from bedplate.state.memory.keys import Keys
 from bedplate.state.memory.lists import Lists
 from bedplate.state.memory.sets import Sets
 from bedplate.state.memory.sorted import SortedSets
+from bedplate.state.memory.streams import Streams
 from bedplate.state.memory.strings import Strings
 
 __all__ = ["Keyspace"]
 
 
-class Keyspace(Strings, Hashes, Sets, SortedSets, Lists, Keys):
+class Keyspace(Strings, Hashes, Sets, SortedSets, Lists, Streams, Keys):
     """All keys of one store, with all commands.
 
     .. code-block:: python

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bedplate.component import ComponentView
-from bedplate.console.charts.data import Chart, Line
+from bedplate.console.charts.data import MOST, MOST_BUCKETS, Chart, Line, Look
 from bedplate.console.charts.keeping import RANGES, Grid, Keeper
 from bedplate.console.interfaces import Sources
 from bedplate.declarations import Alert, Panel
@@ -17,6 +17,8 @@ from bedplate.monitor.panels import default_panels, thresholds_of
 from bedplate.problems import BedplateError
 
 __all__ = ["Charting", "PanelRef", "Shown"]
+
+_LOOKS: dict[str, Look] = {"state": "state", "heatmap": "heatmap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,10 @@ class Charting:
             return Chart(times=grid.times, fault="No samples are kept in this process.", **looks)
         lines: list[Line] = []
         hidden = 0
+        most = MOST_BUCKETS if looks.get("look") == "heatmap" else MOST
         try:
             for form, expr in queries:
-                found, more = await self.keeper.lines(expr, grid, form)
+                found, more = await self.keeper.lines(expr, grid, form, most)
                 lines += found
                 hidden += more
         except BedplateError as error:
@@ -101,7 +104,8 @@ class Charting:
 
     async def _panel(self, ref: PanelRef, grid: Grid, alerts: Sequence[Alert]) -> Chart:
         panel = ref.panel
-        looks = {"unit": panel.unit, "low": panel.low, "high": panel.high, "stacked": panel.stacked}
+        look = _LOOKS.get(panel.kind, "line")
+        looks = {"unit": panel.unit, "low": panel.low, "high": panel.high, "stacked": panel.stacked, "look": look}
         chart = await self.chart(ref.queries, grid, **looks)
         await asyncio.sleep(0)
         return replace(chart, thresholds=thresholds_of(panel, alerts))

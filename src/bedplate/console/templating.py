@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from markupsafe import Markup
 
 from bedplate.console import words
 from bedplate.console.assets import Assets
-from bedplate.console.charts.drawing import drawn, spark
+from bedplate.console.charts.drawing import spark
+from bedplate.console.charts.picture import drawn
 from bedplate.console.icons import icon
 from bedplate.console.markdown import markdown
 from bedplate.console.page import NAVIGATION
+from bedplate.console.visit import address
 
 __all__ = ["TONES", "Templates"]
 
@@ -73,7 +75,8 @@ def _environment(folder: Path, static: Path) -> Environment:
         "clock_of": _clock_of,
         "level_tone": lambda level: _LEVELS.get(level, "idle"),
         "context_of": _context_of,
-        "drawn": drawn,
+        "drawn": partial(drawn, tones=TONES),
+        "asked": lambda **query: address("", "", query)[1:],
         "plainly": _plainly,
         "chart_query": _left_side,
         "spark": spark,

@@ -19,9 +19,11 @@ from bedplate.problems import Problem
 if TYPE_CHECKING:
     from bedplate.console.site import Site
 
-__all__ = ["Visit", "address"]
+__all__ = ["LONGEST_QUERY", "MOST_QUERIES", "Visit", "address"]
 
 _BODY_LIMIT = 65_536
+#: Characters of an expression, and expressions of an address.
+LONGEST_QUERY, MOST_QUERIES = 4_000, 8
 
 
 def address(base: str, path: str, query: Mapping[str, Any]) -> str:
@@ -90,7 +92,8 @@ class Visit:
 
     def queries(self, name: str) -> list[str]:
         """Return every value of a parameter that is not empty."""
-        return [value.strip()[:4_000] for value in self.request.query_params.getlist(name) if value.strip()][:8]
+        given = self.request.query_params.getlist(name)
+        return [value.strip()[:LONGEST_QUERY] for value in given if value.strip()][:MOST_QUERIES]
 
     async def form(self) -> dict[str, str]:
         """Return the fields of the form that was sent; of several with one name, the last.

@@ -14,6 +14,7 @@ from bedplate.component import Vector
 from bedplate.console.charts import Chart, Grid, Keeper, Line, drawn
 from bedplate.console.charts.data import legend
 from bedplate.console.charts.drawing import extent, ticks, time_ticks
+from bedplate.console.charts.heat import buckets_of
 from bedplate.console.words import ago, count, duration, number, quantity
 from bedplate.declarations import Threshold
 from bedplate.promql import Matrix
@@ -69,6 +70,64 @@ def test_stacked_lines_stand_on_each_other() -> None:
     both = Chart(times=np.array([0.0, 15.0]), lines=lines, stacked=True)
     assert extent(both) == (0.0, 4.0)
     assert drawn(both, "t").count('class="area full') == 2
+
+
+def bands(*rows: tuple[str, tuple[float, ...]]) -> str:
+    lines = [Line(name, {}, np.array(values)) for name, values in rows]
+    times = 1_700_000_000 + 60 * np.arange(len(rows[0][1]), dtype=float)
+    tones = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
+    return str(drawn(Chart(times=times, lines=lines, look="state"), "How", tones=tones))
+
+
+def test_states_are_bands_of_one_row_with_their_words_and_the_graver_the_higher() -> None:
+    svg = bands(("healthy", (1, 1, 1, NAN, NAN, 1)), ("unhealthy", (NAN, NAN, NAN, 1, 1, NAN)))
+    found = re.findall(r'class="band tone-(\w+)" x="([\d.]+)%" y="([\d.]+)" width="([\d.]+)%" height="([\d.]+)"', svg)
+    assert [(tone, x, width) for tone, x, _, width, _ in found] == [
+        ("good", "0", "50"), ("good", "83.3", "16.7"), ("bad", "50", "33.3"),
+    ]  # fmt: skip
+    assert {float(y) + float(height) for _, _, y, _, height in found} == {float(found[0][2]) + float(found[0][4])}
+    assert float(found[2][4]) > float(found[0][4])
+    assert ">healthy</text>" in svg and "unhealthy, 22:16:20 to 22:17:20 UTC" in svg
+    assert "healthy: now, 4 min of the time shown; unhealthy: 2 min" in svg
+
+
+def test_things_of_other_names_have_a_row_each_and_no_band_while_they_are_not_so() -> None:
+    svg = bands(("Slow <b>", (NAN, 1, 1)), ("Broken", (0, 0, 0)))
+    assert svg.count('class="band c1"') == 1 and svg.count('class="row-name"') == 2
+    assert "<b>" not in svg and "Broken: never" in svg
+
+
+def heat(**buckets: tuple[float, ...]) -> str:
+    lines = [Line(le, {"le": le.removeprefix("le").replace("_", ".")}, np.array(v)) for le, v in buckets.items()]
+    times = 15 * np.arange(len(lines[0].values), dtype=float)
+    return str(drawn(Chart(times=times, lines=lines, look="heatmap", unit="s"), "How long"))
+
+
+def test_a_heatmap_shows_what_fell_into_each_bucket_and_not_what_fell_below_it() -> None:
+    lines = [
+        Line(le, {"le": le}, np.array(values))
+        for le, values in (("+Inf", (9.0, 4)), ("10", (9.0, NAN)), ("2", (4.0, 3)))
+    ]
+    bounds, counts = buckets_of(lines)
+    assert bounds == [2.0, 10.0, math.inf]
+    np.testing.assert_array_equal(counts, [[4, 3], [5, 0], [0, 4]])
+
+
+def test_a_heatmap_is_darkest_where_most_is_and_leaves_out_what_never_was() -> None:
+    svg = heat(le0_1=(0, 0), le1=(0, 0), le5=(100, 25), leInf=(100, 26), le0_01=(0, 0))
+    assert re.findall(r'class="cell heat-(\d)"', svg) == ["1", "3", "5"]
+    assert "≤ 5 s" in svg and "more" in svg and "10 ms" not in svg
+    assert "most are 5 s at most: 96 %" in svg
+
+
+@pytest.mark.parametrize("values", [(), (NAN, NAN), (0.0, 0.0), (math.inf, 1.0), (-1.0, 3.0)])
+@pytest.mark.parametrize("look", ["state", "heatmap"])
+def test_any_values_can_be_drawn_as_bands_and_shades(values: tuple[float, ...], look: str) -> None:
+    for labels in ({}, {"le": "1"}, {"le": "x"}):
+        times = 15 * np.arange(len(values), dtype=float)
+        one = Chart(times=times, lines=[Line("a", labels, np.array(values))], look=look)  # type: ignore[arg-type]
+        svg = drawn(one, "t", tall=True)
+        assert "nan" not in svg.lower() and "inf" not in svg
 
 
 def test_times_are_written_at_round_moments() -> None:

@@ -131,3 +131,31 @@ async def test_too_many_viewers_are_told_so() -> None:
     async with a_site(console={"viewers": 0}) as site:
         await sign_in(site)
         assert "event: full" in (await site.client.get("/console/live?topic=home")).text
+
+
+async def test_charts_of_expressions_are_kept_up_to_date_and_faults_are_left_to_the_page() -> None:
+    async with a_site() as site:
+        console = site.service.builtins.console.site
+        await site.eventually(lambda: site.service.builtins.samples.times.size > 0)
+        made = await console.parts.make(
+            ("/console", "values:q=bedplate_console_sessions&range=5m&limit=3&severity=critical")
+        )
+        assert made is not None
+        chart = made["data"]
+        assert chart["thresholds"] == [{"value": 3.0, "severity": "critical", "label": "fires"}]
+        assert [line["name"] for line in chart["lines"]] == ["bedplate_console_sessions"]
+        broken = await console.parts.make(("/console", "values:q=broken(&range=nonsense"))
+        assert broken is not None and broken["data"]["lines"] == []
+        assert await console.parts.make(("/console", "values:range=5m")) is None
+
+
+async def test_a_panel_that_is_no_lines_is_drawn_by_the_server_again() -> None:
+    async with a_site() as site:
+        await sign_in(site)
+        console = site.service.builtins.console.site
+        status = next(ref for ref in console.charting.all() if ref.panel.kind == "state")
+        page = (await site.client.get(f"/console/panels/{status.id}?range=5m")).text
+        topic = f"chart:{status.id}:5m:tall"
+        assert f'data-topic="{topic}"' in page
+        made = await console.parts.make(("/console", topic))
+        assert made is not None and set(made) == {"html"}

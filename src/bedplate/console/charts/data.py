@@ -6,19 +6,24 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bedplate.declarations import Threshold
 
-__all__ = ["MOST", "Chart", "Floats", "Line", "legend"]
+__all__ = ["MOST", "MOST_BUCKETS", "Chart", "Floats", "Line", "Look", "legend"]
 
 Floats = NDArray[np.float64]
 
 #: Lines that a chart draws; nobody reads more, and there are as many colours.
 MOST = 8
+#: Buckets of a heatmap; a histogram has fewer.
+MOST_BUCKETS = 64
+
+#: How the values of a chart are drawn: as lines, as bands while something is so, as shades by how many are in a bucket.
+Look = Literal["line", "state", "heatmap"]
 
 _PLACE = re.compile(r"\{\{\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\}\}")
 _DULL = ("__name__", "job", "instance")
@@ -48,6 +53,7 @@ class Chart:
     """
 
     times: Floats
+    look: Look = "line"
     lines: Sequence[Line] = ()
     unit: str = ""
     thresholds: Sequence[Threshold] = ()
@@ -61,6 +67,11 @@ class Chart:
     def is_empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not any(len(line.values) and not np.isnan(line.values).all() for line in self.lines)
+
+    @property
+    def greatest(self) -> float:
+        """The greatest of the latest values, 0 when there is none above it."""
+        return max((line.last for line in self.lines if math.isfinite(line.last)), default=0.0)
 
     def document(self) -> dict[str, Any]:
         """Return the chart for scripts; NaN is null there."""

@@ -12,24 +12,24 @@ from markupsafe import Markup, escape
 from bedplate.console.charts.data import Chart, Floats, Line
 from bedplate.console.words import quantity
 
-__all__ = ["drawn", "extent", "spark", "ticks", "time_ticks"]
+__all__ = ["BELOW", "extent", "lines_drawn", "rounded", "spark", "stretches", "ticks", "time_ticks", "times_below"]
 
 #: The inner drawing's own measures; it is stretched to the page's.
 _WIDE, _HIGH = 1000.0, 1000.0
 #: Where the plot ends above and below, in pixels of its box; times stand below.
-_BELOW = 20
+BELOW = 20
 _TONES = {"critical": "bad", "warning": "warn", "info": "info"}
 _DAYS = 86_400
 _SPANS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, _DAYS)
 
 
-def drawn(chart: Chart, title: str, *, tall: bool = False) -> Markup:
+def lines_drawn(chart: Chart, title: str, *, tall: bool = False) -> Markup:
     """Return the chart as SVG, with what it shows in words for those who do not see it."""
     height = 300 if tall else 172
     low, high = extent(chart)
     marks = ticks(low, high, 5 if tall else 3, base=1024 if chart.unit in ("bytes", "Bps") else 10)
     low, high = min([low, *marks]), max([high, *marks])
-    inner = height - _BELOW - 10
+    inner = height - BELOW - 10
 
     def above(value: float) -> float:
         return 10 + inner * (1 - (value - low) / (high - low))
@@ -41,37 +41,39 @@ def drawn(chart: Chart, title: str, *, tall: bool = False) -> Markup:
         ),
     ]
     parts += [
-        Markup('<path class="grid-line" d="M0 {y}H1000"/>').format(y=_round(_HIGH * (1 - (mark - low) / (high - low))))
+        Markup('<path class="grid-line" d="M0 {y}H1000"/>').format(y=rounded(_HIGH * (1 - (mark - low) / (high - low))))
         for mark in marks
     ]
     parts += _lines(chart, low, high)
     for line in chart.thresholds:
         if low <= line.value <= high:
-            y = _round(_HIGH * (1 - (line.value - low) / (high - low)))
+            y = rounded(_HIGH * (1 - (line.value - low) / (high - low)))
             tone = _TONES[line.severity]
             parts.append(Markup('<path class="limit tone-{}" d="M0 {y}H1000"/>').format(tone, y=y))
     parts.append(Markup("</svg>"))
     parts += [
-        Markup('<text x="0" y="{}">{}</text>').format(_round(above(mark) - 4), quantity(mark, chart.unit))
+        Markup('<text x="0" y="{}">{}</text>').format(rounded(above(mark) - 4), quantity(mark, chart.unit))
         for mark in marks
     ]
     for line in chart.thresholds:
         if low <= line.value <= high:
             text = f"{line.label or line.severity} {quantity(line.value, chart.unit)}"
-            y = _round(max(10.0, above(line.value) - 4))
+            y = rounded(max(10.0, above(line.value) - 4))
             parts.append(
                 Markup('<text class="limit-text tone-{}" x="100%" y="{}" text-anchor="end">{}</text>').format(
                     _TONES[line.severity], y, text
                 )
             )
-    for share, text, anchor in time_ticks(chart.times):
-        parts.append(
-            Markup('<text x="{}%" y="{}" text-anchor="{}">{}</text>').format(
-                _round(100 * share), height - 4, anchor, text
-            )
-        )
-    parts.append(Markup("</svg>"))
+    parts += [times_below(chart.times, height), Markup("</svg>")]
     return Markup("").join(parts)
+
+
+def times_below(times: Floats, height: int) -> Markup:
+    """Return the times of day below a chart of some height in pixels."""
+    return Markup("").join(
+        Markup('<text x="{}%" y="{}" text-anchor="{}">{}</text>').format(rounded(100 * share), height - 4, anchor, text)
+        for share, text, anchor in time_ticks(times)
+    )
 
 
 def spark(line: Line) -> Markup:
@@ -185,18 +187,18 @@ def _path(x: Floats, y: Floats) -> str:
     """Return a path through the points; NaN interrupts it, and a lonely point is a short line."""
     return "".join(
         _steps(x[start:end], y[start:end]) if end - start > 1 else f"{_steps(x[start:end], y[start:end])}h2"
-        for start, end in _stretches(y)
+        for start, end in stretches(y)
     )
 
 
 def _area(x: Floats, below: Floats, above: Floats) -> str:
     return "".join(
         _steps(np.r_[x[start:end], x[start:end][::-1]], np.r_[above[start:end], below[start:end][::-1]]) + "z"
-        for start, end in _stretches(above)
+        for start, end in stretches(above)
     )
 
 
-def _stretches(values: Floats) -> list[tuple[int, int]]:
+def stretches(values: Floats) -> list[tuple[int, int]]:
     """Return where values are without a gap."""
     there = np.isfinite(values).astype(np.int8)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], there, [0])))).tolist()
@@ -211,5 +213,6 @@ def _steps(x: Floats, y: Floats) -> str:
     return f"{start}l{' '.join(map(str, steps))}" if steps else start
 
 
-def _round(value: float) -> str:
+def rounded(value: float) -> str:
+    """Return a number for a drawing, with one digit behind the point at most."""
     return escape(f"{value:.1f}".removesuffix(".0"))

@@ -71,18 +71,19 @@ class Keeper:
         self._limit = limit
         self._kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
 
-    async def lines(self, expr: str, grid: Grid, form: str = "") -> tuple[list[Line], int]:
+    async def lines(self, expr: str, grid: Grid, form: str = "", most: int = MOST) -> tuple[list[Line], int]:
         """Return the lines of an expression, the greatest first, and how many more there are.
 
-        :param form: the legend. :raises BedplateError: when it cannot be evaluated.
+        :param form: the legend. :param most: lines that are returned.
+        :raises BedplateError: when it cannot be evaluated.
         """
         rows = await self._rows(expr, grid)
         with np.errstate(all="ignore"):
             order = sorted(rows.items(), key=lambda item: (-_weight(item[1]), item[0]))
-        lines = [Line(legend(form, dict(labels), expr), dict(labels), values) for labels, values in order[:MOST]]
+        lines = [Line(legend(form, dict(labels), expr), dict(labels), values) for labels, values in order[:most]]
         # Names, and so colours, keep their places while values change theirs.
         lines.sort(key=lambda line: line.name)
-        return lines, max(0, len(order) - MOST)
+        return lines, max(0, len(order) - most)
 
     async def _rows(self, expr: str, grid: Grid) -> Mapping[Labels, Floats]:
         key = (expr, grid.step, grid.count)

@@ -13,7 +13,7 @@ from bedplate.console.visit import Visit
 from bedplate.monitor.replies import ProblemError
 from bedplate.problems import Problem
 
-__all__ = ["MOST_TOPICS", "Parts", "stream"]
+__all__ = ["MOST_TOPICS", "Maker", "Parts", "stream"]
 
 #: Parts that one tab may look at.
 MOST_TOPICS = 40

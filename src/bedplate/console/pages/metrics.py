@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
 
 from bedplate.console import responses
+from bedplate.console.charting import Charting
 from bedplate.console.charts.data import Chart, legend
-from bedplate.console.charts.keeping import RANGES, Grid
+from bedplate.console.charts.keeping import RANGES
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page
 from bedplate.console.tracing import examples_of
-from bedplate.console.visit import Visit
+from bedplate.console.visit import LONGEST_QUERY, MOST_QUERIES, Visit
 from bedplate.declarations import Severity, Threshold
 from bedplate.metric import Counter, Histogram, Metric
 from bedplate.problems import BedplateError
 
-__all__ = ["example", "pages"]
+__all__ = ["Asked", "example", "pages"]
 
 _UNITS = ("", "s", "bytes", "percentunit", "ops", "Bps")
 _SEVERITIES: dict[str, Severity] = {"critical": "critical", "warning": "warning", "info": "info"}
@@ -68,7 +69,8 @@ async def _show(visit: Visit) -> Response:
 
 async def _values(visit: Visit) -> Response:
     """Return the values of expressions for scripts."""
-    chart = await _chart(visit, visit.queries("q"), visit.query("range", "1h"), _moment(visit) or visit.now)
+    asked = Asked.of(visit.request.query_params.multi_items())
+    chart = await asked.chart(visit.site.charting, _moment(visit) or visit.now)
     return responses.data(visit.request, chart.document())
 
 
@@ -101,7 +103,8 @@ def example(metric: Metric) -> str:
 
 async def _result(visit: Visit, expr: str, window: str, end: float, show: str, unit: str) -> dict[str, Any]:
     if show == "chart":
-        chart = await _chart(visit, [expr], window, end)
+        asked = Asked((expr,), window, unit, visit.query("limit"), visit.query("severity"))
+        chart = await asked.chart(visit.site.charting, end)
         return {"expr": expr, "chart": chart, "fault": chart.fault, "rows": []}
     querier = visit.site.sources.querier
     if querier is None:
@@ -115,17 +118,44 @@ async def _result(visit: Visit, expr: str, window: str, end: float, show: str, u
     return {"expr": expr, "chart": None, "fault": "", "rows": shown, "more": max(0, len(rows) - 500)}
 
 
-async def _chart(visit: Visit, queries: Sequence[str], window: str, end: float) -> Chart:
-    charting = visit.site.charting
-    unit = visit.query("unit")
-    grid = Grid.of(float(RANGES.get(window, 3600)), end)
-    chart = await charting.chart([("", expr) for expr in queries], grid, unit=unit if unit in _UNITS else "")
-    limit, severity = visit.query("limit"), visit.query("severity")
-    try:
-        line = Threshold(value=float(limit), severity=_SEVERITIES.get(severity, "warning"), label="fires")
-    except ValueError:
-        return chart
-    return replace(chart, thresholds=(line,))
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A chart as an address asks for it.
+
+    :ivar limit: where a line is drawn, a number or nothing. :ivar severity: of what fires beyond it.
+    """
+
+    queries: tuple[str, ...]
+    window: str = "1h"
+    unit: str = ""
+    limit: str = ""
+    severity: str = ""
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> Asked:
+        """Read the parameters of an address; whatever is not known is left out."""
+        kept = [(name, value.strip()) for name, value in pairs if value.strip()]
+        queries = tuple(value[:LONGEST_QUERY] for name, value in kept if name == "q")[:MOST_QUERIES]
+        given = dict(kept)
+        window = given.get("range", "1h")
+        return cls(
+            queries,
+            window if window in RANGES else "1h",
+            given.get("unit", ""),
+            given.get("limit", ""),
+            given.get("severity", ""),
+        )
+
+    async def chart(self, charting: Charting, end: float) -> Chart:
+        """Return the chart of the time before ``end``."""
+        grid = charting.grid(self.window, end)
+        unit = self.unit if self.unit in _UNITS else ""
+        chart = await charting.chart([("", expr) for expr in self.queries], grid, unit=unit)
+        try:
+            line = Threshold(value=float(self.limit), severity=_SEVERITIES.get(self.severity, "warning"), label="fires")
+        except ValueError:
+            return chart
+        return replace(chart, thresholds=(line,))
 
 
 def _of_route(route: str) -> list[str]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
 from bedplate.console import responses
 from bedplate.console.charts.keeping import RANGES, Grid
 from bedplate.console.interfaces import Sources
+from bedplate.console.live.stream import Maker
 from bedplate.console.page import Page, missing
+from bedplate.console.pages.metrics import Asked
 from bedplate.console.site import Site
 from bedplate.console.tracing import examples_of
 from bedplate.console.visit import Visit
 from bedplate.monitor.panels import related_alerts
 
-__all__ = ["live_chart", "pages"]
+__all__ = ["live_chart", "live_values", "pages"]
 
 
 def pages(sources: Sources) -> Sequence[Page]:
@@ -65,31 +69,58 @@ async def _values(visit: Visit) -> Response:
 
 
 class _Seen:
-    """The chart that was made last for each topic; a chart changes only with its grid."""
+    """The charts that were made last; one changes only with its grid."""
 
-    def __init__(self) -> None:
-        self.made: dict[str, tuple[Grid, Mapping[str, Any]]] = {}
+    def __init__(self, limit: int = 200) -> None:
+        self._limit = limit
+        self._made: OrderedDict[str, tuple[Grid, Mapping[str, Any]]] = OrderedDict()
+
+    async def get(self, key: str, grid: Grid, make: Callable[[], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
+        known = self._made.get(key)
+        if known is not None and known[0] == grid:
+            return known[1]
+        made = await make()
+        self._made[key] = (grid, made)
+        self._made.move_to_end(key)
+        while len(self._made) > self._limit:
+            self._made.popitem(last=False)
+        return made
 
 
-def live_chart(site: Site) -> Any:
-    """Return what makes the part ``chart:<panel>:<window>``."""
+def live_chart(site: Site) -> Maker:
+    """Return what makes the part ``chart:<panel>:<window>``, with ``:tall`` for one that is drawn here and is large."""
     seen = _Seen()
 
     async def make(base: str, rest: str) -> Mapping[str, Any] | None:
-        id, _, window = rest.partition(":")
+        id, window, size = (*rest.split(":"), "")[:3] if ":" in rest else ("", "", "")
         ref = site.charting.find(id)
         if ref is None or window not in RANGES:
             return None
         now = site.clock.time()
-        grid = site.charting.grid(window, now)
-        known = seen.made.get(rest)
-        if known is not None and known[0] == grid:
-            return known[1]
-        [shown] = await site.charting.shown([ref], window, now)
-        made = {"data": shown.chart.document()}
-        while len(seen.made) > 200:
-            seen.made.pop(next(iter(seen.made)))
-        seen.made[rest] = (grid, made)
-        return made
+
+        async def shown() -> Mapping[str, Any]:
+            [found] = await site.charting.shown([ref], window, now)
+            if found.chart.look == "line":
+                return {"data": found.chart.document()}
+            context = {"c": found.chart, "title": ref.panel.title, "tall": size == "tall"}
+            return {"html": site.part(base, "chart_inside.html", context)}
+
+        return await seen.get(rest, site.charting.grid(window, now), shown)
+
+    return make
+
+
+def live_values(site: Site) -> Maker:
+    """Return what makes the part ``values:<query>``, the chart of what ``/values.json?<query>`` returns."""
+    seen = _Seen()
+
+    async def make(base: str, rest: str) -> Mapping[str, Any] | None:
+        asked = Asked.of(parse_qsl(rest, max_num_fields=20))
+        now = site.clock.time()
+
+        async def shown() -> Mapping[str, Any]:
+            return {"data": (await asked.chart(site.charting, now)).document()}
+
+        return await seen.get(rest, site.charting.grid(asked.window, now), shown) if asked.queries else None
 
     return make

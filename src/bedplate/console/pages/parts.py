@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bedplate.console.pages import alerts, home, logs
-from bedplate.console.pages.panels import live_chart
+from bedplate.console.pages.panels import live_chart, live_values
 from bedplate.console.site import Site
 
 __all__ = ["add_parts"]
@@ -39,5 +39,6 @@ def add_parts(site: Site) -> None:
         "changes": changes,
         "alerts": alerts_now,
         "chart": live_chart(site),
+        "values": live_values(site),
     }
     site.badges |= {"alerts": lambda: alerts.summary(site.sources.alerts)}

@@ -19,6 +19,7 @@ from bedplate.monitor.auth import ProblemRouter, secure
 from bedplate.problems import DeclarationError, Problem
 from bedplate.service.asgi import send_problem
 from bedplate.service.graph import told_by
+from bedplate.service.pages import send_meanwhile
 from bedplate.telemetry.http import install_problem_handlers
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
     problem = Problem(
         status=503, detail="The service is starting or stopping; try again in a moment.", headers={"Retry-After": "1"}
     )
-    await send_problem(scope, receive, send, problem)
+    await send_meanwhile(scope, receive, send, problem)
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:

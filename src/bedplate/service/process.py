@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
 
@@ -13,19 +11,11 @@ from bedplate.component import Component
 from bedplate.console.together import Together
 from bedplate.problems import DeclarationError, Problem, Refusal
 from bedplate.service.asgi import send_json, send_problem, send_response
+from bedplate.service.pages import page, wants_html
 from bedplate.service.service import Service
 from bedplate.service.serving import serve_lifespan
 
 __all__ = ["Process"]
-
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1c1e21}"
-    "h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .8rem .4rem 0;"
-    "border-bottom:1px solid #d8dbe0}a{color:#0b57d0}"
-    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#e6e8eb}td,th{border-color:#33373e}a{color:#8ab4f8}}"
-)
-#: The digest of the one style sheet, so that the page needs no 'unsafe-inline'.
-_POLICY = "default-src 'none'; style-src '{digest}'; frame-ancestors 'none'; base-uri 'none'"
 
 
 class Process:
@@ -129,24 +119,18 @@ class Process:
     async def _index(self, scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
         links = {service.name: service.entry.links(f"{root}/{service.name}") for service in self.services}
-        accept = next((value for key, value in scope["headers"] if key == b"accept"), b"")
-        if b"text/html" not in accept:
+        if not wants_html(scope):
             await send_json(scope, send, {"services": links})
             return
         rows = "".join(
             f"<tr><th>{escape(name)}</th><td>"
-            + " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for text, url in pages.items())
+            + " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for text, url in found.items())
             + "</td></tr>"
-            for name, pages in links.items()
+            for name, found in links.items()
         )
         more = f'<p><a href="{escape(root)}/console/">The console of all</a></p>' if len(self.services) > 1 else ""
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Services</title>'
-            '<meta name="viewport" content="width=device-width"><style>' + _STYLE + "</style></head>"
-            f"<body><h1>Services of this process</h1>{more}<table>{rows}</table></body></html>"
-        )
-        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", _policy())]
-        await send_response(scope, send, 200, headers, page.encode())
+        headers, body = page("Services of this process", f'{more}<div class="card"><table>{rows}</table></div>')
+        await send_response(scope, send, 200, headers, body)
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,8 +141,3 @@ def _below(scope: Scope, root: str) -> Scope:
     child = dict(scope)
     child["root_path"] = root
     return child
-
-
-def _policy() -> bytes:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    return _POLICY.format(digest=f"sha256-{digest}").encode()

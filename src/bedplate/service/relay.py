@@ -23,6 +23,7 @@ from bedplate.component import Host, Spec
 from bedplate.metric import Counter
 from bedplate.problems import Problem
 from bedplate.service.asgi import send_problem, send_response
+from bedplate.service.pages import send_meanwhile
 
 __all__ = ["Relay", "Shipping", "Store", "receiving", "socket_path"]
 
@@ -95,14 +96,14 @@ class Relay:
         try:
             reader, writer = await asyncio.open_unix_connection(self._path)
         except OSError:
-            await send_problem(scope, receive, send, _AWAY)
+            await send_meanwhile(scope, receive, send, _AWAY)
             return
         try:
             await exchange.run(request, reader, writer)
         except (OSError, TimeoutError, h11.ProtocolError):
             # An answer that has begun cannot be taken back: the server sees that it has no end, and tells the client.
             if not exchange.answered:
-                await send_problem(scope, receive, send, _AWAY)
+                await send_meanwhile(scope, receive, send, _AWAY)
         finally:
             writer.close()
 

@@ -197,6 +197,8 @@ async def test_before_and_after_its_run_a_service_answers_probes_and_refuses_the
 
     async with client:
         assert await statuses() == [200, 503, 503]
+        browser = await client.get("/state", headers={"accept": "text/html"})
+        assert browser.status_code == 503 and 'http-equiv="refresh" content="1"' in browser.text
         async with running(service):
             assert await statuses() == [200, 200, 200]
         assert await statuses() == [200, 503, 503]

@@ -160,6 +160,18 @@ async def test_an_ops_process_that_is_away_is_a_503(tmp_path: Path, prepare: Cal
     assert headers[b"content-type"] == b"application/problem+json" and headers[b"retry-after"] == b"2"
 
 
+async def test_a_browser_is_shown_a_page_that_asks_again_by_itself(tmp_path: Path) -> None:
+    browser = {"host": "shop", "accept": "text/html,application/xhtml+xml"}
+    page = await ask(tmp_path / "ops.sock", Client(headers=browser))
+    headers = dict(page.sent[0]["headers"])
+    assert (page.status, headers[b"content-type"]) == (503, b"text/html; charset=utf-8")
+    assert headers[b"retry-after"] == b"2" and headers[b"cache-control"] == b"no-store"
+    assert headers[b"content-security-policy"].startswith(b"default-src 'none'; style-src 'sha256-")
+    assert b'<meta http-equiv="refresh" content="2">' in page.body and b"<script" not in page.body
+    sent = await ask(tmp_path / "ops.sock", Client(b"a=1", method="POST", headers=browser))
+    assert b"refresh" not in sent.body and b"is not known" in sent.body
+
+
 async def _hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
 

@@ -11,6 +11,7 @@ import typer
 
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
 from bedplate.monitor.audit import AuditLog, files_of
+from bedplate.monitor.audit.place import folder
 from bedplate.problems import BedplateError
 
 __all__ = ["audit"]
@@ -22,13 +23,18 @@ audit = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(help="The log, audit.jsonl; its rotated files are found beside it.")]
+File = Annotated[
+    Path | None,
+    typer.Argument(
+        help="The log; its rotated files are found beside it. By default the one where a service here keeps it."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @audit.command()
 def verify(
-    file: File,
+    file: File = None,
     expect: Annotated[str, typer.Option(help="The latest hash, as it was kept elsewhere.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +59,7 @@ def verify(
 
 @audit.command()
 def show(
-    file: File,
+    file: File = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Records at most, the latest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -77,9 +83,23 @@ def show(
     console.print(table)
 
 
-def _log(file: Path) -> AuditLog:
+def _log(file: Path | None) -> AuditLog:
+    file = file or _usual()
     if not files_of(file):
         raise BedplateError(f"There is no audit log at {file}.", "Name the file of BEDPLATE_AUDIT__FILE.")
     if not os.access(file, os.R_OK):
         raise BedplateError(f"{file} cannot be read.", "Run it as a user who may read the audit log.")
     return AuditLog(file)
+
+
+def _usual() -> Path:
+    """Return the file of the one service that keeps a log here."""
+    named = os.environ.get("BEDPLATE_AUDIT__FILE", "")
+    if named:
+        return Path(named)
+    found = sorted(folder().glob("*.audit.jsonl"))
+    if len(found) != 1:
+        names = ", ".join(map(str, found))
+        what = f"There are several audit logs: {names}." if found else f"There is no audit log in {folder()}."
+        raise BedplateError(what, "Name the file of one service.")
+    return found[0]

@@ -119,7 +119,7 @@ class Presses(Protocol):
         """Validate the parameters, do it, and return its result; :raises ProblemError: when it is not done."""
         ...
 
-    def record(
+    async def record(
         self,
         component: str,
         action: str,
@@ -132,7 +132,7 @@ class Presses(Protocol):
         before: Any = ...,
         after: Any = ...,
     ) -> None:
-        """Write the audit record of one attempt."""
+        """Write the audit record of one attempt, and wait until it will last."""
         ...
 
 

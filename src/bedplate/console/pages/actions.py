@@ -48,7 +48,7 @@ async def _send(visit: Visit) -> Response:
     fields = await visit.form()
     assert visit.session is not None
     if not visit.may(action.role):
-        visit.site.sources.presses.record(view.spec.label, action.name, visit.session.actor, "denied", {})
+        await visit.site.sources.presses.record(view.spec.label, action.name, visit.session.actor, "denied", {})
         detail = f"You are signed in as {visit.session.role}; this needs {action.role}."
         raise ProblemError(Problem(status=403, detail=detail))
     step = fields.pop("step", "review")

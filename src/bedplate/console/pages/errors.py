@@ -76,7 +76,7 @@ async def _change(visit: Visit) -> Response:
     outcome = "done" if done else "refused"
     was, now = ({"status": state["status"]} if state else None for state in (before, after))
     given = {"error": fingerprint}
-    sources.presses.record("errors", change, visit.session.actor, outcome, given, before=was, after=now)
+    await sources.presses.record("errors", change, visit.session.actor, outcome, given, before=was, after=now)
     visit.note(f"The error is {after['status']} now." if after else "The error is not kept any more.")
     return visit.go(f"/errors/{fingerprint}")
 

@@ -15,6 +15,7 @@ from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter
 from bedplate.monitor.audit.chain import Verification
 from bedplate.monitor.audit.log import AuditLog
+from bedplate.monitor.audit.place import file_of, unwritable
 from bedplate.monitor.runbooks import runbook
 from bedplate.settings import Section
 
@@ -44,8 +45,9 @@ class AuditSettings(Section):
     """Where the record of actions is kept."""
 
     file: Path | None = None
-    """The hash-chained file, one JSON record a line. In development ``.bedplate/<service>.audit.jsonl`` by default;
-    elsewhere, without one, the latest records are in memory and all of them in the service's log."""
+    """The hash-chained file, one JSON record a line; ``<service>.audit.jsonl`` by default, in systemd's
+    ``STATE_DIRECTORY``, else in ``/var/lib/bedplate`` where that can be written, else in ``.bedplate``. In tests,
+    without one, the latest records are in memory."""
 
     max_bytes: Annotated[int, Field(ge=4096)] = 16 * 2**20
     """Bytes beyond which the file is rotated."""
@@ -57,17 +59,15 @@ class AuditSettings(Section):
 class Audit:
     """Keeps who did what, when, with which parameters, and how things were before and after.
 
-    :param environment: decides on the file when the settings name none.
+    :param environment: where nothing needs to last, in ``test``, the settings have to name a file for there to be one.
     """
 
     def __init__(
         self, service: str, settings: AuditSettings | None = None, *, environment: Environment = "development"
     ) -> None:
         self.settings = settings or AuditSettings()
-        path = self.settings.file
-        if path is None and environment == "development":
-            path = Path(".bedplate") / f"{service}.audit.jsonl"
-        self.log = AuditLog(path, max_bytes=self.settings.max_bytes, keep=self.settings.keep)
+        self._lasts = environment != "test"
+        self.log = AuditLog(self.settings.file, max_bytes=self.settings.max_bytes, keep=self.settings.keep)
         self._host: Host | None = None
         self._spec = Spec(
             kind="audit",
@@ -88,15 +88,20 @@ class Audit:
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Count records while inside."""
         self._host = host
+        if self.log.path is None and self._lasts:
+            self.log.path = file_of(host.service)
+        path = self.log.path
+        if path is not None and (reason := await asyncio.to_thread(unwritable, path)):
+            host.degraded(f"The audit log could not be written: {reason} Set BEDPLATE_AUDIT__FILE.")
         for outcome in RECORDS.labels[0].values or ():
             host.bind(RECORDS, outcome=outcome)
         yield
         self._host = None
 
-    def keep(self, record: Mapping[str, Any]) -> str:
-        """Add a record; return its hash, or nothing when it could not be written, which is counted and told."""
+    async def keep(self, record: Mapping[str, Any]) -> str:
+        """Add a record; return its hash once it will last, or nothing when it cannot, which is counted and told."""
         try:
-            head = self.log.append(record)
+            head = await asyncio.to_thread(self.log.append, record)
         except (OSError, ValueError, KeyError) as error:
             if self._host is not None:
                 self._host.bind(RECORDS, outcome="lost").inc()

@@ -47,9 +47,9 @@ class AuditLog:
         self._head = GENESIS
 
     def append(self, record: Mapping[str, Any]) -> str:
-        """Add a record; return its hash.
+        """Add a record; return its hash once the disk has it. It waits for the disk: call it in a thread.
 
-        :raises OSError: when the file cannot be written.
+        :raises OSError: when the file cannot be written. :raises ValueError: when its last line is no record.
         """
         with self._lock:
             if self.path is None:
@@ -62,14 +62,7 @@ class AuditLog:
                 line, self._head = sealed(record, number + 1, head)
                 if path.exists() and path.stat().st_size + len(line) > self._max_bytes:
                     self._rotate(path)
-                descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                try:
-                    # One write of one line: a reader sees all of it or none, and so does a crash, but for the disk's.
-                    written = os.write(descriptor, line)
-                    if written != len(line):
-                        raise OSError(f"Only {written} of {len(line)} bytes were written to {path}.")
-                finally:
-                    os.close(descriptor)
+                _write(path, line)
                 return self._head
 
     def latest(self, limit: int = 100) -> list[dict[str, Any]]:
@@ -115,6 +108,26 @@ class AuditLog:
             number = int(file.name.rpartition(".")[2])
             file.rename(path.with_name(f"{path.name}.{number + 1}"))
         path.rename(path.with_name(f"{path.name}.1"))
+
+
+def _write(path: Path, line: bytes) -> None:
+    """Append a line and wait until it would survive a power cut."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        # One write of one line: a reader sees all of it or none, and so does a crash of the process.
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(f"Only {written} of {len(line)} bytes were written to {path}.")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the name of a new file is kept by its folder
+        finally:
+            os.close(folder)
 
 
 def _last(path: Path) -> tuple[int, str]:

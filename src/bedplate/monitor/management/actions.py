@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -54,7 +54,7 @@ class Buttons:
         timeout: float,
         count: Callable[[str, str, str], None],
         *,
-        keep: Callable[[Mapping[str, Any]], str] | None = None,
+        keep: Callable[[Mapping[str, Any]], Awaitable[str]] | None = None,
         states: Callable[[str], Any] = lambda component: None,
     ) -> None:
         self._redactor = redactor
@@ -62,6 +62,7 @@ class Buttons:
         self._count = count
         self._keep = keep
         self._states = states
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def press(self, component: str, action: Action, actor: Actor, body: dict[str, object]) -> Any:
         """Validate the parameters, do it, and return its result.
@@ -73,39 +74,42 @@ class Buttons:
             parameters = _parameters(action, body)
         except ProblemError:
             # What did not pass may hold a secret in any field, so only the names are kept.
-            self.record(component, action.name, actor, "invalid", {"given": sorted(body)})
+            await self.record(component, action.name, actor, "invalid", {"given": sorted(body)})
             raise
         shown = parameters.model_dump(mode="json") if parameters is not None else {}
         before = self._state(component, action)
 
-        def record(outcome: str, reason: str = "", error: BaseException | None = None) -> None:
+        async def record(outcome: str, reason: str = "", error: BaseException | None = None) -> None:
             after = self._state(component, action)
-            self.record(component, action.name, actor, outcome, shown, reason, error, before=before, after=after)
+            await self.record(component, action.name, actor, outcome, shown, reason, error, before=before, after=after)
 
         refusal = refusal_of(action)
         if refusal is not None:
-            record("refused", refusal)
+            await record("refused", refusal)
             raise ProblemError(Problem(status=409, detail=refusal))
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 result = await action.run(parameters, actor)
+        except asyncio.CancelledError:
+            await record("unfinished", "It was cancelled.")
+            raise
         except TimeoutError as error:
             if not limit.expired():
-                record("failed", f"TimeoutError: {error}", error)
+                await record("failed", f"TimeoutError: {error}", error)
                 raise
-            record("unfinished")
+            await record("unfinished")
             detail = f"It was not done within {self._timeout:g} s and was cancelled; look at the component's state."
             raise ProblemError(Problem(status=504, detail=detail)) from None
         except BedplateError as error:
-            record("refused", str(error))
+            await record("refused", str(error))
             raise ProblemError(Problem(status=409, detail=self._redactor.text(str(error)))) from error
         except Exception as error:
-            record("failed", f"{type(error).__name__}: {error}", error)
+            await record("failed", f"{type(error).__name__}: {error}", error)
             raise
-        record("done")
+        await record("done")
         return result
 
-    def record(
+    async def record(
         self,
         component: str,
         action: str,
@@ -118,7 +122,7 @@ class Buttons:
         before: Any = None,
         after: Any = None,
     ) -> None:
-        """Write the audit record of one attempt; secrets in it are masked.
+        """Write the audit record of one attempt; secrets in it are masked. It is written even if nobody waits for it.
 
         :param before: what was acted upon, as plain data, before; :param after: and after.
         """
@@ -135,10 +139,16 @@ class Buttons:
             fields["reason"] = self._redactor.text(reason)
         if before is not None or after is not None:
             fields |= {"before": self._redactor.value(before), "after": self._redactor.value(after)}
+        writing = asyncio.create_task(self._write(fields, error), name="audit/record")
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def _write(self, fields: dict[str, Any], error: BaseException | None) -> None:
         if self._keep is not None:
-            fields["audit"] = self._keep({"at": time.time(), **fields})
-        level = logging.INFO if outcome == "done" else logging.WARNING
-        _audit.log(level, f"action_{outcome}", **fields, exc_info=error)
+            fields["audit"] = await self._keep({"at": time.time(), **fields})
+        level = logging.INFO if fields["outcome"] == "done" else logging.WARNING
+        _audit.log(level, f"action_{fields['outcome']}", **fields, exc_info=error)
 
     def _state(self, component: str, action: Action) -> Any:
         """Return what an action acts upon; that it cannot be told must not keep the action from being done."""

@@ -210,7 +210,7 @@ class Management:
         assert actor is not None  # the route's gate lets viewers in and nobody less
         denied = self._auth.authorize(request.scope, action.role)
         if isinstance(denied, Problem):
-            self.buttons.record(view.spec.label, action.name, actor, "denied", {})
+            await self.buttons.record(view.spec.label, action.name, actor, "denied", {})
             raise ProblemError(denied)
         body = await json_body(request, self.settings.body_limit)
         result = await self.buttons.press(view.spec.label, action, actor, body)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from bedplate import Service
 from bedplate.cli.main import app
 from bedplate.monitor.audit import GENESIS, AuditLog, files_of, verify
 from bedplate.monitor.audit.chain import sealed
+from bedplate.settings import Settings, Sources
 from bedplate.testing import running, settings
 
 
@@ -124,12 +127,12 @@ async def test_a_log_that_cannot_be_written_degrades_and_recovers(tmp_path: Path
     service = Service("shop", None, settings=given)
     audit = service.builtins.audit
     async with running(service) as harness:
-        assert audit.keep({"action": "one"}) == ""
+        assert await audit.keep({"action": "one"}) == ""
         view = next(view for view in harness.service.views if view.component is audit)
         assert view.state == "degraded" and "cannot be written" in view.reason
         assert await harness.value("bedplate_audit_records_total", outcome="lost") == 1
         folder.unlink()
-        assert audit.keep({"action": "two"})
+        assert await audit.keep({"action": "two"})
         view = next(view for view in harness.service.views if view.component is audit)
         assert view.state == "running"
         assert (await audit.verify()).records == 1
@@ -148,3 +151,53 @@ def test_the_command_tells_whole_from_broken(tmp_path: Path) -> None:
     assert broken.exit_code == 1
     assert json.loads(broken.output)["place"] == f"{path}, line 1"
     assert CliRunner().invoke(app, ["audit", "verify", str(tmp_path / "none")]).exit_code == 2
+
+
+async def test_without_a_file_it_is_kept_where_state_lasts_and_goes_on_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:/elsewhere")
+    path = tmp_path / "state" / "shop.audit.jsonl"
+    for number in (1, 2):
+        values: dict[str, Any] = {"logs": {"stream": "off"}, "auth": {"tokens": "ann:admin:a-token-0123456789abcdef"}}
+        given = Settings(environment="staging", _sources=Sources.none(), **values)
+        service = Service("shop", None, settings=given)
+        async with running(service, headers={"authorization": "Bearer a-token-0123456789abcdef"}) as harness:
+            reload = "/monitoring/components/settings/default/actions/reload"
+            assert (await harness.client.post(reload)).status_code == 200
+            assert (await service.builtins.audit.verify()).records == number
+    assert AuditLog(path).verify().whole
+    told = CliRunner().invoke(app, ["audit", "verify"])
+    assert told.exit_code == 0 and "Whole: 2 records" in told.output
+    (tmp_path / "state" / "mill.audit.jsonl").write_text("")
+    several = CliRunner().invoke(app, ["audit", "verify"])
+    assert several.exit_code == 2 and "several audit logs" in several.output
+
+
+async def test_one_that_could_not_be_written_is_told_before_anybody_acts(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    given = settings(audit={"file": str(tmp_path / "folder" / "audit.jsonl")})
+    service = Service("shop", None, settings=given)
+    async with running(service) as harness:
+        view = next(view for view in harness.service.views if view.component is service.builtins.audit)
+        assert view.state == "degraded" and "BEDPLATE_AUDIT__FILE" in view.reason
+
+
+def test_a_record_is_on_the_disk_before_it_counts_as_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log = a_log(tmp_path / "audit.jsonl", records=2)
+    assert synced == [False, True, False], "the file, its name in the folder when it is new, the file"
+    monkeypatch.setattr(os, "fsync", _no_disk)
+    with pytest.raises(OSError, match="no disk"):
+        log.append({"action": "three"})
+
+
+def _no_disk(descriptor: int) -> None:
+    raise OSError("no disk")

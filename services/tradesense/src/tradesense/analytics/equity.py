@@ -1,0 +1,139 @@
+"""What the account was worth, day by day.
+
+Whose money it is decides what a return is a share of. Deposits and withdrawals that were recorded say so; else a stated
+capital does; else it is implied: whatever had to be there to pay for what was bought, and as much as was received as
+the margin of what was sold short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradesense.lots import Book, Position
+from tradesense.money import digits
+from tradesense.prices import NO_PRICES, Prices
+from tradesense.trades import QUANTITY_DIGITS
+
+__all__ = ["Equity", "equity"]
+
+Funding = Literal["recorded", "stated", "implied"]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Equity:
+    """Daily series; money in minor units of the base currency.
+
+    :ivar days: ordinals; weekdays alone unless something was traded at a weekend. :ivar periods: days a year has then.
+    :ivar flows: what came from outside on each day. :ivar worth: of cash and positions together at the end of it.
+    :ivar invested: what was put into the positions that were open. :ivar returns: of each day, time-weighted: what came
+        on a day is there from its start.
+    """
+
+    days: Ints
+    periods: float
+    funding: Funding
+    flows: Ints
+    worth: Floats
+    invested: Ints
+    returns: Floats
+
+
+def equity(book: Book, prices: Prices = NO_PRICES, *, until: int, capital: int = 0) -> Equity:
+    """Return the series of a book up to a day.
+
+    :param until: an ordinal. :param capital: minor units that were there at the start, besides recorded deposits.
+    """
+    days, periods = _grid(book, until)
+    count = days.size
+    flows, cash = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    last = count - 1
+    for outside, into in ((True, flows), (False, cash)):
+        moves = [move for move in book.moves if move.outside is outside]
+        if moves and count:
+            at = np.minimum(np.searchsorted(days, [move.day for move in moves]), last)
+            np.add.at(into, at, [move.base for move in moves])
+    cash = np.cumsum(cash)
+    value, invested, short = np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64)
+    factors: dict[str, Floats] = {}
+    for position in book.positions.values():
+        if position.marks and count:
+            _add_position(book, position, prices, days, factors, value, invested, short)
+    funding: Funding = "recorded" if flows.any() else "stated" if capital else "implied"
+    if count:
+        flows[0] += capital
+    if funding == "implied":
+        needed = np.maximum.accumulate(np.maximum(2 * short - cash, 0)) if count else cash
+        flows = np.diff(needed, prepend=0)
+    worth = np.cumsum(flows) + cash + value
+    return Equity(days, periods, funding, flows, worth, invested, _returns(worth, flows))
+
+
+def _grid(book: Book, until: int) -> tuple[Ints, float]:
+    seen = [*book.days, *(move.day for move in book.moves)]
+    if not seen or min(seen) > until:
+        return np.zeros(0, np.int64), 252.0
+    days = np.arange(min(seen), until + 1, dtype=np.int64)
+    # The ordinal 1 was a Monday.
+    if any(day % 7 in (6, 0) for day in book.days):
+        return days, 365.0
+    weekdays = days[(days % 7 != 6) & (days % 7 != 0)]
+    return (weekdays, 252.0) if weekdays.size else (days, 365.0)
+
+
+def _add_position(
+    book: Book, position: Position, prices: Prices, days: Ints, factors: dict[str, Floats],
+    value: Floats, invested: Ints, short: Ints,
+) -> None:  # fmt: skip
+    """Add a position to the sums, from its first day on."""
+    start = int(np.searchsorted(days, position.marks[0].day))
+    if start >= days.size:
+        return
+    mine = days[start:]
+    at = np.searchsorted([mark.day for mark in position.marks], mine, "right")
+    units = np.array([0, *(mark.units for mark in position.marks)], dtype=np.float64)[at]
+    held = np.array([0, *(mark.held for mark in position.marks)], dtype=np.int64)[at]
+    known, observed = _observed(position, prices, int(days[-1]))
+    price = observed[np.maximum(np.searchsorted(known, mine, "right") - 1, 0)]
+    each = float(position.multiplier) * 10.0 ** (digits(position.currency) - QUANTITY_DIGITS)
+    worth = units * price * each
+    if position.currency != book.base:
+        worth *= _factor(book, position.currency, days, factors)[start:]
+    value[start:] += worth
+    invested[start:] += held
+    short[start:] += np.where(units < 0, held, 0)
+
+
+def _observed(position: Position, prices: Prices, until: int) -> tuple[Sequence[int], Floats]:
+    """Return days and the prices known on them: of trades, of closes, which go before, and after splits."""
+    closes = prices.series(position.symbol, position.currency)
+    if not closes[0] and not position.splits:
+        return [day for day, _ in position.prices], np.array([price for _, price in position.prices], np.float64)
+    seen = [(day, 1, price) for day, price in position.prices]
+    seen += [(day, 2, close) for day, close in zip(*closes, strict=True) if day <= until]
+    seen += [(day, 0, ratio) for day, ratio in position.splits]
+    seen.sort(key=lambda one: one[:2])
+    known, observed, latest = [], [], 0.0
+    for day, kind, price in seen:
+        latest = float(price) if kind else latest / float(price)
+        known.append(day)
+        observed.append(latest)
+    return known, np.array(observed)
+
+
+def _factor(book: Book, currency: str, days: Ints, factors: dict[str, Floats]) -> Floats:
+    if currency not in factors:
+        factors[currency] = np.array([float(book.factor(currency, int(day)) or 0) for day in days])
+    return factors[currency]
+
+
+def _returns(worth: Floats, flows: Ints) -> Floats:
+    before = np.concatenate(([0.0], worth[:-1])) + flows
+    # What is left after days without any money in the account is noise of sums.
+    return np.divide(worth - before, before, out=np.zeros_like(worth), where=before > 0.5)

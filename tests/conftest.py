@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.redis import Servers
 
 # Examples are the same on every run, so that a failure is one for everybody; deadlines would time a noisy machine.
 hypothesis.settings.register_profile(
@@ -26,3 +31,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_SETTINGS) or name in _VARIABLES:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_servers() -> Iterator[Servers]:
+    """Share servers: ``redis_servers.server("redis7")`` is an empty one, ``.sentinels()``, ``.cluster()``."""
+    from tests.redis import Servers
+
+    servers = Servers()
+    yield servers
+    servers.close()

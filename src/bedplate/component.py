@@ -23,7 +23,7 @@ dashboards, the management API, checks, docs) is derived from the spec, so nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,13 +364,14 @@ class HasMiddleware(Protocol):
 
 @runtime_checkable
 class HasGuard(Protocol):
-    """A component that judges every request, synchronously and fast: a rate limit, a maintenance switch.
+    """A component that judges every request: a rate limit, a maintenance switch.
 
-    It runs inside the fused middleware, so it costs a call and not a layer.
+    It runs inside the fused middleware, so it costs a call and not a layer. What it can tell at once, it returns; what
+    it has to ask somebody for, it promises.
     """
 
-    def guard(self, scope: Scope) -> Verdict | None:
-        """Return None to let the request pass, or a verdict with headers and perhaps a refusal."""
+    def guard(self, scope: Scope) -> Verdict | Awaitable[Verdict | None] | None:
+        """Return None to let the request pass, a verdict with headers and perhaps a refusal, or the promise of one."""
         ...
 
 

@@ -89,6 +89,22 @@ class MemoryBuckets:
             self._young[key] = tuple([now + debt for debt in debts])
             return True, debts
 
+    def charge(self, key: str, cost: int, now: int) -> None:
+        """Use ``cost`` units whatever is left, or give them back; nobody ever owes more than two full bursts."""
+        with self._lock:
+            # From now on generations last as long as such a debt.
+            self._period = 2 * max(self._tolerances)
+            if now >= self._turn:
+                self._age(now)
+            arrivals = self._young.get(key)
+            if arrivals is None:
+                arrivals = self._enter(key, now)
+            debts = [
+                min(max(0, max(0, arrival - now) + cost * interval), 2 * tolerance)
+                for arrival, interval, tolerance in zip(arrivals, self._intervals, self._tolerances, strict=True)
+            ]
+            self._young[key] = tuple([now + debt for debt in debts])
+
     def forget(self, key: str) -> None:
         """Let the key start anew."""
         with self._lock:

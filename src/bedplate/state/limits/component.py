@@ -1,279 +1,298 @@
-"""Rate limits as a component: a guard before every request, and a plain call for everything else."""
+"""Rate limits as a component: a guard before every request, and plain calls for everything else."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 
-from bedplate.clock import Clock, SystemClock
-from bedplate.component import BoundCounter, BoundGauge, Host, Spec
-from bedplate.declarations import Degradation, Panel, Verdict
-from bedplate.metric import Counter, Gauge
+from bedplate.clock import Clock
+from bedplate.component import Host, Spec
+from bedplate.declarations import Action, Actor
 from bedplate.problems import DeclarationError
-from bedplate.state.limits.buckets import MemoryBuckets
+from bedplate.state.limits.declared import RateLimitSettings, by_limit, declared, in_process
+from bedplate.state.limits.inprocess import InProcess
 from bedplate.state.limits.keys import Key, by_client
-from bedplate.state.limits.limit import Decision, Limit
+from bedplate.state.limits.limit import Decision, Limit, Strategy
+from bedplate.state.limits.plan import Keyed
+from bedplate.state.limits.shared import Shared
+from bedplate.state.limits.terms import Cost, Terms
+from bedplate.state.limits.using import Dependency, dependency, limited, refused
+from bedplate.state.store import Store
+from bedplate.telemetry.http.middleware import Guard
 
 __all__ = ["RateLimit", "RateLimitSettings"]
 
-DECISIONS = Counter(
-    "bedplate_rate_limit_decisions_total",
-    "Requests that a rate limit allowed or refused.",
-    {"rate_limit": 50, "outcome": ("allowed", "refused")},
-)
-KEYS = Gauge("bedplate_rate_limit_keys", "Keys that a rate limit has in memory.", {"rate_limit": 50})
-FORGOTTEN = Counter(
-    "bedplate_rate_limit_forgotten_total",
-    "Keys that a rate limit forgot before their time, because more were active than it may keep.",
-    {"rate_limit": 50},
-)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: What is asked by probes and scrapers, which must not be refused.
 PROBES = ("/livez", "/readyz", "/healthz", "/metrics")
 
-_SECOND = 1_000_000_000
-#: Answers remembered by what they say; beyond it the memory starts anew.
-_REMEMBERED = 4096
 
+class ResetParameters(BaseModel):
+    """Whom the action *reset* lets start anew."""
 
-class RateLimitSettings(BaseModel):
-    """What a rate limit enforces, for people."""
+    key: str
+    """The key as it is counted: a client's address, or whatever the rate limit's key is."""
 
-    model_config = ConfigDict(frozen=True)
-
-    limits: tuple[str, ...]
-    """Each as units in seconds."""
-
-    capacity: int
-    """Keys kept in memory at most."""
-
-    paths: tuple[str, ...]
-    """Prefixes of the paths that are limited."""
-
-    exempt: tuple[str, ...]
-    """Paths that are not."""
-
-    methods: tuple[str, ...]
-    """Methods that are limited; empty for all."""
+    limit: str = ""
+    """The limit whose key it is, where limits have keys of their own."""
 
 
 class RateLimit:
-    """Limits how often something may be done, counted in this process.
+    """Limits how often something may be done: ``RateLimit(shared, limits="100/minute")``.
+
+    With a store all instances count together, in one round trip for all limits. Without one each process counts for
+    itself, so N workers allow up to N times the quota.
 
     As a component of a service it guards the requests that ``paths``, ``exempt`` and ``methods`` select; refused ones
     are answered with a 429 problem and ``Retry-After``, all of them carry ``RateLimit`` headers. With
-    ``paths=()`` it guards none and is there for :meth:`check` and :meth:`enforce`. Each process counts for itself, so
-    N workers allow up to N times the quota.
+    ``paths=()`` it guards none and is there for :meth:`take`, :meth:`require`, :meth:`limited` and :meth:`dependency`.
 
+    While the store is away each instance lets its part of every quota through, and no request fails for it.
+
+    :param store: where instances count together; a text here is the name, of one that counts in this process.
     :param name: unique among a service's rate limits.
-    :param limits: all must allow; as :class:`Limit` or text such as ``100/minute``.
-    :param key: whom to count; see :func:`by_client` and :func:`by_header`.
+    :param limits: all must allow, or none is used; as :class:`Limit` or text such as ``100/minute``.
+    :param strategy: how the limits that are given as text count; see :class:`Limit`.
+    :param key: whom to count, see :func:`by_client` and :func:`by_header`; with a store also one for each limit, by
+        the limit's name. Who has no key (None) is not limited.
+    :param cost: units that a request costs, a number or a function of its scope; what is known only after the answer
+        is for :meth:`charge`.
     :param paths: prefixes of paths, as seen from the root of the service.
-    :param capacity: keys kept at most; about 200 bytes each.
-    :raises DeclarationError: when there is no limit, or two have one name.
+    :param shadow: only count what would be refused, and refuse nothing.
+    :param capacity: keys that are kept in this process at most; about 200 bytes each.
+    :param timeout: seconds to wait for the store; the first question that takes longer makes this instance count alone
+        until the store answers again.
+    :param instances: how many there are at least, for the time when the store has not yet told how many there are.
+    :raises DeclarationError: when there is no limit, two have one name, or one cannot be counted this way.
     """
 
     def __init__(
         self,
+        store: Store | str | None = None,
         name: str = "default",
         *,
         limits: Sequence[Limit | str] | Limit | str,
-        key: Key | None = None,
+        strategy: Strategy = "gcra",
+        key: Key | Mapping[str, Key] | None = None,
+        cost: Cost = 1,
         paths: Sequence[str] = ("/",),
         exempt: Iterable[str] = PROBES,
         methods: Iterable[str] = (),
+        shadow: bool = False,
         capacity: int = 100_000,
+        timeout: float | None = 0.1,
+        instances: int = 1,
         clock: Clock | None = None,
     ) -> None:
+        if isinstance(store, str):
+            name = store
         given = [limits] if isinstance(limits, Limit | str) else limits
         self.name = name
-        self.limits = tuple(Limit.parse(limit) if isinstance(limit, str) else limit for limit in given)
+        self.limits = tuple(
+            Limit.parse(limit, strategy=strategy) if isinstance(limit, str) else limit for limit in given
+        )
         if not self.limits or len({limit.name for limit in self.limits}) != len(self.limits):
             raise DeclarationError(f"Rate limit {name} needs limits of different names.", "Name each Limit.")
-        self._paths = tuple(paths)
-        self._exempt = frozenset(exempt)
-        self._methods = frozenset(method.upper() for method in methods)
-        self._capacity = capacity
-        self._everywhere = self._paths == ("/",) and not self._methods
-        self._key = key or by_client()
-        self._buckets = MemoryBuckets(self.limits, capacity)
-        self._clock = clock
-        self._now = _nanoseconds(clock or SystemClock())
-        self._plans = tuple((limit.interval, limit.tolerance) for limit in self.limits)
-        self._plan = self._plans[0] if len(self._plans) == 1 else None
-        self._most = min(limit.burst for limit in self.limits)
-        self._policy = (b"ratelimit-policy", ", ".join(limit.policy for limit in self.limits).encode())
-        self._verdicts: dict[tuple[int, ...], Verdict] = {}
-        self._allowed: BoundCounter | None = None
-        self._refused: BoundCounter | None = None
-        self._forgotten: BoundCounter | None = None
-        self._keys: BoundGauge | None = None
-        self._entered = self._lost = 0
+        keys = key if isinstance(key, Mapping) else None
+        self._terms = Terms(
+            name=name,
+            limits=self.limits,
+            key=by_client() if key is None or isinstance(key, Mapping) else key,
+            keys=keys,
+            cost=cost,
+            paths=tuple(paths),
+            exempt=frozenset(exempt),
+            methods=frozenset(method.upper() for method in methods),
+            capacity=capacity,
+            shadow=shadow,
+        )
+        counted = None if isinstance(store, str) else store
+        self._local: InProcess | None = None
+        self._shared: Shared | None = None
+        if counted is None:
+            in_process(self._terms)
+            self._local = InProcess(self._terms, clock)
+        else:
+            by_limit(self._terms)
+            self._shared = Shared(self._terms, counted, timeout=timeout, instances=instances)
+        self._spec = declared(self._terms, counted, self._probe)
 
     @property
     def spec(self) -> Spec:
         """See :class:`RateLimit`."""
-        refused = f"sum by (rate_limit) (rate({DECISIONS(outcome='refused')}[5m]))"
-        return Spec(
-            kind="rate_limit",
-            name=self.name,
-            summary="Refuses clients that ask too often.",
-            scope="process",
-            settings=RateLimitSettings(
-                limits=tuple(map(str, self.limits)),
-                capacity=self._capacity,
-                paths=self._paths,
-                exempt=tuple(sorted(self._exempt)),
-                methods=tuple(sorted(self._methods)),
-            ),
-            degradation=Degradation(
-                policy="limit",
-                summary="Every process counts for itself; clients beyond what it may remember start anew.",
-            ),
-            metrics=(DECISIONS, KEYS, FORGOTTEN),
-            panels=(Panel(title="Refused requests", expr=(("{{rate_limit}}", refused),), unit="reqps"),),
-        )
+        return self._spec
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
-        """Measure while inside; limits are enforced before and after, too."""
-        if self._clock is None:
-            self._now = _nanoseconds(host.clock)
-        self._allowed = host.bind(DECISIONS, rate_limit=self.name, outcome="allowed")
-        self._refused = host.bind(DECISIONS, rate_limit=self.name, outcome="refused")
-        self._forgotten = host.bind(FORGOTTEN, rate_limit=self.name)
-        self._keys = host.bind(KEYS, rate_limit=self.name)
+        """Measure while inside, and count together; in the process, limits are enforced before and after, too."""
+        if self._local is not None:
+            self._local.start(host)
+            try:
+                yield
+            finally:
+                self._local.stop()
+            return
+        assert self._shared is not None
         try:
+            self._shared.start(host)
             yield
         finally:
-            self._allowed = self._refused = self._forgotten = self._keys = None
+            await self._shared.stop()
 
-    def guard(self, scope: Scope) -> Verdict | None:
-        """Judge a request; None when it is not limited."""
-        path: str = scope["path"]
-        root = scope.get("root_path")
-        if root:
-            path = path.removeprefix(root)
-        if path in self._exempt or not (self._everywhere or self._selects(path, scope)):
-            return None
-        key = self._key(scope)
-        if key is None:
-            return None
-        if self._plan is None:
-            allowed, debts = self._take(key, 1)
-            said = self._said(debts)
-        else:
-            # What _take() and _said() do, for the one limit that most have: two calls less on every request.
-            buckets, (interval, tolerance) = self._buckets, self._plan
-            allowed, debts = buckets.take(key, 1, self._now())
-            counter = self._allowed if allowed else self._refused
-            if counter is not None:
-                counter.inc()
-            if buckets.entered != self._entered:
-                self._count()
-            said = ((tolerance - debts[0]) // interval, -(-debts[0] // _SECOND))
-        if not allowed:
-            decision = self._decide(False, debts, 1)
-            return Verdict(decision.headers, 429, "Too Many Requests", _advice(decision))
-        verdict = self._verdicts.get(said)
-        return self._verdict(said) if verdict is None else verdict
+    @property
+    def guard(self) -> Guard:
+        """Judges a request by its scope: None when it is not limited, a verdict, or the promise of one."""
+        counting = self._local or self._shared
+        assert counting is not None
+        return counting.guard
 
-    def check(self, key: str, cost: int = 1) -> Decision:
-        """Use ``cost`` units for ``key``, or none when a limit refuses; 0 only looks.
+    async def take(self, key: Keyed, cost: int = 1) -> Decision:
+        """Use ``cost`` units for ``key``, or none when a limit refuses.
 
+        :param key: with a key for each limit, a mapping by their names; limits that are not in it do not apply.
+        :returns: the decision; with ``shadow`` everything is allowed, and ``retry_after`` tells what would be refused.
         :raises ValueError: when the cost is negative, or more than a limit allows at once, which would never pass.
         """
-        if not 0 <= cost <= self._most:
-            raise ValueError(f"A cost of {cost} can never pass {self.name}; it may be 0 to {self._most}.")
-        allowed, debts = self._take(key, cost)
-        return self._decide(allowed, debts, cost)
+        if self._local is not None:
+            return self._local.check(self._one(key), cost)
+        assert self._shared is not None
+        return await self._shared.take(key, cost)
+
+    async def require(self, key: Keyed, cost: int = 1) -> Decision:
+        """Do :meth:`take`, and answer the request at hand with a 429 problem when it is refused.
+
+        :raises HTTPException: with the status 429 and the headers of the decision.
+        """
+        decision = await self.take(key, cost)
+        if not decision.allowed:
+            raise refused(decision)
+        return decision
+
+    async def peek(self, key: Keyed, cost: int = 1) -> Decision:
+        """Return what :meth:`take` would decide now, and use nothing.
+
+        :raises ValueError: when the cost can never pass.
+        """
+        if self._local is not None:
+            return self._local.look(self._one(key), cost)
+        assert self._shared is not None
+        return await self._shared.look(key, cost)
+
+    async def charge(self, key: Keyed, cost: int) -> None:
+        """Use units that are known only afterwards, such as tokens, whatever is left; a negative cost gives back.
+
+        Nobody ever owes more than two full bursts, or two quotas of a window: what goes beyond is forgiven.
+        """
+        if self._local is not None:
+            self._local.charge(self._one(key), cost)
+            return
+        assert self._shared is not None
+        await self._shared.charge(key, cost)
+
+    def reset(self, key: Keyed) -> Awaitable[None]:
+        """Let ``key`` start anew. Without a store it is done when this returns; with one, it is for all instances.
+
+        :raises StoreUnavailableError: when the store is away; for this instance it is done.
+        """
+        if self._local is not None:
+            self._local.reset(self._one(key))
+            return _Done()
+        assert self._shared is not None
+        return self._shared.reset(key)
+
+    def check(self, key: str, cost: int = 1) -> Decision:
+        """Do :meth:`take` without waiting; only for what counts in this process. A cost of 0 only looks.
+
+        :raises ValueError: when the cost can never pass. :raises DeclarationError: when there is a store.
+        """
+        if self._local is None:
+            raise DeclarationError(f"Rate limit {self.name} asks a store.", "Write `await limit.take(key)`.")
+        return self._local.check(key, cost)
 
     def enforce(self, key: str, cost: int = 1) -> Decision:
-        """Do :meth:`check`, and answer the request at hand with a 429 problem when it is refused.
+        """Do :meth:`require` without waiting; only for what counts in this process.
 
         :raises HTTPException: with the status 429 and the headers of the decision.
         """
         decision = self.check(key, cost)
-        if decision.allowed:
-            return decision
-        headers = {name.decode(): value.decode() for name, value in decision.headers}
-        raise HTTPException(429, _advice(decision), headers)
+        if not decision.allowed:
+            raise refused(decision)
+        return decision
 
-    def reset(self, key: str) -> None:
-        """Let ``key`` start anew."""
-        self._buckets.forget(key)
+    def key_of(self, request: HTTPConnection) -> Keyed | None:
+        """Return whom a request is counted as; None for who is not limited."""
+        return self._terms.key(request.scope) if self._shared is None else self._shared.key_of(request.scope)
 
-    def _selects(self, path: str, scope: Scope) -> bool:
-        if self._methods and scope.get("method", "GET") not in self._methods:
-            return False
-        return path.startswith(self._paths)
+    def dependency(self, *, key: Callable[[HTTPConnection], Keyed | None] | None = None, cost: Cost = 1) -> Dependency:
+        """Return what an endpoint of FastAPI depends on to be limited: ``Depends(limit.dependency(cost=5))``.
 
-    def _take(self, key: str, cost: int) -> tuple[bool, tuple[int, ...]]:
-        buckets = self._buckets
-        allowed, debts = buckets.take(key, cost, self._now())
-        counter = self._allowed if allowed else self._refused
-        if counter is not None:
-            counter.inc()
-        if buckets.entered != self._entered:
-            self._count()
-        return allowed, debts
+        It returns the decision, and None for who is not limited; the answer gets the headers.
 
-    def _count(self) -> None:
-        self._entered = self._buckets.entered
-        if self._keys is not None:
-            self._keys.set(len(self._buckets))
-        if self._forgotten is not None and self._buckets.forgotten != self._lost:
-            self._forgotten.inc(self._buckets.forgotten - self._lost)
-            self._lost = self._buckets.forgotten
+        :param key: whom to count; by default as the rate limit does.
+        """
+        return dependency(self, key, cost)
 
-    def _said(self, debts: tuple[int, ...]) -> tuple[int, ...]:
-        """Return what the headers say of the debts: units left and whole seconds until reset, limit by limit."""
-        said: list[int] = []
-        for (interval, tolerance), debt in zip(self._plans, debts, strict=True):
-            said += (tolerance - debt) // interval, -(-debt // _SECOND)
-        return tuple(said)
+    def limited(
+        self, *, key: Callable[P, str] | str | None = None, cost: Callable[P, int] | int = 1
+    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
+        """Return a decorator that takes units before each call of an async function.
 
-    def _verdict(self, said: tuple[int, ...]) -> Verdict:
-        """Return the verdict that lets a request pass with these numbers, and remember it: they come again."""
-        if len(self._verdicts) >= _REMEMBERED:
-            self._verdicts.clear()
-        pairs = zip(self.limits, said[::2], said[1::2], strict=True)
-        items = ", ".join([f'"{limit.name}";r={remaining};t={reset}' for limit, remaining, reset in pairs])
-        verdict = self._verdicts[said] = Verdict((self._policy, (b"ratelimit", items.encode())))
-        return verdict
+        A call that is refused raises what answers a request with 429; see :meth:`require`.
 
-    def _decide(self, allowed: bool, debts: tuple[int, ...], cost: int) -> Decision:
-        said = self._said(debts)
-        headers = (self._verdicts.get(said) or self._verdict(said)).headers
-        number = 0
-        retry_after = 0.0
-        if not allowed:
-            waits = [
-                debt + cost * interval - tolerance
-                for debt, (interval, tolerance) in zip(debts, self._plans, strict=True)
-            ]
-            number = waits.index(max(waits))
-            retry_after = waits[number] / _SECOND
-            headers = (*headers, (b"retry-after", b"%d" % math.ceil(retry_after)))
-        elif len(debts) > 1:
-            left = said[::2]
-            number = left.index(min(left))
-        return Decision(allowed, self.limits[number], said[2 * number], debts[number] / _SECOND, retry_after, headers)
+        :param key: whom to count, a text or a function of the call's arguments; the function itself by default.
+        :param cost: units, or a function of the arguments.
+        """
+        return limited(self, key, cost)
 
+    def actions(self) -> Sequence[Action]:
+        """Let a key start anew, where that reaches all instances."""
+        if self._shared is None:
+            return ()
+        return (
+            Action(
+                name="reset",
+                summary="Let a client, user or key start anew.",
+                parameters=ResetParameters,
+                run=self._reset,
+            ),
+        )
 
-def _advice(decision: Decision) -> str:
-    """Return what the client who was refused should know."""
-    return f"{decision.limit} are allowed. Try again in {math.ceil(decision.retry_after)} s."
+    def overview(self) -> Mapping[str, Any]:
+        """Return present numbers of this process."""
+        counting = self._local or self._shared
+        assert counting is not None
+        return {"limits": [str(limit) for limit in self.limits], **counting.overview()}
+
+    async def _reset(self, parameters: ResetParameters, actor: Actor) -> dict[str, str]:
+        key: Keyed = {parameters.limit: parameters.key} if parameters.limit else parameters.key
+        await self.reset(key)
+        return {"reset": parameters.key}
+
+    async def _probe(self) -> str:
+        """Ask the store for nothing, as every request asks it for something."""
+        assert self._shared is not None
+        keys = self._terms.keys
+        decision = await self._shared.look("" if keys is None else dict.fromkeys(keys, ""), 0)
+        if decision.alone:
+            raise RuntimeError("The store does not answer; this instance counts alone.")
+        return "the store answers"
+
+    def _one(self, key: Keyed) -> str:
+        if isinstance(key, str):
+            return key
+        raise ValueError(f"The rate limit {self.name} counts in the process, by one key for all its limits.")
 
 
-def _nanoseconds(clock: Clock) -> Callable[[], int]:
-    """Return a function for the clock's time; the machine's own has one that is cheaper."""
-    if isinstance(clock, SystemClock):
-        return time.monotonic_ns
-    return lambda: int(clock.monotonic() * 1e9)
+class _Done:
+    """What was done already; to await it is not needed, and does no harm."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()

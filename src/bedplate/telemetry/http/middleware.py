@@ -6,7 +6,7 @@ each with a wrapped ``send`` of its own. Here they share one pass over the heade
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,8 +27,8 @@ from bedplate.telemetry.traces.settings import TraceSettings
 
 __all__ = ["Guard", "HttpMiddleware"]
 
-#: Judges a request by its scope; None lets it pass.
-Guard = Callable[[Scope], Verdict | None]
+#: Judges a request by its scope, at once or with a promise; None lets it pass.
+Guard = Callable[[Scope], Verdict | Awaitable[Verdict | None] | None]
 
 #: Seconds between two looks whether OpenTelemetry has been configured.
 _LOOK = 1.0
@@ -104,6 +104,10 @@ class HttpMiddleware:
             for guard in self._guards:
                 verdict = guard(scope)
                 if verdict is not None:
+                    if not isinstance(verdict, Verdict):
+                        verdict = await verdict
+                        if verdict is None:
+                            continue
                     exchange.guarded += verdict.headers
                     if verdict.status:
                         await exchange.refuse(verdict)

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from bedplate.component import Component, HasGuard
 from bedplate.problems import DeclarationError
 from bedplate.state.limits import Limit, RateLimit
-from bedplate.state.limits.component import DECISIONS, FORGOTTEN, KEYS
+from bedplate.state.limits.answers import Answers
+from bedplate.state.limits.metrics import DECISIONS, FORGOTTEN, KEYS
 from bedplate.telemetry.http import Http
 from bedplate.telemetry.http.metrics import METRICS
-from tests.unit.telemetry.http.wire import Host, call, respond, scope_of
+from tests.unit.telemetry.http.wire import Host, call, scope_of
 
 
 class Clock:
@@ -215,12 +216,9 @@ async def test_the_hosts_clock_is_used() -> None:
         assert limit.check("a").allowed
 
 
-async def test_answers_that_are_remembered_are_bounded(clock: Clock) -> None:
-    limit = RateLimit(limits=Limit(10**6, 3600), clock=clock)
+def test_answers_that_are_remembered_are_bounded() -> None:
+    answers = Answers([Limit(10**6, 3600)], second=1)
     for number in range(20_000):
-        limit.guard(scope(client=f"10.0.{number % 7}.1"))
-    assert len(limit._verdicts) <= 4096
-    await respond(_ignore)
-
-
-async def _ignore(message: Any) -> None: ...
+        answers.verdict((number, 1))
+        assert len(answers.verdicts) <= 4096
+    assert said(answers.verdict((7, 3)).headers)["ratelimit"] == '"default";r=7;t=3'

@@ -5,7 +5,7 @@ from fastapi import FastAPI, HTTPException
 
 from bedplate.service import Service
 from bedplate.state.limits import Limit, RateLimit
-from bedplate.state.limits.component import DECISIONS
+from bedplate.state.limits.metrics import DECISIONS
 from bedplate.telemetry.http.metrics import DURATION, ERRORS
 from bedplate.testing import CASES, running, settings
 

@@ -1,0 +1,230 @@
+"""How a rate limit goes on while its store is away, and how it comes back.
+
+One question that fails is enough: from then on this instance counts alone, by its part of every quota, and no request
+waits for the store. A task of its own asks whether it is back. What was used meanwhile is charged to the store before
+it decides again, so that nobody starts anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from bedplate.clock import Clock, SystemClock
+from bedplate.component import BoundCounter, BoundGauge, Host
+from bedplate.state.limits.membership import BEATS, Membership
+from bedplate.state.limits.metrics import DEGRADED, ERRORS, FORGOTTEN, INSTANCES, KEYS, LOCAL
+from bedplate.state.limits.operations import TAKE
+from bedplate.state.limits.plan import Asked, Plans
+from bedplate.state.limits.share import Share
+from bedplate.state.limits.terms import Terms
+from bedplate.state.store import Call, Store, StoreError, StoreReplyError, StoreTimeoutError
+
+__all__ = ["Outage"]
+
+#: Seconds between two questions whether the store is back.
+_AGAIN = 1.0
+#: Debts that a store which is back is told in one go.
+_TOLD = 200
+#: Errors that are a key's own, and say nothing of the store.
+_OWN_FAULTS = frozenset({"WRONGTYPE", "ERR"})
+
+
+class Outage:
+    """Whether this instance counts alone, and its part.
+
+    :param least: how many instances there are at least.
+    :ivar alone: whether it does.
+    """
+
+    def __init__(self, terms: Terms, store: Store, *, timeout: float | None, least: int) -> None:
+        self._terms, self._store, self._timeout, self._least = terms, store, timeout, least
+        self._share = Share(terms.limits, terms.capacity)
+        self._clock: Clock = SystemClock()
+        self._host: Host | None = None
+        self._plans: Plans | None = None
+        self._members: Membership | None = None
+        self._unwatch: Callable[[], None] = _nothing
+        self._beating = asyncio.Lock()
+        self._returned = asyncio.Event()
+        self._errors: dict[str, BoundCounter] = {}
+        self._gauges: dict[str, BoundGauge] = {}
+        self._decided: BoundCounter | None = None
+        self._forgotten: BoundCounter | None = None
+        self._lost = 0
+        self.alone = False
+
+    @property
+    def instances(self) -> int:
+        """How many count together, as far as is known."""
+        return self._least if self._members is None else self._members.known
+
+    @property
+    def keys(self) -> int:
+        """Keys that are counted here."""
+        return len(self._share)
+
+    def start(self, host: Host, plans: Plans) -> None:
+        """Begin: count among the others, and watch the store."""
+        name = self._terms.name
+        self._host, self._plans, self._clock = host, plans, host.clock
+        self._beating, self._returned = asyncio.Lock(), asyncio.Event()
+        self._errors = {
+            kind: host.bind(ERRORS, rate_limit=name, kind=kind) for kind in ("timeout", "unavailable", "reply")
+        }
+        for metric in (DEGRADED, INSTANCES, KEYS):
+            self._gauges[metric.name] = host.bind(metric, rate_limit=name)
+        self._decided = host.bind(LOCAL, rate_limit=name, why="away")
+        self._forgotten = host.bind(FORGOTTEN, rate_limit=name)
+        counts = host.role != "ops"
+        key = f"{plans.root}{{{name}}}:instances"
+        self._members = Membership(self._store, key, least=self._least, counts=counts, timeout=self._timeout)
+        self._tell()
+        self._unwatch = self._store.watch(self._told)
+        host.spawn("count", self._keep)
+        host.spawn("return", self._return)
+
+    async def stop(self) -> None:
+        """End: the others have this one's part."""
+        self._unwatch()
+        members, self._members, self._unwatch, self._host = self._members, None, _nothing, None
+        self._gauges.clear()
+        self._errors.clear()
+        self._decided = self._forgotten = None
+        self.alone = False
+        if members is not None:
+            await members.leave()
+
+    # Counting alone.
+
+    def take(self, asked: Asked, cost: int) -> Sequence[int]:
+        """Decide by this instance's own part, in the form of the store's reply."""
+        if self._decided is not None:
+            self._decided.inc()
+        return self._share.take(asked.plan.numbers, asked.keys, cost, self._now())
+
+    def look(self, asked: Asked, cost: int) -> Sequence[int]:
+        """Return what :meth:`take` would."""
+        return self._share.take(asked.plan.numbers, asked.keys, cost, self._now(), takes=False)
+
+    def charge(self, asked: Asked, cost: int) -> None:
+        """Charge units whatever is left."""
+        self._share.charge(asked.plan.numbers, asked.keys, cost, self._now())
+
+    def forget(self, asked: Asked) -> None:
+        """Let keys start anew."""
+        self._share.forget(asked.keys)
+
+    # Going, and coming back.
+
+    def failed(self, error: StoreError) -> None:
+        """Take note of a question that was not answered; from now on this instance counts alone."""
+        kind = "reply" if isinstance(error, StoreReplyError) else "unavailable"
+        kind = "timeout" if isinstance(error, StoreTimeoutError) else kind
+        if kind in self._errors:
+            self._errors[kind].inc()
+        if not isinstance(error, StoreReplyError) or error.code not in _OWN_FAULTS:
+            self._go(str(error))
+
+    def _go(self, why: str) -> None:
+        host = self._host
+        if self.alone or host is None:
+            return
+        self.alone = True
+        self._share.divide(self.instances)
+        self._tell()
+        part = "all of every quota" if self.instances == 1 else f"1/{self.instances} of every quota"
+        host.degraded(f"The store is away; this instance lets {part} through by itself. {why}")
+        host.log.warning("rate_limit_alone", instances=self.instances, error=why)
+
+    def _told(self, available: bool) -> None:
+        if available:
+            self._returned.set()
+        else:
+            self._go("It cannot be reached.")
+
+    async def _keep(self) -> None:
+        """Say that this one is there; while the store is away, find out when it is back."""
+        beat = 0.0
+        while True:
+            now = self._clock.monotonic()
+            if self.alone or now >= beat:
+                await self._beat()
+                beat = now + BEATS
+            self._measure()
+            await self._clock.sleep(_AGAIN)
+
+    async def _return(self) -> None:
+        """Try at once when the store says that it is back."""
+        while True:
+            await self._returned.wait()
+            self._returned.clear()
+            await self._beat()
+
+    async def _beat(self) -> None:
+        async with self._beating:
+            members = self._members
+            if members is None:
+                return
+            try:
+                await members.beat()
+            except StoreError as error:
+                self.failed(error)
+                return
+            if self.alone and await self._charged():
+                self.alone = False
+                assert self._host is not None
+                self._host.degraded(None)
+                self._host.log.info("rate_limit_together", instances=members.known)
+                # What was decided while the others' debts were on their way.
+                await self._charged()
+            self._tell()
+
+    async def _charged(self) -> bool:
+        """Charge to the store what this instance let through alone; return whether it could be told."""
+        owed = iter(self._share.drain(self._now()))
+        while part := list(islice(owed, _TOLD)):
+            try:
+                replies = await self._store.run_many([self._call(*debt) for debt in part], timeout=self._timeout)
+            except StoreError as error:
+                self._share.restore([*part, *owed], self._now())
+                self.failed(error)
+                return False
+            except BaseException:
+                self._share.restore([*part, *owed], self._now())
+                raise
+            failed = [reply for reply in replies if isinstance(reply, StoreError)]
+            if failed:
+                lost = [debt for debt, reply in zip(part, replies, strict=True) if isinstance(reply, StoreError)]
+                away = next((error for error in failed if not isinstance(error, StoreReplyError)), None)
+                if away is not None:
+                    self._share.restore([*lost, *owed], self._now())
+                    self.failed(away)
+                    return False
+                # The store is there, and refuses these keys: nothing is gained by asking again.
+                self._errors["reply"].inc(len(failed))
+        return True
+
+    def _call(self, key: str, number: int, units: int) -> Call:
+        assert self._plans is not None
+        return Call(TAKE, (key,), self._plans.single[number].charge(units))
+
+    def _now(self) -> float:
+        return self._clock.monotonic() * 1e6
+
+    def _tell(self) -> None:
+        if self._gauges:
+            self._gauges[DEGRADED.name].set(float(self.alone))
+            self._gauges[INSTANCES.name].set(float(self.instances))
+
+    def _measure(self) -> None:
+        if self._gauges:
+            self._gauges[KEYS.name].set(float(len(self._share)))
+        if self._forgotten is not None and self._share.forgotten != self._lost:
+            self._forgotten.inc(self._share.forgotten - self._lost)
+            self._lost = self._share.forgotten
+
+
+def _nothing() -> None:
+    """Watch nothing."""

@@ -1,0 +1,348 @@
+"""Sessions in the store, as this process knows them: read, written, ended, and what holds while the store is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic as system_monotonic
+from typing import Any
+
+from bedplate.clock import SystemClock
+from bedplate.component import BoundCounter, Host
+from bedplate.state.sessions import operations as ops
+from bedplate.state.sessions.errors import SessionsUnavailableError
+from bedplate.state.sessions.metrics import LOADS, NEAR, REMEMBERED, WAITING, WRITES
+from bedplate.state.sessions.names import Names
+from bedplate.state.sessions.near import Near
+from bedplate.state.sessions.record import Entry
+from bedplate.state.sessions.revoked import ALL, Revoked
+from bedplate.state.sessions.settings import SessionsSettings
+from bedplate.state.store import Argument, Call, Operation, Reply, Store, StoreError, StoreUnavailableError
+
+__all__ = ["Keeper"]
+
+#: Revocations that are told to the store in one go when it is back.
+_BATCH = 200
+
+
+class Keeper:
+    """All that a process knows of sessions. One lives as long as its component runs.
+
+    :param changed: is called when something waits for the store.
+    """
+
+    def __init__(
+        self, store: Store, name: str, settings: SessionsSettings, names: Names, host: Host, changed: Callable[[], None]
+    ) -> None:
+        self.names = names
+        self.settings = settings
+        self.near = Near(settings.near, settings.fresh, settings.known)
+        self.revoked = Revoked(settings.remembered, settings.longest)
+        clock = host.clock
+        self.monotonic: Callable[[], float] = system_monotonic if isinstance(clock, SystemClock) else clock.monotonic
+        #: Whether the time is known up to which everybody was signed out.
+        self.is_told = False
+        self._store = store
+        self._changed = changed
+        self._idle = int(settings.idle * 1000)
+        self._longest = int(settings.longest * 1000)
+        self._loads = {outcome: host.bind(LOADS, sessions=name, outcome=outcome) for outcome in _values(LOADS, 1)}
+        self._writes: dict[tuple[str, str], BoundCounter] = {
+            (kind, outcome): host.bind(WRITES, sessions=name, kind=kind, outcome=outcome)
+            for kind in _values(WRITES, 1)
+            for outcome in _values(WRITES, 2)
+        }
+        gauges = (host.bind(metric, sessions=name) for metric in (NEAR, REMEMBERED, WAITING))
+        self._held, self._remembered, self._waiting = gauges
+
+    # Reading
+
+    def at_hand(self, key: str, field: str) -> Entry | None:
+        """Return a session that need not be asked for."""
+        entry = self.near.get(key, field, self.monotonic())
+        if entry is not None:
+            self._loads["near"].inc()
+        return entry
+
+    async def find(self, key: str, secret: str, field: str) -> tuple[Entry | None, bool]:
+        """Return a session from the store, None when there is none; and whether it is but what was known before.
+
+        :raises SessionsUnavailableError: when the store is away and the session is not known.
+        """
+        try:
+            if not self.is_told:
+                await self.hear_of_everyone()
+            entry = await self._load(key, field)
+            if entry is None and (before := self.names.previous_field(secret)) is not None:
+                # The service's secret has been rotated since: the session gets its new name.
+                await self._ask(ops.TOUCH, key, (before, self._idle, field))
+                entry = await self._load(key, field)
+        except StoreError as error:
+            return self._known(key, field, error), True
+        self._loads["unknown" if entry is None else "store"].inc()
+        return entry, False
+
+    async def _load(self, key: str, field: str) -> Entry | None:
+        reading = _Reading(self, key, field)
+        await self._store.run(ops.LOAD, (key,), (field,), parsed=reading)
+        return reading.entry
+
+    def _known(self, key: str, field: str, error: StoreError) -> Entry:
+        now = self.monotonic()
+        self.near.lost(now)
+        entry = self.near.known(key, field, now)
+        if entry is None or self.revoked.covers(key, field, entry.created):
+            self._loads["refused"].inc()
+            raise SessionsUnavailableError("It cannot be told now whose session this is.") from error
+        self._loads["known"].inc()
+        return entry
+
+    def parsed(self, key: str, field: str, reply: Reply) -> Entry | None:
+        """Take in what the store says of a session, in the order in which it says it."""
+        now, raw = reply
+        if raw is None:
+            self.near.drop(key, field)
+            return None
+        entry = Entry(raw, now, self.monotonic(), self.near.coherent)
+        if entry.idle < now or self.revoked.covers(key, field, entry.created):
+            self.near.drop(key, field)
+            return None
+        self.near.put(key, field, entry)
+        return entry
+
+    async def list(self, tag: str) -> list[tuple[str, Entry]]:
+        """Return the sessions of a user, by name, the last used first.
+
+        :raises SessionsUnavailableError: when the store is away.
+        """
+        key = self.names.key(tag)
+        if not self.is_told:
+            await self._refusing("", self.hear_of_everyone())
+        now, flat = await self._refusing("", self._ask(ops.LIST, key, ()))
+        found = []
+        for field, raw in zip(flat[::2], flat[1::2], strict=True):
+            name = field.decode()
+            if name != ALL:
+                entry = Entry(raw, now, self.monotonic(), -1)
+                if entry.idle >= now and not self.revoked.covers(key, name, entry.created):
+                    found.append((name, entry))
+        return sorted(found, key=lambda one: one[1].seen, reverse=True)
+
+    async def hear_of_everyone(self) -> None:
+        """Read the time up to which everybody was signed out.
+
+        :raises StoreError: when the store is away.
+        """
+        found = await self._store.run(ops.EPOCH, (self.names.epoch,))
+        self.everyone(int(found or 0))
+        self.is_told = True
+
+    def everyone(self, at: int) -> None:
+        """Take in that everybody was signed out."""
+        if at > self.revoked.everyone:
+            self.revoked.everyone = at
+            self.near.clear()
+
+    # Writing
+
+    async def begin(self, tag: str, field: str, about: bytes, data: bytes, instead_of: str = "") -> Entry:
+        """Begin a session. :raises SessionsUnavailableError: when the store is away."""
+        key, settings = self.names.key(tag), self.settings
+        if not self.is_told:
+            await self._refusing("begin", self.hear_of_everyone())
+        args = (field, instead_of, self._idle, self._longest, settings.most, self.revoked.everyone, about, data)
+        now, raw = await self._refusing("begin", self._ask(ops.CREATE, key, args))
+        self._writes["begin", "done"].inc()
+        return Entry(raw, now, self.monotonic(), -1)
+
+    async def save(self, key: str, field: str, version: int, data: bytes) -> tuple[Entry | None, bool]:
+        """Replace the data of a session that nobody has changed since ``version``.
+
+        Return it as the store has it now, None when it has ended; and whether it was saved.
+
+        :raises SessionsUnavailableError: when the store is away; perhaps it was saved then.
+        """
+        args = (field, version, self._idle, data)
+        now, raw, saved = await self._refusing("save", self._ask(ops.SAVE, key, args))
+        entry = None if raw is None else Entry(raw, now, self.monotonic(), -1)
+        if entry is None or self.revoked.covers(key, field, entry.created):
+            self._writes["save", "gone"].inc()
+            return None, False
+        if saved:
+            self._writes["save", "done"].inc()
+        return entry, bool(saved)
+
+    def merged(self) -> None:
+        """Count a save that had to take in another's change."""
+        self._writes["save", "merged"].inc()
+
+    async def touch(self, key: str, field: str) -> None:
+        """Say that a session is in use; while the store is away nothing is said."""
+        try:
+            _, raw = await self._ask(ops.TOUCH, key, (field, self._idle, ""))
+        except StoreError:
+            self._writes["touch", "refused"].inc()
+        else:
+            self._writes["touch", "done" if raw is not None else "gone"].inc()
+
+    async def rotate(self, key: str, field: str, new: str) -> Entry | None:
+        """Give a session another secret; return it, None when it has ended.
+
+        :raises SessionsUnavailableError: when the store is away; perhaps the old secret is good no more then.
+        """
+        now, raw = await self._refusing("rotate", self._ask(ops.TOUCH, key, (field, self._idle, new)))
+        entry = None if raw is None else Entry(raw, now, self.monotonic(), -1)
+        if entry is None or self.revoked.covers(key, field, entry.created):
+            self._writes["rotate", "gone"].inc()
+            return None
+        self._writes["rotate", "done"].inc()
+        return entry
+
+    # Ending
+
+    async def revoke(self, tag: str, fields: Sequence[str]) -> int:
+        """End sessions of a user; return how many there were.
+
+        :raises SessionsUnavailableError: when the store is away. They end here at once, and everywhere when it is back
+            and this process still runs.
+        """
+        key, names = self.names.key(tag), self.names
+        now, found = await self._ending("revoke", key, fields, ops.REVOKE, (names.channel, tag, *fields))
+        for field in fields:
+            self.revoked.add(key, field, now, self.monotonic())
+        self.count()
+        return int(found)
+
+    async def revoke_all(self, tag: str, stays: str = "") -> int:
+        """End all sessions of a user, but for one; return how many there were.
+
+        :raises SessionsUnavailableError: as :meth:`revoke`.
+        """
+        key, names = self.names.key(tag), self.names
+        args = (names.channel, tag, 0, stays, self._longest)
+        # Which others there are is not known while the store is away, so those wait for nothing.
+        void, ended = await self._ending("revoke_all", key, () if stays else (ALL,), ops.REVOKE_ALL, args)
+        for field in [name.decode() for name in ended] if stays else [ALL]:
+            self.revoked.add(key, field, void, self.monotonic())
+        self.count()
+        return len(ended)
+
+    async def revoke_everyone(self) -> None:
+        """End all sessions of everybody. :raises SessionsUnavailableError: when the store is away."""
+        asked = self._ask(ops.REVOKE_EVERYONE, self.names.epoch, (self.names.channel, 0))
+        self.everyone(int(await self._refusing("revoke_all", asked)))
+        self._writes["revoke_all", "done"].inc()
+
+    async def _ending(
+        self, kind: str, key: str, fields: Sequence[str], operation: Operation, args: Sequence[Argument]
+    ) -> Any:
+        try:
+            reply = await self._refusing(kind, self._ask(operation, key, args))
+        except SessionsUnavailableError:
+            # Whoever asked hears that it is not done. It holds here nevertheless, and is done as soon as can be.
+            for field in fields:
+                self.revoked.wait(key, field)
+                self.near.drop(key, None if field == ALL else field)
+            self.count()
+            self._changed()
+            raise
+        for field in fields:
+            self.revoked.waiting.pop((key, field), None)
+        self._writes[kind, "done"].inc()
+        return reply
+
+    def heard(self, message: bytes) -> None:
+        """Take in what another instance has ended."""
+        tag, field, at = message.decode().split(" ")
+        if tag == ALL:
+            self.everyone(int(at))
+            return
+        key = self.names.key(tag)
+        self.near.drop(key, None if field == ALL else field)
+        self.revoked.add(key, field, int(at), self.monotonic())
+
+    async def tell_again(self) -> None:
+        """Tell a store that is back what it may have missed, or forgotten.
+
+        :raises StoreError: when it is away again; nothing that waits is lost.
+        """
+        for key, field in list(self.revoked.waiting):
+            tag = key[len(self.names.prefix) : -1]
+            if field == ALL:
+                await self.revoke_all(tag)
+            else:
+                await self.revoke(tag, (field,))
+        calls = [self._again(*deed) for deed in self.revoked.all()]
+        for start in range(0, len(calls), _BATCH):
+            for reply in await self._store.run_many(calls[start : start + _BATCH]):
+                if isinstance(reply, StoreUnavailableError):
+                    raise reply
+        if self.revoked.everyone:
+            await self._store.run(ops.REVOKE_EVERYONE, (self.names.epoch,), ("", self.revoked.everyone))
+        await self.hear_of_everyone()
+        self.count()
+
+    def _again(self, key: str, field: str, at: int) -> Call:
+        tag = key[len(self.names.prefix) : -1]
+        if field == ALL:
+            return Call(ops.REVOKE_ALL, (key,), ("", tag, at, "", self._longest))
+        return Call(ops.REVOKE, (key,), ("", tag, field))
+
+    def count(self) -> None:
+        """Set the gauges."""
+        self._held.set(float(len(self.near)))
+        self._remembered.set(float(len(self.revoked)))
+        self._waiting.set(float(len(self.revoked.waiting)))
+
+    # Asking
+
+    async def _ask(self, operation: Operation, key: str, args: Sequence[Argument]) -> Reply:
+        if operation.reads:
+            return await self._store.run(operation, (key,), args)
+        # What is held is older than what is written now, whether or not somebody still waits for the answer.
+        dropping = _Dropping(self.near, key)
+        try:
+            return await self._store.run(operation, (key,), args, parsed=dropping)
+        except StoreUnavailableError:
+            # Perhaps it was written; what is held is asked for again, and known as long as nobody can answer.
+            self.near.lost(self.monotonic())
+            raise
+
+    async def _refusing(self, kind: str, asked: Any) -> Any:
+        try:
+            return await asked
+        except StoreError as error:
+            if kind:
+                self._writes[kind, "refused"].inc()
+            sent = getattr(error, "sent", False)
+            what = "Sessions cannot be changed now." if kind else "Sessions cannot be read now."
+            raise SessionsUnavailableError(what, sent=sent) from error
+
+
+class _Reading:
+    """Takes in a reply when it is parsed."""
+
+    __slots__ = ("_field", "_keeper", "_key", "entry")
+
+    def __init__(self, keeper: Keeper, key: str, field: str) -> None:
+        self._keeper, self._key, self._field = keeper, key, field
+        self.entry: Entry | None = None
+
+    def __call__(self, reply: Reply) -> None:
+        self.entry = self._keeper.parsed(self._key, self._field, reply)
+
+
+class _Dropping:
+    """Forgets what was held of a user when a write is answered."""
+
+    __slots__ = ("_key", "_near")
+
+    def __init__(self, near: Near, key: str) -> None:
+        self._near, self._key = near, key
+
+    def __call__(self, reply: Reply) -> None:
+        self._near.drop(self._key)
+
+
+def _values(metric: Any, label: int) -> Sequence[str]:
+    found: Sequence[str] = metric.labels[label].values
+    return found

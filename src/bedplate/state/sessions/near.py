@@ -1,0 +1,96 @@
+"""Sessions held near: read without asking the store, as long as it tells of changes, and known while it is away."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from bedplate.state.sessions.record import Entry
+
+__all__ = ["Near"]
+
+#: Gaps whose time is remembered; what was read before older ones is known from when it was read.
+_GAPS = 256
+
+
+class Near:
+    """The sessions that this process has read lately, by user; those of the users seen longest ago make room.
+
+    :param most: users of whom sessions are held. :param fresh: seconds after which one is read again, however quiet
+        the store is: no lost notice is believed for longer. :param known: seconds for which what was right when the
+        store went away is served.
+    """
+
+    def __init__(self, most: int, fresh: float, known: float) -> None:
+        self._most, self._fresh, self._known = most, fresh, known
+        self._kept: OrderedDict[str, dict[str, Entry]] = OrderedDict()
+        #: Numbers the times in which all changes were told of; a gap ends one and begins the next.
+        self.coherent = 0
+        self._ended: dict[int, float] = {}
+        self._read = False
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: str, field: str, monotonic: float) -> Entry | None:
+        """Return a session that is right as far as the store has told, None when it must be asked."""
+        fields = self._kept.get(key)
+        if fields is None:
+            return None
+        entry = fields.get(field)
+        if entry is None or entry.coherent != self.coherent or monotonic - entry.read > self._fresh:
+            return None
+        if entry.over(monotonic):
+            return None
+        self._kept.move_to_end(key)
+        return entry
+
+    def known(self, key: str, field: str, monotonic: float) -> Entry | None:
+        """Return a session that was right when the store was there last, not long ago, and is not over."""
+        entry = self._kept.get(key, {}).get(field)
+        if entry is None or entry.over(monotonic):
+            return None
+        sound = max(entry.read, self._ended.get(entry.coherent, 0.0))
+        return entry if monotonic - sound <= self._known else None
+
+    def put(self, key: str, field: str, entry: Entry) -> None:
+        """Hold a session."""
+        fields = self._kept.get(key)
+        if fields is None:
+            fields = self._kept[key] = {}
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        fields[field] = entry
+        self._read = True
+
+    def drop(self, key: str, field: str | None = None) -> None:
+        """Forget a session, or all of a user."""
+        if field is None:
+            self._kept.pop(key, None)
+        elif key in self._kept:
+            self._kept[key].pop(field, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+    def changed(self, keys: Sequence[str] | None, monotonic: float) -> None:
+        """Be told of changes; None for those that may have been missed: then all is asked for again.
+
+        It is not forgotten: while the store is away it is what is known.
+        """
+        if keys is not None:
+            for key in keys:
+                self._kept.pop(key, None)
+        else:
+            self.lost(monotonic)
+
+    def lost(self, monotonic: float) -> None:
+        """Trust nothing without asking; what was right until now is known from now on."""
+        if not self._read:
+            return  # since the last gap nothing was read that could be wrong
+        self._read = False
+        self._ended[self.coherent] = monotonic
+        self.coherent += 1
+        if len(self._ended) > _GAPS:
+            del self._ended[next(iter(self._ended))]

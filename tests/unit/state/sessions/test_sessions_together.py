@@ -1,0 +1,144 @@
+"""Several instances and several requests at once: nothing is lost, nothing is served that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bedplate.state.sessions import SessionConflictError, SessionEndedError
+from bedplate.state.sessions.session import _merged
+
+
+async def test_a_session_ended_by_one_instance_ends_on_the_other_at_once(world) -> None:
+    one, other = await world.instance(), await world.instance()
+    token, session = await one.sessions.open("ada")
+    for end in (lambda: one.sessions.revoke(session), lambda: one.sessions.revoke_all("ada")):
+        token, session = await one.sessions.open("ada")
+        assert await other.sessions.find(token) is not None  # held near there from now on
+        await end()
+        assert await other.sessions.find(token) is None
+
+
+async def test_a_change_by_one_instance_is_seen_by_the_other(world) -> None:
+    one, other = await world.instance(), await world.instance()
+    token, session = await one.sessions.open("ada")
+    assert (await other.sessions.find(token)).get("a") is None
+    session["a"] = 1
+    await session.save()
+    assert (await other.sessions.find(token))["a"] == 1
+
+
+async def test_changes_of_requests_at_once_are_all_kept(one) -> None:
+    async with one.browser() as browser:
+        await browser.post("/sign-in/ada")
+        await asyncio.gather(*(browser.put(f"/values/v{number}", json=number) for number in range(10)))
+        values = (await browser.get("/me")).json()["values"]
+    assert values == {f"v{number}": number for number in range(10)}
+    assert await one.harness.value("bedplate_sessions_writes_total", kind="save", outcome="merged") > 0
+
+
+async def test_of_two_changes_of_one_name_the_later_stays_and_removals_are_kept(one) -> None:
+    token, session = await one.sessions.open("ada")
+    session.update({"a": 1, "b": 2, "c": 3})
+    await session.save()
+    first, second = await one.sessions.find(token), await one.sessions.find(token)
+    first["a"] = "first"
+    del first["b"]
+    second["a"] = "second"
+    second["d"] = 4
+    await first.save()
+    await second.save()
+    assert dict(await one.sessions.find(token)) == {"a": "second", "c": 3, "d": 4}
+
+
+async def test_a_session_that_changes_all_the_time_is_a_conflict_at_last(one) -> None:
+    token, session = await one.sessions.open("ada")
+    other = await one.sessions.find(token)
+    count = 0
+
+    async def interfere(operation) -> None:
+        nonlocal count
+        if operation.name == "sessions_save":
+            one.link.before = None
+            count += 1
+            other["x"] = count
+            await other.save()
+            one.link.before = interfere
+
+    one.link.before = interfere
+    session["y"] = 1
+    with pytest.raises(SessionConflictError):
+        await session.save()
+
+
+async def test_a_save_never_brings_back_a_session_that_has_ended(one) -> None:
+    token, session = await one.sessions.open("ada")
+    late = await one.sessions.find(token)
+    await one.sessions.revoke(session)
+    late["a"] = 1
+    with pytest.raises(SessionEndedError):
+        await late.save()
+    assert await one.sessions.find(token) is None
+    with pytest.raises(SessionEndedError):
+        late = await one.sessions.find((await one.sessions.open("ada"))[0])
+        await one.sessions.revoke_all("ada")
+        await late.rotate()
+
+
+async def test_a_request_that_outlives_its_session_is_answered_and_its_cookie_taken_away(one) -> None:
+    async with one.browser() as browser:
+        await browser.post("/sign-in/ada")
+
+        async def end(operation) -> None:
+            if operation.name == "sessions_save":
+                one.link.before = None
+                await one.sessions.revoke_all("ada")
+
+        one.link.before = end
+        answer = await browser.put("/values/a", json=1)
+        assert answer.status_code == 200
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+async def test_a_reader_that_was_overtaken_by_a_revocation_does_not_hold_the_session(world) -> None:
+    one, other = await world.instance(), await world.instance()
+    token, session = await one.sessions.open("ada")
+
+    async def overtake(operation) -> None:
+        if operation.name == "sessions_load":
+            other.link.before = None
+            await one.sessions.revoke(session)
+
+    other.link.before = overtake
+    assert await other.sessions.find(token) is None
+    assert await other.sessions.find(token) is None
+
+
+async def test_a_rotated_secret_keeps_sessions_that_are_used_within_the_overlap(world) -> None:
+    from bedplate.settings.rotation import RotatingSecret
+
+    secret = RotatingSecret("the first secret of them all, quite long", overlap=60, clock=world.clock)
+    one = await world.instance(secret=secret)
+    used, _ = await one.sessions.open("ada")
+    unused, _ = await one.sessions.open("ada")
+    secret.rotate("the second secret of them all, quite long")
+    assert (await one.sessions.find(used)).user == "ada"
+    await one.clock.advance(61)
+    assert (await one.sessions.find(used)).user == "ada"
+    assert await one.sessions.find(unused) is None
+
+
+_VALUES = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 3), max_size=5)
+
+
+@given(base=_VALUES, mine=_VALUES, theirs=_VALUES)
+def test_a_merge_keeps_every_change_of_both_and_ours_where_both_changed(base, mine, theirs) -> None:
+    merged = _merged(dict(theirs), base, mine)
+    for name in "abcde":
+        if mine.get(name) != base.get(name):
+            assert merged.get(name) == mine.get(name)
+        else:
+            assert merged.get(name) == theirs.get(name)

@@ -74,12 +74,8 @@ class Hashes(Space):
         """Add to a field that is a whole number, 0 when there is none; return the sum."""
         by = integer(by)
         self._room()
-        try:
-            total = integer(self.hget(key, field) or b"0") + by
-        except Exception as error:
-            if getattr(error, "code", "") == "ERR":
-                raise refused("hash value is not an integer") from None
-            raise
+        present = self.hget(key, field)
+        total = by if present is None else integer(present) + by
         if not -(2**63) <= total < 2**63:
             raise refused("increment or decrement would overflow")
         self.hset(key, field, total)

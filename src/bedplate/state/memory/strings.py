@@ -107,7 +107,8 @@ class Strings(Space):
         """
         by = integer(by)
         self._room()
-        total = integer(self._find(key, bytes) or b"0") + by
+        present = self._find(key, bytes)
+        total = by if present is None else integer(present) + by
         if not -(2**63) <= total < 2**63:
             raise refused("increment or decrement would overflow")
         text = b"%d" % total

@@ -27,6 +27,8 @@ class FarStore:
         self.away = False
         self.lost = lost
         self.calls = 0
+        #: When given, the next call arrives once it is set, and its reply is lost.
+        self.late: asyncio.Event | None = None
         self._dice = dice
         self._unordered = unordered
         self._line = asyncio.Lock()
@@ -76,6 +78,11 @@ class FarStore:
     async def _travel(
         self, answer: asyncio.Future[Any], operation: Operation, keys: Any, args: Any, parsed: Any
     ) -> None:
+        late, self.late = self.late, None
+        if late is not None:
+            await late.wait()
+            await self.near.run(operation, keys, args)
+            return
         if self._unordered:
             await self._turns(6)
         arrives = self._dice.random() >= self.lost

@@ -70,14 +70,14 @@ class Leader:
         """
         candidates, leading, led, leaders = self._locks.lease_cells(self.name)
         self._led = led
-        leading.set(0.0)
+        leading.inc(0.0)
         candidates.inc()
         try:
             held = await self._won(
                 hold := Hold(self._locks, f"lease:{self.name}", self.ttl, math.inf, True, self), host
             )
             self._held = held
-            leading.set(1.0)
+            leading.inc()
             led.set(1.0)
             leaders.inc()
             error: BaseException | None = None
@@ -87,7 +87,7 @@ class Leader:
                 error = caught
                 raise
             finally:
-                leading.set(0.0)
+                leading.dec()
                 led.set(0.0)
                 await hold.__aexit__(None if error is None else type(error), error, None)
         finally:

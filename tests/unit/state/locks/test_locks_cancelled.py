@@ -103,6 +103,26 @@ async def test_an_acquire_that_reaches_the_store_after_it_was_given_up_is_given_
         await _nothing_is_left(store, locks, harness)
 
 
+async def test_an_acquire_that_arrives_even_after_it_was_given_back_is_given_back_once_more() -> None:
+    store = FarStore(random.Random(1))
+    locks = Locks(store)
+    async with running(locks) as harness:
+        late = store.late = asyncio.Event()
+        asking = asyncio.create_task(locks.acquire("lock:0", ttl=60))
+        await settle()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        await settle()
+        late.set()  # its answer is lost with the old connection
+        await settle()
+        assert (await locks.info("lock:0")).held
+        await harness.clock.advance(2)
+        assert not (await locks.info("lock:0")).held
+        await harness.clock.advance(60)
+        await _nothing_is_left(store, locks, harness)
+
+
 async def test_a_release_that_is_cancelled_releases_nevertheless() -> None:
     store = FarStore(random.Random(1))
     locks = Locks(store)

@@ -153,7 +153,7 @@ class Shared:
         """Charge units whatever is left; a negative cost gives back."""
         asked = self._plans.of_key(key)
         if cost < 0:
-            self._refusals.forget(asked.name)
+            self._ask_again(asked.name)
         if not self._outage.alone:
             try:
                 await self._run(TAKE, asked.keys, asked.plan.charge(cost), timeout=self._timeout)
@@ -168,7 +168,7 @@ class Shared:
         :raises StoreUnavailableError: when the store is away; for this instance it is done.
         """
         asked = self._plans.of_key(key)
-        self._refusals.forget(asked.name)
+        self._ask_again(asked.name)
         self._outage.forget(asked)
         await self._run(RESET, asked.keys)
         await self._store.publish(self._channel, asked.name.encode("utf-8", "surrogatepass"))
@@ -233,4 +233,11 @@ class Shared:
 
     def _heard(self, message: bytes) -> None:
         """Somebody has let a key start anew."""
-        self._refusals.forget(message.decode("utf-8", "surrogatepass"))
+        self._ask_again(message.decode("utf-8", "surrogatepass"))
+
+    def _ask_again(self, name: str) -> None:
+        if self._terms.keys is None:
+            self._refusals.forget(name)
+        else:
+            # Who was refused for this key was remembered together with other keys.
+            self._refusals.clear()

@@ -107,32 +107,37 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 await self._open.wait()
+                cut = False
                 if replies:
                     if self.delay:
                         await asyncio.sleep(self.delay)
                         await self._open.wait()
-                    data = self._counted(data)
-                if self.fragment:
-                    for place in range(0, len(data), self.fragment):
-                        target.write(data[place : place + self.fragment])
+                    data, cut = self._counted(data)
+                if size := self.fragment:  # it may be set to something else meanwhile
+                    for place in range(0, len(data), size):
+                        target.write(data[place : place + size])
                         await target.drain()
                         await asyncio.sleep(0)
                 else:
                     target.write(data)
                     await target.drain()
-                if self._cut_after == 0:
-                    self._cut_after = None
+                if cut:
                     # What was written still arrives; then comes the end, in the middle of a frame.
                     target.close()
                     await target.wait_closed()
                     return
 
-    def _counted(self, data: bytes) -> bytes:
+    def _counted(self, data: bytes) -> tuple[bytes, bool]:
+        """Return what of it comes through, and whether it ends with that."""
+        cut = False
         if self._cut_after is not None:
             data = data[: self._cut_after]
             self._cut_after -= len(data)
+            cut = self._cut_after == 0
+            if cut:
+                self._cut_after = None
         self.replied += len(data)
-        return data
+        return data, cut
 
 
 @asynccontextmanager

@@ -95,25 +95,25 @@ class Standing:
 
     def turned(self, node: Node) -> None:
         """Tell whoever must know that a server came, went, or does not answer."""
-        router = self._router
-        if router is None:
+        if self._router is None:
             return
-        available = router.available
-        host = self._host
         losses = node.reconnects
-        host.bind(RECONNECTS).inc(float(losses - self._losses.get(node, 0)))
+        self._host.bind(RECONNECTS).inc(float(losses - self._losses.get(node, 0)))
         self._losses[node] = losses
+        self._judge(self._router)
+
+    def _judge(self, router: Router) -> None:
+        available, host = router.available, self._host
         self._count(router, available)
         why = next((node.refusal for node in router.nodes if node.refusal is not None), None)
         if why is None and not available:
             why = "it does not answer"
-        reason = f"{self._label} is away: {why}." if why is not None else self._warning(router.nodes)
-        host.degraded(reason)
+        host.degraded(f"{self._label} is away: {why}." if why is not None else self._warning(router.nodes))
         if available is self._told and self._reported:
             return
         was, self._told, self._reported = self._told, available, True
         if available:
-            host.log.info("redis_reached", servers=[server.address.shown for server in router.nodes if server.address])
+            host.log.info("redis_reached", servers=[node.address.shown for node in router.nodes if node.address])
         else:
             host.log.warning("redis_away", reason=why)
         if available is not was:
@@ -168,7 +168,7 @@ class Standing:
                 node.drop(why)
 
     def _note(self, router: Router) -> None:
-        self._count(router, router.available)
+        self._judge(router)
         servers = [node.server for node in router.nodes if node.server is not None]
         if not servers:
             return
@@ -181,6 +181,3 @@ class Standing:
         bind(REPLICAS).set(float(len(replicas)))
         bind(REPLICA_LAG).set(max((replica.lag for replica in replicas), default=0.0))
         bind(SAVED).set(1.0 if all(server.saved for server in servers) else 0.0)
-        for node in router.nodes:
-            self.turned(node)
-            break

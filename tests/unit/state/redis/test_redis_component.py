@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
-from bedplate.component import Host
-from bedplate.problems import BedplateError
-from bedplate.state.redis import Redis, RedisSettings
-from bedplate.state.redis.metrics import OPERATIONS, UP
-from bedplate.state.store import Call, Operation, StoreReplyError, StoreTimeoutError, StoreUnavailableError
+from bedplate.state.redis import Redis
+from bedplate.state.store import Call, Operation, StoreReplyError
 from bedplate.testing import CASES, running
 from tests.redis import Server, Servers
-from tests.redis import server as started
 
 
 def _nothing(space: Any, keys: Any, args: Any) -> None:

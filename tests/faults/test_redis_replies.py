@@ -1,0 +1,154 @@
+"""No reply ever reaches another caller: calls are cancelled and time out while the server hangs and the network breaks.
+
+Each value names its key, and each reply is looked at as it is parsed, whether or not somebody still waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any
+
+import uvloop
+
+from bedplate.state.redis import Redis, RedisSettings
+from bedplate.state.store import Operation, StoreTimeoutError, StoreUnavailableError
+from bedplate.testing import running
+from tests.endurance import dice, size
+from tests.proxy import Proxy, proxy
+from tests.redis import Server, server
+
+_KEYS = 500
+_CALLERS = 100
+_GET = Operation(name="get", command=("GET",), memory=lambda space, keys, args: None, reads=True)
+_ECHO = Operation(
+    name="echo",
+    script="return {KEYS[1], redis.call('GET', KEYS[1])}",
+    memory=lambda space, keys, args: None,
+    reads=True,
+)
+
+
+def _value(number: int) -> bytes:
+    # Some are longer than one read of a socket.
+    return b"k%d=" % number + b"x" * (number % 7 * 40 if number % 50 else 70_000)
+
+
+class Witness:
+    """What happened to the calls, and whether a reply was somebody else's."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def parsed(self, number: int, reply: Any) -> None:
+        self.seen["parsed"] += 1
+        if (reply[1] if isinstance(reply, list) else reply) != _value(number):
+            self.seen["misdelivered"] += 1
+
+    async def call(self, redis: Redis, thrown: Random) -> None:
+        """Call once; perhaps end it before it was sent, on its way, or let it time out."""
+        number = thrown.randrange(_KEYS)
+        keys = (f"k{number}",)
+        operation = _ECHO if thrown.random() < 0.2 else _GET
+        timeout = thrown.choice((0.002, 0.01, 0.05, 1.0))
+        future: Any = redis.run(operation, keys, timeout=timeout, parsed=partial(self.parsed, number))
+        fate = thrown.random()
+        if fate < 0.2:
+            future.cancel()
+        elif fate < 0.4:
+            asyncio.get_running_loop().call_later(thrown.random() * 0.004, future.cancel)
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            self.seen["cancelled"] += 1
+        except StoreTimeoutError:
+            self.seen["timeout"] += 1
+        except StoreUnavailableError as error:
+            self.seen["lost" if error.sent else "refused"] += 1
+            while not redis.available:
+                await asyncio.sleep(0.002)
+        else:
+            self.seen["answered"] += 1
+            if (reply[1] if isinstance(reply, list) else reply) != _value(number):
+                self.seen["misdelivered"] += 1
+
+
+@asynccontextmanager
+async def _harm(target: Server, network: Proxy, thrown: Random) -> AsyncIterator[Counter[str]]:
+    """Do something bad every few milliseconds while inside; yields how often what."""
+    done: Counter[str] = Counter()
+
+    async def harm() -> None:
+        evils = ["hang", "cut within a reply", "fragment", "delay", "part", "cut"]
+        for number in itertools.count():
+            await asyncio.sleep(thrown.uniform(0.01, 0.05))
+            if number % len(evils) == 0:
+                thrown.shuffle(evils)
+            what = evils[number % len(evils)]
+            done[what] += 1
+            match what:
+                case "hang":
+                    target.pause()
+                    await asyncio.sleep(thrown.uniform(0.001, 0.06))
+                    target.resume()
+                case "cut within a reply":
+                    network.cut_after(thrown.randrange(1, 3000))
+                case "fragment":
+                    network.fragment = thrown.choice((7, 200, 5000))
+                    await asyncio.sleep(thrown.uniform(0.001, 0.02))
+                case "delay":
+                    network.delay = thrown.choice((0.001, 0.02))
+                    await asyncio.sleep(thrown.uniform(0.001, 0.05))
+                case "part":
+                    network.partition()
+                    await asyncio.sleep(thrown.uniform(0.001, 0.06))
+                case "cut":
+                    network.cut()
+            if what != "cut within a reply":
+                network.heal()
+
+    task = asyncio.create_task(harm())
+    try:
+        yield done
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        target.resume()
+        network.heal()
+
+
+async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[str], Counter[str]]:
+    """Call until ``ended`` calls were cancelled or timed out; return what became of all, and what was done to them."""
+    settings = RedisSettings(quiet=0.1, patience=0.5, connect_timeout=0.5, backoff=0.005, backoff_limit=0.05)
+    target.calls([("SET", f"k{number}", _value(number)) for number in range(_KEYS)])
+    witness = Witness()
+
+    async def caller(redis: Redis, done: Counter[str]) -> None:
+        while witness.seen["cancelled"] + witness.seen["timeout"] < ended or len(done) < 6:
+            await witness.call(redis, thrown)
+
+    async with proxy(target.port) as network:
+        redis = Redis(network.url, settings=settings)
+        async with running(redis) as harness:
+            async with _harm(target, network, thrown) as done:
+                await asyncio.gather(*(caller(redis, done) for _ in range(_CALLERS)))
+            # It comes back by itself, and nothing is left behind.
+            await harness.eventually(lambda: redis.available, timeout=10)
+            for number in range(_KEYS):
+                assert await redis.run(_GET, (f"k{number}",)) == _value(number)
+            return witness.seen, done
+
+
+def test_no_reply_reaches_another_caller() -> None:
+    with server("redis7") as target:
+        seen, done = uvloop.run(_endure(target, size(10_000, 1_000_000), dice()))
+    print(dict(seen), dict(done))
+    assert seen["misdelivered"] == 0
+    # The harm was real, and so was the service.
+    assert all(seen[fate] for fate in ("answered", "cancelled", "timeout", "refused")), done
+    assert seen["parsed"] > seen["answered"]

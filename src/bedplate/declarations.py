@@ -355,6 +355,8 @@ class Action:
     :param run: does it, or writes the intent that a leased loop acts upon. Its result is returned as JSON.
     :param role: the least role that may press it. :param danger: ask to confirm, say what cannot be undone.
     :param state: returns what it acts upon as plain data; the audit log has it from before and after.
+    :param path: where it is pressed, too, by POST, below the management prefix: ``/cache/reset-metrics``. All actions
+        of a service with this path are pressed together.
     """
 
     name: str
@@ -365,9 +367,12 @@ class Action:
     state: Callable[[], Any] | None = None
     role: AccessRole = "operator"
     danger: bool = False
+    path: str = ""
 
     def __post_init__(self) -> None:
         _slug("Action", self.name)
+        if self.path and not self.path.startswith("/"):
+            raise DeclarationError(f"Action {self.name} is at {self.path!r}.", "Begin the path with a slash.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bedplate.component import Component, HasGuard, HasMiddleware, HasRoutes
+from bedplate.component import Component, HasActions, HasGuard, HasMiddleware, HasRoutes
 from bedplate.declarations import Middleware
 from bedplate.monitor.auth import ProblemRouter, secure
 from bedplate.problems import DeclarationError, Problem
@@ -50,6 +50,9 @@ class Entry:
                         managed += secure(routes, builtins.auth, self._prefix)
                     else:
                         rooted += secure(routes, builtins.auth)
+        paths = _paths(service.components)
+        if paths:
+            managed += secure(builtins.management.buttons_at(paths), builtins.auth, self._prefix)
         # Outside development even which paths exist is told to viewers only.
         self._management = ProblemRouter(managed, default=builtins.auth.protect(_unknown, "viewer"))
         self._rooted = tuple(rooted)
@@ -139,6 +142,16 @@ class Entry:
     def _is_operators(self, path: str, scope: Scope) -> bool:
         """Return whether a component answers this path, and not the application."""
         return self._is_managed(path) or any(route.matches(scope)[0] is not Match.NONE for route in self._rooted)
+
+
+def _paths(components: Sequence[Component]) -> list[str]:
+    """Return the paths at which actions are pressed, each once."""
+    found: dict[str, None] = {}
+    for component in components:
+        if isinstance(component, HasActions):
+            with _asking(component, "actions()"):
+                found |= dict.fromkeys(action.path for action in component.actions() if action.path)
+    return list(found)
 
 
 def _first(route: BaseRoute) -> str:

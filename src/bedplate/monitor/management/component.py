@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from bedplate.component import ComponentView, Host, Spec
-from bedplate.declarations import Check, Panel, Routes
+from bedplate.declarations import Action, Actor, Check, Panel, Routes
 from bedplate.monitor.audit import Audit
 from bedplate.monitor.auth import Authenticator, GuardedRoute, Identity
 from bedplate.monitor.auth.tokens import allows
@@ -123,6 +123,14 @@ class Management:
             Routes(routes=at_root, access="viewer", management=False),
         )
 
+    def buttons_at(self, paths: Iterable[str]) -> Routes:
+        """Return the routes at which actions with a path of their own are pressed."""
+        routes: list[BaseRoute] = [
+            GuardedRoute(Route(path, self._press_all, methods=["POST"]), self._auth, access="viewer", unsafe="viewer")
+            for path in paths
+        ]
+        return Routes(routes=routes, access="viewer")
+
     def _own_routes(self) -> list[BaseRoute]:
         press = Route("/components/{kind}/{name}/actions/{action}", self._press, methods=["POST"])
         routes: list[BaseRoute] = [
@@ -206,15 +214,37 @@ class Management:
         action = next((action for action in actions_of(view) if action.name == name), None)
         if action is None:
             raise not_found(f"{view.spec.label} has no action {name[:64]!r}.")
+        actor = await self._allowed(request, view, action)
+        body = await json_body(request, self.settings.body_limit)
+        result = await self.buttons.press(view.spec.label, action, actor, body)
+        return Json({"component": view.spec.label, "action": action.name, "result": result})
+
+    async def _press_all(self, request: Request) -> Response:
+        """Do all actions with the path that was asked for, if the caller's role allows every one of them."""
+        path = request.url.path
+        found = [
+            (view, action)
+            for view in self._running().components
+            for action in actions_of(view)
+            if action.path and path.endswith(action.path)
+        ]
+        actors = [await self._allowed(request, view, action) for view, action in found]
+        body = await json_body(request, self.settings.body_limit)
+        items = []
+        for (view, action), actor in zip(found, actors, strict=True):
+            result = await self.buttons.press(view.spec.label, action, actor, body)
+            items.append({"component": view.spec.label, "action": action.name, "result": result})
+        return Json({"items": items})
+
+    async def _allowed(self, request: Request, view: ComponentView, action: Action) -> Actor:
+        """Return who presses a button. :raises ProblemError: when the role is too low, which is recorded."""
         actor = self._auth.actor(request.scope)
         assert actor is not None  # the route's gate lets viewers in and nobody less
         denied = self._auth.authorize(request.scope, action.role)
         if isinstance(denied, Problem):
             await self.buttons.record(view.spec.label, action.name, actor, "denied", {})
             raise ProblemError(denied)
-        body = await json_body(request, self.settings.body_limit)
-        result = await self.buttons.press(view.spec.label, action, actor, body)
-        return Json({"component": view.spec.label, "action": action.name, "result": result})
+        return actor
 
     def _running(self) -> Host:
         if self._host is None:

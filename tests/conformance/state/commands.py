@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 
-from bedplate.state.memory import Keyspace
-from bedplate.state.store import Operation
+from .command import Command
+from .stream_commands import STREAMS
 
-__all__ = ["Command", "commands"]
-
-Act = Callable[[Keyspace], Any]
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command as Redis gets it, as the keyspace gets it, and how to read a reply whose order means nothing."""
-
-    words: tuple[Any, ...]
-    act: Act
-    read: Callable[[Any], Any] = lambda reply: reply
-
-    def __repr__(self) -> str:
-        return " ".join(map(repr, self.words))
-
-    @property
-    def operation(self) -> Operation:
-        """The same as an operation: the first word, then one key, then the rest."""
-        return Operation(name="any", command=(self.words[0],), memory=lambda space, _keys, _args: self.act(space))
-
-    @property
-    def keys(self) -> list[str]:
-        """The key, if it has one."""
-        return [self.words[1]] if len(self.words) > 1 else []
-
-    @property
-    def args(self) -> Sequence[Any]:
-        """What comes after it."""
-        return self.words[2:]
+__all__ = ["commands"]
 
 
 # One key a type, and one that may be of any: most commands meet what they are for, some do not.
@@ -164,10 +133,6 @@ def _scan_key(word: str) -> st.SearchStrategy[Command]:
     )
 
 
-def _consumed(word: str, *rest: Any) -> Any:
-    return rest
-
-
 _STRINGS = [
     _set(),
     _expire(),
@@ -246,7 +211,7 @@ _LISTS = [
 
 def commands() -> st.SearchStrategy[list[Command]]:
     """Return sequences of commands, each of mostly one type, now and then of all."""
-    groups = [_STRINGS, _HASHES, _SETS, _SORTED, _LISTS]
+    groups = [_STRINGS, _HASHES, _SETS, _SORTED, _LISTS, STREAMS]
     one = [st.lists(st.one_of(*group, *_STRINGS[:2]), min_size=1, max_size=25) for group in groups]
     every = st.lists(st.one_of(*(command for group in groups for command in group)), min_size=1, max_size=25)
     return st.one_of(*one, every)

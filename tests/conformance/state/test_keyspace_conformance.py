@@ -14,7 +14,8 @@ from bedplate.state.store import Call, StoreReplyError
 from tests.redis import Servers
 from tests.stores import Backend
 
-from .commands import Command, commands
+from .command import Command
+from .commands import commands
 
 
 class Judge:

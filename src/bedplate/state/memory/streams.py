@@ -8,7 +8,7 @@ from itertools import islice
 
 from bedplate.state.memory.space import Space
 from bedplate.state.memory.stream import FIRST, LAST, Group, Id, Owed, Stream, id_text, parse_id
-from bedplate.state.memory.values import encoded, integer, refused
+from bedplate.state.memory.values import encoded, refused
 from bedplate.state.store import Argument
 
 __all__ = ["Streams"]
@@ -34,7 +34,7 @@ class Streams(Space):
         :param id: ``*`` for the next one of the clock. :param maxlen: entries that are kept, exactly.
         :param minid: the oldest id that is kept. :param nomkstream: do not make a new stream.
         """
-        wanted = encoded(id)
+        wanted = _wanted_id(encoded(id))
         self._room()
         stream = self._find(key, Stream)
         if stream is None and nomkstream:
@@ -66,22 +66,21 @@ class Streams(Space):
     def xread(self, streams: Mapping[str, Argument], count: int | None = None) -> dict[bytes, list[Entry]] | None:
         """Return what came after an id, by stream; ``$`` is the last one. None when nothing did."""
         found = {}
+        wanted = []
         for key, after in streams.items():
             stream = self._find(key, Stream)
-            if stream is None or encoded(after) == b"$":
-                continue
-            ids = stream.after(parse_id(encoded(after)), count)
-            if ids:
+            wanted.append((key, stream, LAST if encoded(after) == b"$" else parse_id(encoded(after))))
+        for key, stream, start in wanted:
+            if stream is not None and (ids := stream.after(start, count)):
                 found[encoded(key)] = [stream.entry(id) for id in ids]
         return found or None
 
     def xdel(self, key: str, *names: Argument) -> int:
         """Remove entries; return how many there were. Whoever owes an answer for one still owes it."""
-        ids = [parse_id(encoded(name)) for name in names]
         stream = self._find(key, Stream)
         if stream is None:
             return 0
-        found, freed = stream.remove(ids)
+        found, freed = stream.remove([parse_id(encoded(name)) for name in names])
         if found:
             stream.size -= freed
             self._changed(key, -freed)
@@ -109,11 +108,11 @@ class Streams(Space):
         name, after = encoded(group), encoded(id)
         self._room()
         stream = self._find(key, Stream)
+        if stream is None and not mkstream:
+            raise refused("The XGROUP subcommand requires the key to exist.")
+        at = (FIRST if stream is None else stream.last) if after == b"$" else parse_id(after)
         if stream is None:
-            if not mkstream:
-                raise refused("The XGROUP subcommand requires the key to exist.")
             stream = self._make(key, Stream)
-        at = stream.last if after == b"$" else parse_id(after)
         if name in stream.groups:
             raise refused("Consumer Group name already exists", "BUSYGROUP")
         stream.groups[name] = Group(at)
@@ -171,30 +170,32 @@ class Streams(Space):
         :param noack: nobody owes an answer.
         """
         found: dict[bytes, list[Entry]] = {}
+        wanted = []
         for key, after in streams.items():
             stream, its = self._group(key, group, "XREADGROUP")
+            wanted.append((key, stream, its, None if encoded(after) == b">" else parse_id(encoded(after))))
+        for key, stream, its, start in wanted:
             owed = its.consumer(encoded(consumer))
-            if encoded(after) == b">":
+            if start is None:
                 entries = self._given(stream, its, encoded(consumer), count, noack)
                 if entries:
                     found[encoded(key)] = entries
                     self._changed(key)
                 continue
-            start = parse_id(encoded(after))
-            ids = [id for id in sorted(owed) if id > start]
-            found[encoded(key)] = [stream.entry(id) for id in ids[:count]]
-            for id in ids[:count]:
+            ids = [id for id in sorted(owed) if id > start][:count]
+            found[encoded(key)] = [stream.entry(id) for id in ids]
+            for id in ids:
                 owed[id].at = self.now_ms
                 owed[id].times += 1
         return found or None
 
     def xack(self, key: str, group: Argument, *names: Argument) -> int:
         """Answer for entries; return for how many an answer was owed."""
-        ids = [parse_id(encoded(name)) for name in names]
         stream = self._find(key, Stream)
         found = None if stream is None else stream.groups.get(encoded(group))
         if found is None:
             return 0
+        ids = [parse_id(encoded(name)) for name in names]
         count = sum(found.answer(id) for id in ids)
         if count:
             self._changed(key)
@@ -336,8 +337,9 @@ class Streams(Space):
 
 def _bounds(start: bytes, end: bytes) -> tuple[Id, Id]:
     """Return the first and the last id of a range; a lone time stands for all of its millisecond."""
-    low = FIRST if start == b"-" else parse_id(start.removeprefix(b"("))
-    high = LAST if end == b"+" else parse_id(end.removeprefix(b"("), missing=LAST[1])
+    signs = {b"-": FIRST, b"+": LAST}
+    low = signs.get(start) or parse_id(start.removeprefix(b"("))
+    high = signs.get(end) or parse_id(end.removeprefix(b"("), missing=LAST[1])
     if start.startswith(b"("):
         if low == LAST:
             raise refused("invalid start ID for the interval")
@@ -349,16 +351,24 @@ def _bounds(start: bytes, end: bytes) -> tuple[Id, Id]:
     return low, high
 
 
-def _next_id(wanted: bytes, last: Id, now_ms: int) -> Id:
-    if wanted == b"*":
-        return (now_ms, 0) if now_ms > last[0] else (last[0], last[1] + 1)
-    if wanted.endswith(b"-*"):
-        ms = integer(wanted[:-2])
-        new = (ms, 0) if ms > last[0] else (ms, last[1] + 1)
-    else:
-        new = parse_id(wanted)
-    if new == FIRST:
+def _wanted_id(text: bytes) -> tuple[int | None, int | None]:
+    """Return the milliseconds and the number that a new entry shall have, None for what the stream chooses."""
+    if text == b"*":
+        return None, None
+    ms, number = parse_id(text.removesuffix(b"-*"))
+    if text.endswith(b"-*"):
+        return ms, None
+    if (ms, number) == FIRST:
         raise refused("The ID specified in XADD must be greater than 0-0")
-    if new <= last:
+    return ms, number
+
+
+def _next_id(wanted: tuple[int | None, int | None], last: Id, now_ms: int) -> Id:
+    ms, number = wanted
+    if ms is None:
+        return (now_ms, 0) if now_ms > last[0] else (last[0], last[1] + 1)
+    if number is None:
+        number = last[1] + 1 if ms == last[0] else 0
+    if (ms, number) <= last:
         raise refused("The ID specified in XADD is equal or smaller than the target stream top item")
-    return new
+    return ms, number

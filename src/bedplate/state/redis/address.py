@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from bedplate.problems import BedplateError
-from bedplate.settings.secret import mask_text
 
 __all__ = ["Address", "Topology", "address"]
 
@@ -75,25 +74,27 @@ def address(url: str) -> tuple[Topology, Address]:
 
     :raises BedplateError: when it is no such URL, or the client is not installed; it never shows the password.
     """
-    shown = mask_text(url)
-    if find_spec("redis") is None or find_spec("hiredis") is None:
-        raise BedplateError(
-            f"{shown} is a Redis server, and its client is not installed.",
-            "Install the extra: pip install 'bedplate[redis]'.",
-        )
-    from redis.asyncio.connection import parse_url
-
     scheme, _, kind = url.partition("://")[0].partition("+")
     topology = cast(Topology, kind or "single")
     if scheme not in ("redis", "rediss", "unix") or topology not in ("single", "sentinel", "cluster"):
         raise BedplateError(
-            f"{shown} is no Redis that Bedplate knows.",
+            "The address of Redis has a scheme that is not known.",
             "Write redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path.",
         )
+    if find_spec("redis") is None or find_spec("hiredis") is None:
+        raise BedplateError(
+            "The client of Redis is not installed.", "Install the extra: pip install 'bedplate[redis]'."
+        )
+    from redis.asyncio.connection import parse_url
+
     try:
+        shown = _shown(url)
         found = cast(dict[str, Any], dict(parse_url(f"{scheme}://{_first(url)}")))
-    except ValueError as error:
-        raise BedplateError(f"{shown} cannot be taken apart.", "Percent-encode what is special in it.") from error
+    except ValueError:
+        # The cause is not told: it may quote the password.
+        raise BedplateError(
+            "The address of Redis cannot be taken apart.", "Percent-encode what is special in it: / as %2F, @ as %40."
+        ) from None
     found.pop("connection_class", None)
     if unknown := sorted(found.keys() - _KNOWN):
         raise BedplateError(
@@ -102,6 +103,13 @@ def address(url: str) -> tuple[Topology, Address]:
         )
     tls = {_TLS[name]: found.pop(name) for name in _TLS if name in found}
     return topology, Address(**found, tls=tls if scheme == "rediss" else None, shown=shown)
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.path:  # a / in the password ends the host too early
+        raise ValueError("A password that is not percent-encoded.")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _first(url: str) -> str:

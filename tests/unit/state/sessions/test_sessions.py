@@ -66,7 +66,7 @@ async def test_neither_the_cookie_nor_the_user_can_be_told_from_keys(one, world)
 async def test_a_record_that_somebody_wrote_into_the_store_signs_nobody_in_without_the_secret(world) -> None:
     mine, theirs = (
         await world.instance(),
-        await world.instance(secret="another secret, which the thief made up himself"),
+        await world.instance(secret="another one, which the thief made up"),
     )
     token, _ = await theirs.sessions.open("ada")
     assert await mine.sessions.find(token) is None
@@ -97,7 +97,7 @@ async def test_types_come_back(one) -> None:
 
 
 async def test_a_session_that_was_not_read_says_so(one) -> None:
-    with pytest.raises(BedplateError, match="await session.load"):
+    with pytest.raises(BedplateError, match="has not been read"):
         Session(one.sessions)["cart"]
 
 

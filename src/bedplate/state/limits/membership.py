@@ -32,20 +32,22 @@ class Membership:
         self._counts = counts
         self.known = self._least
 
-    async def beat(self) -> None:
-        """Say that this one is there, and learn how many there are.
+    async def beat(self) -> bool:
+        """Say that this one is there, and learn how many there are; return whether the others do not know of it yet.
 
         :raises StoreError: when the store does not answer.
         """
         lasts: Sequence[str | int] = (self._me, int(_LASTS * 1e6))
         if self._counts:
-            found = await self._store.run(BEAT, self._keys, lasts, timeout=self._timeout)
+            new, found = await self._store.run(BEAT, self._keys, lasts, timeout=self._timeout)
         else:
-            found = await self._store.run(MEMBERS, self._keys, timeout=self._timeout)
+            new, found = 0, await self._store.run(MEMBERS, self._keys, timeout=self._timeout)
         self.known = max(self._least, int(found))
+        return bool(new)
 
-    async def leave(self) -> None:
-        """Say that this one is there no more; the others find out by themselves if it cannot be said."""
+    async def leave(self) -> bool:
+        """Say that this one is there no more; if it cannot be said, the others find out by themselves."""
         if self._counts and self._store.available:
             with suppress(StoreError):
-                await self._store.run(LEAVE, self._keys, (self._me,), timeout=self._timeout)
+                return bool(await self._store.run(LEAVE, self._keys, (self._me,), timeout=self._timeout))
+        return False

@@ -6,10 +6,16 @@ What was written in the future, since the clock was set back, is taken as writte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["METERS", "Meter"]
+
+
+#: What is kept of a limit; anything else was written by somebody else, and is as good as nothing.
+_TWO = re.compile(rb"(\d+) (\d+)\Z")
+_SLICE = re.compile(rb"(\d+):(\d+)")
 
 
 class Meter(Protocol):
@@ -49,7 +55,7 @@ class Bucket:
     __slots__ = ("_debt", "_most", "_now", "_pace", "_ticks", "moved", "wait")
 
     def __init__(self, kept: bytes | None, now: int, cost: int, ticks: int, pace: int, most: int) -> None:
-        debt, at = map(int, kept.split()) if kept else (0, now)
+        debt, at = _two(kept) or (0, now)
         self._now, self._ticks, self._pace, self._most = now, ticks, pace, most
         self.moved = at > now
         self._debt = max(0, debt - max(0, now - at) * pace)
@@ -77,7 +83,7 @@ class Fixed:
 
     def __init__(self, kept: bytes | None, now: int, cost: int, window: int, quota: int, _: int) -> None:
         start = now - now % window
-        found, used = map(int, kept.split()) if kept else (start, 0)
+        found, used = _two(kept) or (start, 0)
         self._start, self._quota, self._ends = start, quota, start + window - now
         self.moved = found > start
         self._used = used if found >= start else 0
@@ -108,12 +114,11 @@ class Sliding:
         self._present = now // slice
         self.moved = False
         self._counts: dict[int, int] = {}
-        for pair in kept.split() if kept else ():
-            index, count = map(int, pair.split(b":"))
-            if index > self._present:
-                index, self.moved = self._present, True
-            if self._free(index) > 0 and count:
-                self._counts[index] = self._counts.get(index, 0) + count
+        for index, count in [(int(one), int(other)) for one, other in _SLICE.findall(kept or b"")]:
+            place = min(index, self._present)
+            self.moved = self.moved or place < index
+            if self._free(place) > 0 and count:
+                self._counts[place] = self._counts.get(place, 0) + count
         self._total = sum(self._counts.values())
         self.wait, over = 0, self._total + cost - quota
         for index, count in self._counts.items():
@@ -147,6 +152,11 @@ class Sliding:
 
     def text(self) -> tuple[str, int]:
         return " ".join(f"{index}:{count}" for index, count in self._counts.items()), self.whole
+
+
+def _two(kept: bytes | None) -> tuple[int, int] | None:
+    found = _TWO.match(kept) if kept else None
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 #: By the number that stands for a strategy in the arguments of an operation.

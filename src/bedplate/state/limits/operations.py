@@ -39,18 +39,18 @@ def _take(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> lis
     return reply
 
 
-def _beat(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> int:
+def _beat(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> list[int]:
     (key,), now, lasts = keys, space.now, int(args[1])
-    space.zadd(key, {args[0]: now})
+    new = space.zadd(key, {args[0]: now})
     space.zremrangebyscore(key, "-inf", f"({now - lasts}")
     space.zremrangebyscore(key, f"({now + lasts}", "+inf")
     space.pexpire(key, lasts // 1000 + 1)
-    return space.zcard(key)
+    return [new, space.zcard(key)]
 
 
 #: Takes units of several limits, all or none; see ``take.lua``.
 TAKE = Operation.lua(_HERE / "take.lua", _take)
-#: Says that an instance is there and returns how many are; see ``beat.lua``.
+#: Says that an instance is there, returns whether it is new and how many there are; see ``beat.lua``.
 BEAT = Operation.lua(_HERE / "beat.lua", _beat)
 #: Says that an instance is there no more.
 LEAVE = Operation(name="limits_leave", command=("ZREM",), memory=lambda space, keys, args: space.zrem(keys[0], *args))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from bedplate.clock import Clock, SystemClock
@@ -19,7 +20,7 @@ from bedplate.state.limits.operations import TAKE
 from bedplate.state.limits.plan import Asked, Plans
 from bedplate.state.limits.share import Share
 from bedplate.state.limits.terms import Terms
-from bedplate.state.store import Call, Store, StoreError, StoreReplyError, StoreTimeoutError
+from bedplate.state.store import Call, Listening, Store, StoreError, StoreReplyError, StoreTimeoutError
 
 __all__ = ["Outage"]
 
@@ -47,7 +48,9 @@ class Outage:
         self._members: Membership | None = None
         self._unwatch: Callable[[], None] = _nothing
         self._beating = asyncio.Lock()
-        self._returned = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._listening: Listening | None = None
+        self._channel = ""
         self._errors: dict[str, BoundCounter] = {}
         self._gauges: dict[str, BoundGauge] = {}
         self._decided: BoundCounter | None = None
@@ -69,7 +72,7 @@ class Outage:
         """Begin: count among the others, and watch the store."""
         name = self._terms.name
         self._host, self._plans, self._clock = host, plans, host.clock
-        self._beating, self._returned = asyncio.Lock(), asyncio.Event()
+        self._beating, self._wanted = asyncio.Lock(), asyncio.Event()
         self._errors = {
             kind: host.bind(ERRORS, rate_limit=name, kind=kind) for kind in ("timeout", "unavailable", "reply")
         }
@@ -81,6 +84,8 @@ class Outage:
         key = f"{plans.root}{{{name}}}:instances"
         self._members = Membership(self._store, key, least=self._least, counts=counts, timeout=self._timeout)
         self._tell()
+        self._channel = f"{plans.root}{name}:instances"
+        self._listening = self._store.listen(self._channel, self._joined)
         self._unwatch = self._store.watch(self._told)
         host.spawn("count", self._keep)
         host.spawn("return", self._return)
@@ -88,13 +93,16 @@ class Outage:
     async def stop(self) -> None:
         """End: the others have this one's part."""
         self._unwatch()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         members, self._members, self._unwatch, self._host = self._members, None, _nothing, None
         self._gauges.clear()
         self._errors.clear()
         self._decided = self._forgotten = None
         self.alone = False
-        if members is not None:
-            await members.leave()
+        if members is not None and await members.leave():
+            await self._say()
 
     # Counting alone.
 
@@ -140,9 +148,18 @@ class Outage:
 
     def _told(self, available: bool) -> None:
         if available:
-            self._returned.set()
+            self._wanted.set()
         else:
             self._go("It cannot be reached.")
+
+    def _joined(self, message: bytes) -> None:
+        """Somebody has come or gone: see how many there are."""
+        self._wanted.set()
+
+    async def _say(self) -> None:
+        """Tell the others that there is one more or less."""
+        with suppress(StoreError):
+            await self._store.publish(self._channel, b"")
 
     async def _keep(self) -> None:
         """Say that this one is there; while the store is away, find out when it is back."""
@@ -156,10 +173,10 @@ class Outage:
             await self._clock.sleep(_AGAIN)
 
     async def _return(self) -> None:
-        """Try at once when the store says that it is back."""
+        """Do at once what is done every few seconds, when the store is back or another instance comes or goes."""
         while True:
-            await self._returned.wait()
-            self._returned.clear()
+            await self._wanted.wait()
+            self._wanted.clear()
             await self._beat()
 
     async def _beat(self) -> None:
@@ -168,10 +185,12 @@ class Outage:
             if members is None:
                 return
             try:
-                await members.beat()
+                new = await members.beat()
             except StoreError as error:
                 self.failed(error)
                 return
+            if new:
+                await self._say()
             if self.alone and await self._charged():
                 self.alone = False
                 assert self._host is not None

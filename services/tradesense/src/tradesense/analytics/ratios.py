@@ -26,7 +26,7 @@ _NONE: Final = 1e-15
 
 def growth(returns: Returns) -> Returns:
     """Return what 1 has become after each period."""
-    grown: Returns = np.cumprod(1.0 + returns)
+    grown: Returns = np.asarray(np.cumprod(1.0 + returns), dtype=np.float64)
     return grown
 
 

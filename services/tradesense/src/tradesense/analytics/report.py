@@ -110,6 +110,7 @@ class Analysis:
     """Everything that one look at all trades gives."""
 
     book: Book
+    prices: Prices
     trades: int
     until: date
     closed: tuple[ClosedTrade, ...]
@@ -254,7 +255,7 @@ def analyse(
     series = equity(book, prices, until=last.toordinal(), capital=capital)
     profit = sum(one.pnl for one in closed) + holdings.unrealised + sum(one.base for one in book.earnings)
     return Analysis(
-        book, len(known), last.date(), closed, Outcomes.of(closed), holdings, series, _returns(series, profit)
+        book, prices, len(known), last.date(), closed, Outcomes.of(closed), holdings, series, _returns(series, profit)
     )
 
 

@@ -1,0 +1,34 @@
+"""TradeSense's business as components, in the form that Bedplate's own have."""
+
+from __future__ import annotations
+
+from tradesense.components.accounts import Accounts, AccountSettings, BadCredentials, EmailTaken, WeakPassword
+from tradesense.components.analytics import Analytics, AnalyticsSettings
+from tradesense.components.imports import Imports, ImportSettings
+from tradesense.components.live import Live, LiveSettings
+from tradesense.components.market import MadeUpQuotes, Market, MarketSettings, NoQuotes, QuoteSource
+from tradesense.components.pool import Busy
+from tradesense.components.records import Records
+from tradesense.components.wire import Wire
+
+__all__ = [
+    "AccountSettings",
+    "Accounts",
+    "Analytics",
+    "AnalyticsSettings",
+    "BadCredentials",
+    "Busy",
+    "EmailTaken",
+    "ImportSettings",
+    "Imports",
+    "Live",
+    "LiveSettings",
+    "MadeUpQuotes",
+    "Market",
+    "MarketSettings",
+    "NoQuotes",
+    "QuoteSource",
+    "Records",
+    "WeakPassword",
+    "Wire",
+]

@@ -1,0 +1,214 @@
+"""Quotes: live prices, asked for by one instance and told to all.
+
+A source is anything with :class:`QuoteSource`'s one method. Whoever shows live prices says which symbols it needs; the
+one instance that leads asks the source for all of them, and what it answers goes to all by events.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Annotated, Any, Final, Protocol
+
+from pydantic import Field
+
+from bedplate.component import Host, Spec
+from bedplate.declarations import Degradation
+from bedplate.settings import Section
+from bedplate.state.locks import Locks
+from bedplate.state.store import StoreError
+from tradesense.components.signals.market import ALERTS, ASKED, METRICS, PANELS, QUOTED, QUOTES, RUNBOOK, WATCHED
+from tradesense.components.wire import Wire
+
+__all__ = ["MadeUpQuotes", "Market", "MarketSettings", "NoQuotes", "QuoteSource", "Symbol"]
+
+#: A symbol in its currency.
+Symbol = tuple[str, str]
+
+_QUOTES: Final = "quotes"
+_WATCHING: Final = "watching"
+
+
+class QuoteSource(Protocol):
+    """Where live prices come from."""
+
+    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+        """Return the prices of symbols, as far as they are known.
+
+        :param known: the symbols that are watched, with the latest price of each that is known here.
+        """
+        ...
+
+
+class NoQuotes:
+    """A source that knows none: portfolios are valued by closing prices and trades."""
+
+    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+        """Return nothing."""
+        return {}
+
+
+class MadeUpQuotes:
+    """Prices that wander about the latest known one, for demonstrations; each step is a few hundredths of a per cent.
+
+    :param seed: equal seeds wander alike.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self._dice = random.Random(seed)
+
+    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+        """Return every price a step further."""
+        moved = {}
+        for symbol, price in known.items():
+            step = Decimal(str(round(self._dice.gauss(1.0, 0.0008), 6)))
+            moved[symbol] = max(Decimal("0.0001"), (price * step).quantize(Decimal("0.0001")))
+        return moved
+
+
+class MarketSettings(Section):
+    """How often quotes are asked for."""
+
+    every: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    """Seconds between two questions to the source of quotes."""
+
+    forget: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """Seconds after which a symbol that nobody says he watches is not asked for any more."""
+
+
+class Market:
+    """Asks for quotes of what is watched, in the one instance that leads, and tells all.
+
+    :param source: where they come from. :param locks: elect who asks.
+    """
+
+    def __init__(
+        self, source: QuoteSource, settings: MarketSettings | None = None, *, wire: Wire, locks: Locks
+    ) -> None:
+        self.settings = settings or MarketSettings()
+        self._source = source
+        self._wire = wire
+        self._locks = locks
+        self._host: Host | None = None
+        #: Of all instances: when somebody last said that he watches it, and the latest price.
+        self._watched: dict[Symbol, float] = {}
+        self._prices: dict[Symbol, Decimal] = {}
+        self._told: list[Callable[[Mapping[Symbol, Decimal]], None]] = []
+
+    @property
+    def spec(self) -> Spec:
+        """What it is."""
+        return Spec(
+            kind="market",
+            summary="Asks for live prices of what somebody watches.",
+            needs=(self._wire.events, self._locks),
+            settings=self.settings,
+            scope="cluster",
+            degradation=Degradation(
+                policy="serve", summary="Without quotes, portfolios are valued by closing prices and trades."
+            ),
+            metrics=METRICS,
+            alerts=ALERTS,
+            panels=PANELS,
+            runbook=RUNBOOK,
+        )
+
+    @property
+    def quoting(self) -> bool:
+        """Whether there is a source at all."""
+        return not isinstance(self._source, NoQuotes)
+
+    @property
+    def prices(self) -> Mapping[Symbol, Decimal]:
+        """The latest quotes of what is watched."""
+        return self._prices
+
+    def subscribe(self, told: Callable[[Mapping[Symbol, Decimal]], None]) -> None:
+        """Have ``told`` called with quotes that are new; before anything runs."""
+        self._told.append(told)
+
+    @asynccontextmanager
+    async def lifespan(self, host: Host) -> AsyncIterator[None]:
+        """Hear quotes while inside, and ask for them where this instance leads."""
+        self._host = host
+        self._quotes = host.bind(QUOTES)
+        self._asked = {outcome: host.bind(ASKED, outcome=outcome) for outcome in ("answered", "failed")}
+        host.bind(WATCHED).set(0)
+        host.bind(QUOTED).set(host.clock.time())
+        listening = [
+            self._wire.listen(_QUOTES, self._heard, lambda: None),
+            self._wire.listen(_WATCHING, self._hear_of_watching, lambda: None),
+        ]
+        if self.quoting:
+            host.spawn("quotes", lambda: self._keep_asking(host), lease=self._locks.lease("quotes"))
+        try:
+            yield
+        finally:
+            for one in listening:
+                one.close()
+            self._host = None
+            self._watched.clear()
+            self._prices.clear()
+
+    async def watch(self, known: Mapping[Symbol, Decimal]) -> None:
+        """Say that somebody watches symbols; say it again every few seconds.
+
+        :param known: the latest price of each that the caller knows.
+        :raises StoreUnavailableError: when the others cannot be told; here it is known nevertheless.
+        """
+        if self.quoting and known:
+            rows = [[symbol, currency, str(price)] for (symbol, currency), price in known.items()]
+            self._hear_of_watching(rows)
+            await self._wire.publish(_WATCHING, rows)
+
+    async def ask(self, host: Host) -> None:
+        """Ask the source for what is watched, and tell all.
+
+        :raises StoreUnavailableError: when the others cannot be told.
+        """
+        now = host.clock.monotonic()
+        for symbol in [one for one, seen in self._watched.items() if now - seen > self.settings.forget]:
+            del self._watched[symbol]
+            self._prices.pop(symbol, None)
+        host.bind(WATCHED).set(len(self._watched))
+        if not self._watched:
+            return
+        try:
+            found = await self._source.quotes({one: self._prices[one] for one in self._watched})
+        except Exception as error:
+            # Whatever the source's client raises: the next question may be answered.
+            self._asked["failed"].inc()
+            host.log.warning("quotes_failed", error=f"{type(error).__name__}: {error}"[:300])
+            return
+        self._asked["answered"].inc()
+        if found:
+            rows = [[symbol, currency, str(price)] for (symbol, currency), price in found.items()]
+            await self._wire.publish(_QUOTES, rows)
+
+    async def _keep_asking(self, host: Host) -> None:
+        while True:
+            try:
+                await self.ask(host)
+            except StoreError as error:
+                host.log.warning("quotes_not_told", error=str(error))
+            await host.clock.sleep(self.settings.every)
+
+    def _hear_of_watching(self, rows: Any) -> None:
+        host = self._host
+        if host is not None:
+            for symbol, currency, price in rows:
+                self._watched[symbol, currency] = host.clock.monotonic()
+                self._prices.setdefault((symbol, currency), Decimal(price))
+
+    def _heard(self, rows: Any) -> None:
+        host = self._host
+        if host is None:
+            return
+        found = {(symbol, currency): Decimal(price) for symbol, currency, price in rows}
+        self._prices.update(found)
+        self._quotes.inc(len(found))
+        host.bind(QUOTED).set(host.clock.time())
+        for told in self._told:
+            told(found)

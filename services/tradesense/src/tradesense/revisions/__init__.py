@@ -1,0 +1,1 @@
+"""Revisions of TradeSense's tables."""

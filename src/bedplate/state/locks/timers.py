@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Protocol
 
 from bedplate.clock import Clock
+from bedplate.state.pausing import pause
 
 __all__ = ["Timed", "Timers"]
 
@@ -90,12 +91,8 @@ class Timers:
         while self._order and not self._moments[self._order[0]]:
             del self._moments[heappop(self._order)]  # all have left
         self._until = self._order[0] if self._order else 1 << 62
-        waking: list[asyncio.Future[Any]] = [asyncio.ensure_future(sooner.wait())]
-        if self._order:
-            waking.append(asyncio.ensure_future(clock.sleep(self._until / _MOMENTS - clock.monotonic())))
+        left = self._until / _MOMENTS - clock.monotonic() if self._order else None
         try:
-            await asyncio.wait(waking, return_when=asyncio.FIRST_COMPLETED)
+            await pause(clock, left, sooner)
         finally:
             self._until = 0
-            for task in waking:
-                task.cancel()

@@ -1,0 +1,87 @@
+"""Calls to the store, with its absence as an error of ours, and what is counted on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from bedplate.component import Host
+from bedplate.state.confirmations.confirmation import Confirmation
+from bedplate.state.confirmations.errors import ConfirmationUnavailableError
+from bedplate.state.confirmations.metrics import AVAILABLE, CONFLICTS, CREATED, DECISIONS, THINKING, UNAVAILABLE
+from bedplate.state.store import Argument, Call, Operation, Store, StoreError, StoreUnavailableError
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """Asks the store on behalf of confirmations."""
+
+    def __init__(self, store: Store, host: Host) -> None:
+        self._store = store
+        self._host = host
+        self.log = host.log
+        self.created = host.bind(CREATED)
+        self.conflicts = host.bind(CONFLICTS)
+        self._decisions = {one: host.bind(DECISIONS, outcome=one) for one in ("confirmed", "rejected", "corrected")}
+        self._thinking = host.bind(THINKING)
+        self._unavailable = host.bind(UNAVAILABLE)
+        self._available = host.bind(AVAILABLE)
+
+    async def run(
+        self, operation: Operation, keys: Sequence[str], args: Sequence[Argument] = (), *, again: bool = False
+    ) -> Any:
+        """Do one operation.
+
+        :param again: it gives the same answer when it is done again, so a lost answer is asked for once more.
+        :raises ConfirmationUnavailableError: when the store is away.
+        """
+        try:
+            return await self._store.run(operation, keys, args)
+        except StoreUnavailableError as error:
+            if not (again and error.sent and self._store.available):
+                raise self._away(error) from error
+        try:
+            return await self._store.run(operation, keys, args)
+        except StoreUnavailableError as error:
+            # Whatever became of the second, the first may have been done.
+            raise self._away(error, sent=True) from error
+
+    async def run_many(self, calls: Sequence[Call]) -> list[Any]:
+        """Do several operations.
+
+        :raises ConfirmationUnavailableError: when the store was away for any of them.
+        """
+        if not calls:
+            return []
+        try:
+            replies = await self._store.run_many(calls)
+        except StoreUnavailableError as error:
+            raise self._away(error) from error
+        for reply in replies:
+            if isinstance(reply, StoreUnavailableError):
+                raise self._away(reply) from reply
+            if isinstance(reply, StoreError):
+                raise reply
+        return replies
+
+    async def try_many(self, calls: Sequence[Call]) -> None:
+        """Do several operations that somebody else does later if they fail."""
+        with suppress(StoreError):
+            await self._store.run_many(calls)
+
+    def decided(self, confirmation: Confirmation[Any]) -> None:
+        """Count a decision."""
+        self._decisions[confirmation.status].inc()
+        if confirmation.decided_at is not None:
+            self._thinking.observe(max(0.0, (confirmation.decided_at - confirmation.created).total_seconds()))
+
+    def reached(self, available: bool) -> None:
+        """Say whether the store is there."""
+        self._available.set(1.0 if available else 0.0)
+        self._host.degraded(None if available else "The store is away: nothing can be asked or decided.")
+
+    def _away(self, error: StoreUnavailableError, *, sent: bool = False) -> ConfirmationUnavailableError:
+        self._unavailable.inc()
+        return ConfirmationUnavailableError(str(error), sent=sent or error.sent)

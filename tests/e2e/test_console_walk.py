@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from bedplate.component import Spec
 from bedplate.declarations import Action, Alert, AlertGroup, Panel, Probe, Runbook, Series
 from bedplate.metric import Counter
-from bedplate.service import Service
+from bedplate.service import Process, Service
 from bedplate.settings import Settings
 from bedplate.telemetry.traces import traced
 
@@ -90,8 +90,8 @@ class Shop:
 
 shop = Shop()
 
-def build(settings: Settings) -> Service:
-    return Service("shop", app, [shop], settings=settings)
+def build(settings: Settings) -> Process:
+    return Process([Service("shop", app, [shop], settings=settings), Service("mill", settings=settings)])
 '''
 PAGES = (
     "/", "/alerts", "/alerts?show=rules", "/alerts?show=silences", "/alerts?show=history", "/rules/ShelfBroken",
@@ -103,6 +103,9 @@ PAGES = (
     "/components/shelf/default/actions", "/components/shelf/default/actions/stock", "/health", "/settings", "/audit",
     "/search?q=shelf", "/nowhere",
 )  # fmt: skip
+#: The pages of the console that tells of all services of the process.
+OF_ALL = ("/", "/search?q=shelf", "/nowhere")
+SIZES = {"desk": {"width": 1360, "height": 900}, "phone": {"width": 390, "height": 844}}
 #: Where a page's first line leads: a trace, an error, an alert.
 FOLLOWED = ("/traces?show=failed", "/errors", "/alerts")
 
@@ -115,8 +118,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with run(folder, target="stall:build", **environment) as running:
         running.ready()
         for thing in ("tea", "cups", "ghosts", "ghosts", "tea"):
-            running.get(f"/things/{thing}")
-        running.eventually(lambda: "ShelfBroken" in running.get("/monitoring/unified/alerts").text)
+            running.get(f"/shop/things/{thing}")
+        running.eventually(lambda: "ShelfBroken" in running.get("/shop/monitoring/unified/alerts").text)
         yield running
 
 
@@ -144,7 +147,7 @@ def entered(shop: Running, chromium: Browser) -> dict[str, Any]:
     context = chromium.new_context()
     page = context.new_page()
     page.goto(link)
-    expect(page).to_have_url(re.compile(r"/console/$"))
+    expect(page).to_have_url(re.compile(r"\d/console/$"))
     state = context.storage_state()
     page.goto(link)
     expect(page).to_have_url(re.compile(r"/console/$"))  # used up, but we are in
@@ -173,28 +176,20 @@ class Walker:
         return self.page
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1360, 900), (390, 844)], ids=["desk", "phone"])
 def test_every_page_is_whole_and_accessible(
-    shop: Running,
-    chromium: Browser,
-    entered: dict[str, Any],
-    axe: str,
-    size: tuple[int, int],
-    theme: Any,
-    scripts: bool,
+    shop: Running, chromium: Browser, entered: dict[str, Any], axe: str, scripts: bool
 ) -> None:
-    context = chromium.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme=theme,
-        java_script_enabled=scripts,
-        storage_state=entered,  # type: ignore[arg-type]
-    )
-    walker = Walker(context, f"http://127.0.0.1:{shop.port}/console")
+    """Each page is loaded once and looked at in light and dark, on a desk and on a phone."""
+    context = chromium.new_context(java_script_enabled=scripts, storage_state=entered)  # type: ignore[arg-type]
+    walker = Walker(context, f"http://127.0.0.1:{shop.port}")
+    judging = chromium.new_context(storage_state=entered)  # type: ignore[arg-type]
+    bare = judging.new_page()
+    bare.route("**/*.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    addresses = [f"/shop/console{path}" for path in (*PAGES, *(f"{page} →" for page in FOLLOWED))]
     faults: list[str] = []
-    for path in (*PAGES, *(f"{page} →" for page in FOLLOWED)):
+    for path in (*addresses, *(f"/console{path}" for path in OF_ALL)):
         page = walker.visit(path.removesuffix(" →"))
         if path.endswith(" →"):
             page.locator("main .row-link").first.click()
@@ -202,19 +197,34 @@ def test_every_page_is_whole_and_accessible(
         expect(page.locator("h1")).to_be_visible()
         assert page.locator("main").inner_text().strip(), path
         if scripts:
+            page.evaluate(axe)
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)  # type: ignore[arg-type]
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, f"{path} is {wide} px too wide"
-            faults += [f"{path}: {fault}" for fault in judged(page, axe)]
+            assert wide <= 0, f"{path} is {wide} px too wide on a {size}"
+            for theme in ("light", "dark") if scripts else ():
+                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                # Colours are all that the theme changes.
+                found = judged(page, ALL_RULES if theme == "light" else COLOURS)
+                faults += [f"{path} on a {size}, {theme}: {fault}" for fault in found]
+        if not scripts:
+            # Nothing can judge a page that runs no scripts, so another one is judged that gets none of its own.
+            bare.goto(page.url)
+            bare.evaluate(axe)
+            faults += [f"{path} without scripts: {fault}" for fault in judged(bare, ALL_RULES)]
     assert not faults, "\n".join(sorted(set(faults)))
     assert not walker.complaints, "\n".join(walker.complaints)
     context.close()
+    judging.close()
 
 
-def judged(page: Page, axe: str) -> list[str]:
-    """Return what axe finds wrong."""
-    page.evaluate(axe)
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = page.evaluate("rules => axe.run({ runOnly: rules })", rules)
+ALL_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+
+
+def judged(page: Page, rules: dict[str, Any]) -> list[str]:
+    """Return what axe, which is in the page already, finds wrong."""
+    found = page.evaluate("rules => axe.run({ runOnly: rules, resultTypes: ['violations'] })", rules)
     return [
         f"{one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:300]}"
         for one in found["violations"]
@@ -224,7 +234,7 @@ def judged(page: Page, axe: str) -> list[str]:
 @pytest.fixture
 def walker(shop: Running, chromium: Browser, entered: dict[str, Any]) -> Iterator[Walker]:
     context = chromium.new_context(storage_state=entered, viewport={"width": 1360, "height": 900})  # type: ignore[arg-type]
-    walker = Walker(context, f"http://127.0.0.1:{shop.port}/console")
+    walker = Walker(context, f"http://127.0.0.1:{shop.port}/shop/console")
     yield walker
     assert not walker.complaints, "\n".join(walker.complaints)
     context.close()
@@ -289,14 +299,35 @@ def test_keys_lead_everywhere(walker: Walker) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_one_goes_from_a_service_to_another_and_to_all_of_them(walker: Walker, shop: Running) -> None:
+    page = walker.visit("/logs")
+    page.keyboard.press("g")
+    page.keyboard.press("2")
+    expect(page).to_have_url(re.compile(r"/mill/console/logs$"))
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    expect(page).to_have_url(re.compile(r"\d/console/$"))
+    expect(page.locator("h1")).to_contain_text("shop is not well; mill is well.")
+    expect(page.locator(".nav-wide [data-live].is-live")).to_be_visible()
+    page.get_by_label("shop", exact=True).get_by_role("link", name="Failed traces").first.click()
+    expect(page).to_have_url(re.compile(r"/shop/console/traces\?show=failed$"))
+    page.locator(".nav-wide .switch summary").click()
+    page.locator(".nav-wide .switch").get_by_role("link", name="mill").click()
+    expect(page).to_have_url(re.compile(r"/mill/console/traces$"))
+
+
 def test_pages_are_live_and_charts_become_so(walker: Walker, shop: Running) -> None:
     page = walker.visit("/")
     expect(page.locator(".nav-wide [data-live].is-live")).to_be_visible()
     page = walker.visit("/components/shelf/default")
     expect(page.locator(".plot.is-live canvas").first).to_be_visible()
+    page = walker.visit("/metrics?q=shop_sold_total&range=5m")
+    expect(page.locator(".plot canvas")).to_be_visible()
+    with page.expect_event("console", predicate=lambda said: said.text == "drawn again"):
+        page.evaluate("bedplate.on(document.querySelector('[data-topic^=values]'), () => console.log('drawn again'))")
     page = walker.visit("/logs?text=fresh-line")
     page.get_by_role("button", name="Follow").click()
-    shop.get("/things/fresh-line")
+    shop.get("/shop/things/fresh-line")
     expect(page.locator(".log")).to_contain_text("fresh-line", timeout=10_000)
 
 
@@ -327,7 +358,7 @@ def test_light_and_dark_are_a_choice_that_stays(walker: Walker) -> None:
 def test_a_page_of_another_origin_can_do_nothing(shop: Running, chromium: Browser, entered: dict[str, Any]) -> None:
     context = chromium.new_context(storage_state=entered)  # type: ignore[arg-type]
     page = context.new_page()
-    base = f"http://127.0.0.1:{shop.port}/console"
+    base = f"http://127.0.0.1:{shop.port}/shop/console"
     hostile = f"""
       <form id="f" method="post" action="{base}/errors/0123"><input name="change" value="resolve"></form>
       <iframe id="i" src="{base}/"></iframe>

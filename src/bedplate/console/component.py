@@ -116,7 +116,8 @@ class Console:
         for site in sites:
             site.log = host.log
         self.sources.started = host.clock.time()
-        self.sources.version = _version()
+        for site in (self.site, *self.hosted):
+            site.sources.version = _version()
         self.sources.views = lambda: host.components
         await asyncio.to_thread(self._warm)
         host.bind(SESSIONS).set(0.0)

@@ -20,8 +20,8 @@ __all__ = ["bands_drawn", "told_of_bands"]
 
 #: How much of its row a band fills.
 _HIGH: Mapping[str, float] = {"idle": 0.4, "good": 0.55, "info": 0.65, "warn": 0.8, "bad": 1.0}
-#: Pixels of a row at most, of the word above it, and of the narrowest plot, by which it is told whether a word fits.
-_ROW, _WORD, _NARROW = 52, 15, 330
+#: Pixels of a row at most, of the only one, of the word above it, and of the narrowest plot, by which it is told whether a word fits.
+_ROW, _ONE_ROW, _WORD, _NARROW = 44, 76, 15, 330
 _LETTER = 7.0
 
 
@@ -33,15 +33,19 @@ def bands_drawn(chart: Chart, title: str, tones: Mapping[str, str], *, height: i
     inner = height - BELOW - 10
     worded = _worded(chart.lines, tones)
     rows = [list(chart.lines)] if worded else [[line] for line in chart.lines]
-    size = min(_ROW, inner / max(1, len(rows)))
+    size = min(_ONE_ROW if worded else _ROW, inner / max(1, len(rows)))
+    above = (inner - size * len(rows)) / 2 if worded else 0.0
     parts = [Markup('<svg role="img" aria-label="{}">').format(f"{title}. {told_of_bands(chart)}")]
     for number_, row in enumerate(rows):
-        top = 10 + number_ * size
+        top = 10 + above + number_ * size
         word = 0.0 if worded else min(_WORD, size / 2)
         if not worded:
             parts.append(Markup('<text class="row-name" x="0" y="{}">{}</text>').format(rounded(top + 11), row[0].name))
         box = (top + word, size - word - 4)
         parts += _row(chart.times, row, tones if worded else {}, box)
+    if worded and (now := next((line.name for line in chart.lines if _on(line)[-1:].any()), "")):
+        y = rounded(10 + above - 8)
+        parts.append(Markup('<text class="row-name" x="100%" y="{}" text-anchor="end">now {}</text>').format(y, now))
     parts += [times_below(chart.times, height), Markup("</svg>")]
     return Markup("").join(parts)
 

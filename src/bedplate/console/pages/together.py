@@ -39,7 +39,10 @@ def add_parts(site: Site) -> None:
     async def verdict(base: str, names: str) -> Mapping[str, Any]:
         return {"html": _verdict(one for one in _services(site) if one.sources.service in names.split(","))}
 
-    site.parts.makers |= {"service": service, "lately": lately, "verdict": verdict}
+    async def badges(base: str, rest: str) -> Mapping[str, Any]:
+        return {"data": {}}
+
+    site.parts.makers |= {"badges": badges, "service": service, "lately": lately, "verdict": verdict}
     site.parts.admits = _admits
 
 
@@ -78,6 +81,8 @@ def _services(site: Site) -> list[Site]:
 def _admits(visit: Visit, topic: str) -> bool:
     """Tell whether whoever looks may see a part."""
     kind, _, names = topic.partition(":")
+    if kind == "badges":
+        return True
     return kind in ("service", "lately", "verdict") and set(names.split(",")) <= set(visit.site.granted(visit))
 
 

@@ -139,7 +139,11 @@
       cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false }, sync: { key: "bedplate" } },
       scales: { x: { time: true }, y: { range: bounds(chart) } },
       axes: [
-        { stroke: () => colour("--faint"), size: 20, gap: 4, font: "11px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, values: (_, ticks, axis, space, incr) => ticks.map((tick) => (incr < 60 ? exact : clock).format(tick * 1000)) },
+        { stroke: () => colour("--faint"), size: 20, gap: 4, font: "11px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, values: (plot, ticks, axis, space, incr) => ticks.map((tick) => {
+          // A time that the edge would cut says less than none.
+          const at = plot.valToPos(tick, "x"), half = incr < 60 ? 24 : 15;
+          return at < half || at > plot.bbox.width / devicePixelRatio - half ? "" : (incr < 60 ? exact : clock).format(tick * 1000);
+        }) },
         { size: 0, side: 3, splits: (plot, _, low, high) => (plot.marks = round125(low, high, place.clientHeight > 220 ? 5 : 3, chart.unit === "bytes" || chart.unit === "Bps")), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, values: (_, ticks) => ticks.map(() => "") },
       ],
       series: [{}, ...chart.lines.map((line, number) => {

@@ -72,8 +72,20 @@
     stream.addEventListener("error", () => {
       close();
       said("Not live: reconnecting", false);
+      // The stream itself does not tell why it is refused.
+      fetch(`${base}/live?topic=${encodeURIComponent(wanted[0])}`, { method: "HEAD" }).then((answer) => {
+        if (answer.status === 401 || answer.redirected) { close(); signedOut(); }
+      }, () => {});
       timer = setTimeout(open, Math.min(30000, 1000 * 2 ** retry++) * (0.75 + Math.random() / 2));
     });
+  };
+  const signedOut = () => {
+    said("Not live: signed out", false);
+    const notes = $("#notes");
+    if (!notes || $("[data-signed-out]", notes)) return;
+    const next = location.pathname.slice(base.length) + location.search;
+    const link = element("a", { href: `${base}/sign-in?${new URLSearchParams({ next })}` }, "Sign in again");
+    notes.prepend(element("p", { class: "note tone-warn", "data-signed-out": true }, element("span", {}, "You are signed out. ", link, " to come back to this page.")));
   };
   listeners.set("badges", (counts) => {
     for (const [name, [count, tone]] of Object.entries(counts)) for (const place of all(`[data-badge="${CSS.escape(name)}"]`)) {

@@ -139,6 +139,7 @@ def _builder(literal: str, fields: list[tuple[int, str, Any]], signature: inspec
         constant = literal % ()
         return lambda args, kwargs: constant
     most = max(index for index, _, _ in fields)
+    names = {name for _, name, _ in fields}
 
     def bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         call = signature.bind(*args, **kwargs)
@@ -162,9 +163,13 @@ def _builder(literal: str, fields: list[tuple[int, str, Any]], signature: inspec
         return single
 
     def several(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        if len(args) <= most:
+        if len(args) > most:
+            values = [args[index] if path is None else path(args[index]) for index, _, path in fields]
+        elif not args and kwargs.keys() >= names:
+            # As FastAPI calls endpoints.
+            values = [kwargs[name] if path is None else path(kwargs[name]) for _, name, path in fields]
+        else:
             return bound(args, kwargs)
-        values = [args[index] if path is None else path(args[index]) for index, _, path in fields]
         return literal % tuple([value if type(value) is int else part(value) for value in values])
 
     return several

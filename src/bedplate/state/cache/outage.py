@@ -1,10 +1,15 @@
-"""What is remembered while the store is away: invalidations, to be done when it is back."""
+"""What is remembered for when the store is back from an outage: invalidations.
+
+Those that could not be told, and those told shortly before: a replica that takes over, or a server that reads an older
+snapshot, has forgotten writes that the one before it had acknowledged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
-__all__ = ["Remembered"]
+__all__ = ["Recent", "Remembered"]
 
 
 class Remembered:
@@ -72,3 +77,30 @@ class Remembered:
 def _first(names: dict[str, None], most: int) -> Iterator[str]:
     for _, name in zip(range(most), names, strict=False):
         yield name
+
+
+class Recent:
+    """Invalidations of the last ``seconds``, at most ``most``."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        self._seconds, self._most = seconds, most
+        self._done: deque[tuple[float, str, str]] = deque()
+        self._forgotten = float("-inf")
+
+    def add(self, wanted: Iterable[tuple[str, str]], now: float) -> None:
+        """Note what was done now."""
+        if not self._seconds:
+            return
+        done = self._done
+        done.extend((now, kind, name) for kind, name in wanted)
+        while len(done) > self._most:
+            self._forgotten = done.popleft()[0]
+        while done and done[0][0] < now - self._seconds:
+            done.popleft()
+
+    def take(self, now: float) -> list[tuple[str, str]]:
+        """Take out what was done recently; all, when it was too much to be told apart."""
+        done, self._done = self._done, deque()
+        if self._forgotten > now - self._seconds:
+            return [("all", "")]
+        return [(kind, name) for at, kind, name in done if at >= now - self._seconds]

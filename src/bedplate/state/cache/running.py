@@ -43,8 +43,8 @@ class Running:
         self.reason = ""
 
     async def __aenter__(self) -> Self:
-        self._end = self.shelf.begin(self.meters.timed)
         self.meters.begin()
+        self._end = self.shelf.begin(self.meters.timed)
         self.host.spawn("reach", self.shelf.keep)
         self.host.spawn("tend", self.flights.tend)
         self.host.spawn("count", self._count)
@@ -100,7 +100,9 @@ class Running:
             self.host.log.info("cache_store_back", cache=self.name)
             self.host.degraded(None)
         else:
-            self.reason = f"The store {self.shelf.store.spec.label} is away: {why} Values come from memory."
+            self.reason = (
+                f"The store {self.shelf.store.spec.label} is away: {why.rstrip('.')}. Values come from memory."
+            )
             self.host.log.warning("cache_store_away", cache=self.name, reason=why)
             self.host.degraded(self.reason)
         self.meters.online(why is None)

@@ -67,6 +67,10 @@ class CacheSettings(Section):
     remembered: Annotated[int, Field(ge=1)] = 10_000
     """Invalidations remembered while the store is away; beyond them everything is dropped when it is back."""
 
+    replay: Annotated[Seconds, Field(ge=0)] = 60.0
+    """Seconds before an outage whose invalidations are done once more when the store is back: a server that took over,
+    or was restored, may not have them."""
+
     patterns: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Patterns that are told apart once they are dropped; of more the oldest drops all that is older than itself."""
 

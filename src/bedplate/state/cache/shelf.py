@@ -31,7 +31,7 @@ from bedplate.state.cache.operations import (
     OPEN_TAG,
     VERSION,
 )
-from bedplate.state.cache.outage import Remembered
+from bedplate.state.cache.outage import Recent, Remembered
 from bedplate.state.cache.waiting import within
 from bedplate.state.store import Call, Operation, Reply, Store, StoreError, StoreUnavailableError
 
@@ -91,6 +91,7 @@ class Shelf:
         self.near.now = host.clock.monotonic
         self.book = Book(settings.longest / 4)
         self.remembered = Remembered(settings.remembered)
+        self._recent = Recent(settings.replay, settings.remembered)
         self.online = True
         self._away_since = 0.0
         self._host = host
@@ -344,6 +345,7 @@ class Shelf:
             except StoreError as error:
                 replies = [error] * len(batch)
             failed = [one for one, reply in zip(batch, replies, strict=True) if isinstance(reply, StoreError)]
+            self._recent.add((one for one in batch if one not in failed), self.near.now())
             if not failed:
                 self._timed("delete", perf_counter() - began)
                 continue
@@ -395,6 +397,7 @@ class Shelf:
         self.online = False
         self._away_since = self.near.now()
         self.near.generation += 1
+        self.remembered.put_back(self._recent.take(self._away_since))
         self._back.clear()
         self._trouble.set()
         self._reached(why)

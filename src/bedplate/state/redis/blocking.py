@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bedplate.state.redis.common import Common
-from bedplate.state.redis.connection import Connection, ErrorReply, Slot
+from bedplate.state.redis.connection import Connection
 from bedplate.state.redis.node import Node
 from bedplate.state.redis.opening import opened
 from bedplate.state.redis.packing import words
 from bedplate.state.redis.replies import away, refusal
+from bedplate.state.redis.slots import ErrorReply, Slot
 from bedplate.state.store import Argument, Reply, StoreTimeoutError
 
 __all__ = ["Blocking", "BlockingPool"]

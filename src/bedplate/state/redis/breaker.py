@@ -28,25 +28,36 @@ class Backoff:
 
 
 class Slowness:
-    """Opens when of at least :attr:`least` calls within :attr:`window` seconds half or more came too late."""
+    """Judges a server that answers too late for those who ask, though it answers.
+
+    It is too slow when of at least :attr:`least` calls within :attr:`window` seconds half or more came too late, or
+    when :attr:`row` times in a row somebody waited in vain and no call was answered in time in between. A moment of
+    silence, however many wait in it, is one time: it is over by itself.
+    """
 
     window = 1.0
     least = 10
     share = 0.5
+    row = 3
 
-    __slots__ = ("_late", "_replies", "_since")
+    __slots__ = ("_first", "_good", "_heard", "_late", "_row", "_since")
 
     def __init__(self) -> None:
-        self._since = float("-inf")
-        self._late = self._replies = 0
+        self._since = self._heard = float("-inf")
+        self._late = self._first = self._good = self._row = 0
 
-    def late(self, count: int, replies: int, now: float) -> bool:
-        """Count calls that timed out; return whether too many did.
+    def late(self, count: int, *, good: int, heard: float, now: float) -> bool:
+        """Count calls that timed out; return whether the server is too slow.
 
-        :param replies: how many replies the connection has had since it began, the late ones among them.
+        :param count: those among them that timed out while others were answered.
+        :param good: how many calls were answered in time, ever. :param heard: when something was heard last.
         """
         if now - self._since > self.window:
-            self._since, self._late, self._replies = now, 0, replies
+            self._since, self._late, self._first = now, 0, good
         self._late += count
-        total = max(self._late, replies - self._replies)
-        return self._late >= self.least and self._late >= self.share * total
+        if good != self._good:
+            self._good, self._row = good, 0
+        if heard != self._heard:
+            self._heard, self._row = heard, self._row + 1
+        total = self._late + good - self._first
+        return self._row >= self.row or (self._late >= self.least and self._late >= self.share * total)

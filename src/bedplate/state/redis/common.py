@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from bedplate.state.redis.connection import ErrorReply, Slot
 from bedplate.state.redis.meters import Meters, OperationMeter
 from bedplate.state.redis.packing import Pack, packer
 from bedplate.state.redis.pushes import Pushes
 from bedplate.state.redis.server import Server
 from bedplate.state.redis.settings import RedisSettings
+from bedplate.state.redis.slots import ErrorReply, Slot
 from bedplate.state.store import Operation
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """One connection to one server, shared by everybody: RESP3, all commands of a turn of the loop in one write.
 
 Replies come in the order of the commands, and that order is all that tells whose a reply is. So every command has a
-:data:`Slot` in a queue, and a slot leaves it in one way only: by its reply (or by the end of the connection). Whoever
-waited may be cancelled or time out before; the slot stays, and its reply is dropped when it comes. What the server
+:data:`.slots.Slot` in a queue, and a slot leaves it in one way only: by its reply (or by the end of the connection).
+Whoever waited may be cancelled or time out before; the slot stays, and its reply is dropped when it comes. What the server
 says on its own (messages, invalidations) comes as RESP3 pushes, which are told apart by their type and never take a
 slot, save the confirmations of SUBSCRIBE and UNSUBSCRIBE, which are their replies.
 
@@ -20,134 +20,35 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from bedplate.state.redis.packing import words
-from bedplate.state.store import Operation, Reply
+from bedplate.state.redis.slots import (
+    CONFIRMATIONS,
+    CONTROL,
+    DEADLINE,
+    FAR,
+    FUTURE,
+    KEYS,
+    NOBODY,
+    OPERATION,
+    PACKED,
+    STARTED,
+    SUBSCRIPTIONS,
+    ErrorReply,
+    Meter,
+    Ping,
+    Slot,
+)
+from bedplate.state.store import Reply
 
-__all__ = [
-    "CONTROL",
-    "DEADLINE",
-    "FUTURE",
-    "KEYS",
-    "METER",
-    "OPERATION",
-    "PACKED",
-    "PARSED",
-    "STARTED",
-    "TRIES",
-    "Connection",
-    "ErrorReply",
-    "Meter",
-    "Owner",
-    "Slot",
-    "Waiter",
-    "skip",
-]
-
-
-class Waiter(Protocol):
-    """Who waits for a reply: a future, or a part of several."""
-
-    def done(self) -> bool: ...
-    def set_result(self, result: Any, /) -> None: ...
-    def set_exception(self, exception: Any, /) -> None: ...
-
-
-class Meter(Protocol):
-    """What counts the answers of one operation."""
-
-    def answered(self, count: int, seconds: float) -> None:
-        """Count replies that came together, the longest waiting after ``seconds``."""
-        ...
-
-
-#: A command that has no reply yet; a tuple, since one is made for every call. ``parsed`` is called with the reply,
-#: ``packed`` are its bytes, ``tries`` how it was already sent (see :mod:`.node`).
-Slot = tuple[Waiter, "Callable[[Reply], None] | None", Meter, float, float, Operation, Sequence[str], bytes, int]
-FUTURE: Final = 0
-PARSED: Final = 1
-METER: Final = 2
-STARTED: Final = 3
-DEADLINE: Final = 4
-OPERATION: Final = 5
-KEYS: Final = 6
-PACKED: Final = 7
-TRIES: Final = 8
+__all__ = ["Connection", "Owner"]
 
 #: Replies parsed, and slots timed out, in one turn of the loop: about a millisecond.
 _PORTION = 500
 #: An alarm that rings so much too late found the loop busy; replies may be waiting in the socket.
 _STALLED = 0.02
-_FAR = float("inf")
-#: Pushes that answer a command.
 _NOTHING = object()
-
-
-class ErrorReply(str):
-    """An error as the server words it: ``WRONGTYPE Operation against …``."""
-
-    __slots__ = ()
-
-    @property
-    def code(self) -> str:
-        """Its first word."""
-        return self.partition(" ")[0]
-
-
-_SUBSCRIPTIONS = {
-    word: Operation(name="connection", command=(word,), memory=lambda space, keys, args: None)
-    for word in ("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE")
-}
-#: Pushes that answer a command.
-_CONFIRMATIONS = {word.lower().encode(): operation for word, operation in _SUBSCRIPTIONS.items()}
-
-
-class _Ping:
-    """Waits for the answer to a PING."""
-
-    __slots__ = ("_sent", "_token", "_told", "_wrong")
-
-    def __init__(self, token: bytes, told: Callable[[float], None], wrong: Callable[[], None]) -> None:
-        self._token, self._told, self._wrong = token, told, wrong
-        self._sent = time.monotonic()
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: Any, /) -> None:
-        if result == self._token:
-            self._told(time.monotonic() - self._sent)
-        else:
-            self._wrong()
-
-    def set_exception(self, exception: Any, /) -> None:
-        self._told(_FAR)
-
-
-class _Nobody:
-    """Waits for nothing: the reply of a command that only goes before another."""
-
-    __slots__ = ()
-
-    def done(self) -> bool:
-        return True
-
-    def set_result(self, result: Any, /) -> None: ...
-
-    def set_exception(self, exception: Any, /) -> None: ...
-
-    def answered(self, count: int, seconds: float) -> None: ...
-
-
-_NOBODY = _Nobody()
-#: What a connection says for itself: greetings, PINGs, subscriptions.
-CONTROL = Operation(name="connection", command=("PING",), memory=lambda space, keys, args: b"PONG")
-
-
-def skip(packed: bytes, now: float) -> Slot:
-    """Return the slot of a command whose reply says nothing."""
-    return (_NOBODY, None, _NOBODY, now, _FAR, CONTROL, (), packed, 0)
 
 
 class Owner(Protocol):
@@ -186,7 +87,7 @@ class Connection(asyncio.Protocol):
     :ivar now: the time when this turn first said something; valid while ``scheduled``.
     :ivar alarm: when the alarm rings. :ivar caution: somebody's deadline passed and nothing has been heard since.
     :ivar tracked: whether the server remembers what is read after ``CLIENT CACHING YES``.
-    :ivar unsent: how many of the youngest slots are still in ``out``. :ivar replies: how many came.
+    :ivar unsent: how many of the youngest slots are still in ``out``. :ivar good: how many calls were answered in time.
     """
 
     def __init__(self, owner: Owner, *, quiet: float, patience: float) -> None:
@@ -210,9 +111,9 @@ class Connection(asyncio.Protocol):
         self.out: list[bytes] = []
         self.scheduled = False
         self.now = self.heard = time.monotonic()
-        self.alarm = _FAR
+        self.alarm = FAR
         self.caution = False
-        self.unsent = self.replies = 0
+        self.unsent = self.good = 0
         self.closed = False
         self.tracked = False
 
@@ -222,7 +123,7 @@ class Connection(asyncio.Protocol):
         """Say something for the connection itself; the future has the reply or the error."""
         future: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
-        self.say((future, None, _NOBODY, now, now + timeout, CONTROL, (), command, 0))
+        self.say((future, None, NOBODY, now, now + timeout, CONTROL, (), command, 0))
         return future
 
     def subscription(self, word: str, channel: str) -> asyncio.Future[Any]:
@@ -230,7 +131,7 @@ class Connection(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
         packed = words(word, channel)
-        self.say((future, None, _NOBODY, now, _FAR, _SUBSCRIPTIONS[word], (channel,), packed, 0))
+        self.say((future, None, NOBODY, now, FAR, SUBSCRIPTIONS[word], (channel,), packed, 0))
         return future
 
     def say(self, slot: Slot) -> None:
@@ -291,8 +192,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         gets, slots, push, now = self._gets, self.slots, self._push, self.heard
-        meter: Meter = _NOBODY
-        count, since, replies = 0, now, 0
+        meter: Meter = NOBODY
+        count, since, good = 0, now, 0
         try:
             for _ in range(_PORTION):
                 reply = gets()
@@ -306,7 +207,6 @@ class Connection(asyncio.Protocol):
                     self.abort("it answered what nobody asked")
                     break
                 slot = slots.popleft()
-                replies += 1
                 if kind is ErrorReply:
                     self._owner.refused(slot, reply)
                     if self.closed:
@@ -322,12 +222,13 @@ class Connection(asyncio.Protocol):
                     self._tell(slot[1], reply)
                 if not slot[0].done():
                     slot[0].set_result(reply)
+                    good += 1
             else:
                 self._more = True
                 self._loop.call_soon(self._parse)
         except self._garbled as error:
             self.abort(f"it does not speak RESP: {error}")
-        self.replies += replies
+        self.good += good
         if count:
             meter.answered(count, now - since)
 
@@ -338,7 +239,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_exception_handler({"message": "A callback of a Redis reply failed", "exception": error})
 
     def _pushed(self, message: Sequence[Any]) -> None:
-        operation = _CONFIRMATIONS.get(message[0])
+        operation = CONFIRMATIONS.get(message[0])
         if operation is not None and self.slots:
             head = self.slots[0]
             if head[OPERATION] is operation and head[KEYS][0].encode() == message[1]:
@@ -363,7 +264,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(0.001, self._ring)
             return
         late: list[Slot] = []
-        soonest = _FAR
+        soonest = FAR
         for slot in self.slots:
             deadline = slot[4]
             if deadline <= now and len(late) < _PORTION:
@@ -371,8 +272,8 @@ class Connection(asyncio.Protocol):
                     late.append(slot)
             elif deadline < soonest and not slot[0].done():
                 soonest = deadline
-        self.alarm = _FAR
-        if soonest < _FAR:
+        self.alarm = FAR
+        if soonest < FAR:
             self.arm(soonest)
         if late:
             silent = now - max(self.heard, self.slots[0][STARTED])
@@ -418,8 +319,8 @@ class Connection(asyncio.Protocol):
         :param told: called with the seconds until it came, infinite when the server answered with an error.
         """
         token = os.urandom(8).hex()
-        ping = _Ping(token.encode(), told, lambda: self.abort("its answers are out of order"))
-        self.say((ping, None, _NOBODY, time.monotonic(), _FAR, CONTROL, (), words("PING", token), 0))
+        ping = Ping(token.encode(), told, lambda: self.abort("its answers are out of order"))
+        self.say((ping, None, NOBODY, time.monotonic(), FAR, CONTROL, (), words("PING", token), 0))
 
     # The end
 

@@ -18,30 +18,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any
 
 from bedplate.state.redis.address import Address
 from bedplate.state.redis.breaker import Backoff, Slowness
 from bedplate.state.redis.common import Common
-from bedplate.state.redis.connection import (
-    CONTROL,
+from bedplate.state.redis.connection import Connection
+from bedplate.state.redis.meters import OperationMeter
+from bedplate.state.redis.opening import opened
+from bedplate.state.redis.packing import CACHING, words
+from bedplate.state.redis.replies import AWAY, MOVES, away, refusal
+from bedplate.state.redis.server import Server
+from bedplate.state.redis.slots import (
     DEADLINE,
     FUTURE,
     METER,
     OPERATION,
     STARTED,
     TRIES,
-    Connection,
     ErrorReply,
     Slot,
     Waiter,
     skip,
 )
-from bedplate.state.redis.meters import OperationMeter
-from bedplate.state.redis.opening import opened
-from bedplate.state.redis.packing import CACHING, words
-from bedplate.state.redis.replies import AWAY, MOVES, away, refusal
-from bedplate.state.redis.server import Server
 from bedplate.state.store import Argument, Operation, Reply, StoreError, StoreTimeoutError
 
 __all__ = ["Locate", "Node"]
@@ -71,7 +71,7 @@ class Node:
         self._forms = common.forms
         self._limit = common.settings.in_flight
         self._connection: Connection | None = None
-        self._lost = asyncio.Event()
+        self._lost, self._hurry = asyncio.Event(), asyncio.Event()
         self._again: list[tuple[Slot, bool]] = []
         self._slowness = Slowness()
         self._backoff = Backoff(self._settings.backoff, self._settings.backoff_limit)
@@ -171,8 +171,8 @@ class Node:
 
     def refused(self, slot: Slot, error: ErrorReply) -> None:
         """Make another try of an error that says how, and an exception of any other."""
-        code, operation, mark = error.code, slot[OPERATION], slot[TRIES]
-        if operation is not CONTROL:
+        code, operation, mark, meter = error.code, slot[OPERATION], slot[TRIES], slot[METER]
+        if isinstance(meter, OperationMeter):
             if code == "NOSCRIPT" and operation.script and not mark & LOADED:
                 self.resend(slot, LOADED, words("SCRIPT", "LOAD", operation.script))
                 return
@@ -183,7 +183,7 @@ class Node:
                 return
             if code in AWAY:
                 self._pause(AWAY[code])
-            cast(OperationMeter, slot[METER]).count("refused" if code in AWAY else "error")
+            meter.count("refused" if code in AWAY else "error")
         if not slot[FUTURE].done():
             slot[FUTURE].set_exception(refusal(self._common.name, error, operation.name))
 
@@ -207,15 +207,18 @@ class Node:
 
     def late(self, slots: Sequence[Slot], silent: float) -> None:
         """Tell those whose time is over, and judge whether others should wait at all."""
+        slow = 0
         for slot in slots:
-            cast(OperationMeter, slot[METER]).count("timeout") if slot[OPERATION] is not CONTROL else None
+            if isinstance(slot[METER], OperationMeter):
+                slot[METER].count("timeout")
             seconds = slot[DEADLINE] - slot[STARTED]
+            slow += silent < seconds / 2
             what = f"{self._common.name} did not answer {slot[OPERATION].name} within {seconds:.3g} s."
             slot[FUTURE].set_exception(StoreTimeoutError(what, sent=True))
         connection = self._connection
         if connection is None:
             return
-        if self._slowness.late(len(slots), connection.replies, time.monotonic()):
+        if self._slowness.late(slow, good=connection.good, heard=connection.heard, now=time.monotonic()):
             self._pause("most of its answers come too late")
         left = self._settings.timeout - silent
         if left <= 0:
@@ -251,7 +254,8 @@ class Node:
             for slot in slots:
                 if slot[FUTURE].done():
                     continue
-                if slot[OPERATION] is CONTROL or slot[TRIES] & AGAIN or (left and not slot[OPERATION].reads):
+                own = not isinstance(slot[METER], OperationMeter)
+                if own or slot[TRIES] & AGAIN or (left and not slot[OPERATION].reads):
                     self._fail(slot, why, sent=left)
                 else:
                     self._again.append((slot, left))
@@ -318,6 +322,17 @@ class Node:
         if self._connection is not None:
             self._connection.abort(why)
 
+    def hurry(self) -> None:
+        """Try to connect now. For who knows that the server has come back, or that another has taken its place."""
+        self._backoff.failures = 0
+        self._hurry.set()
+
+    async def _rest(self, seconds: float) -> None:
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
     async def keep(self) -> None:
         """Keep up a connection, until cancelled."""
         try:
@@ -330,7 +345,7 @@ class Node:
                     if time.monotonic() - since >= _LIVED:
                         self._backoff.failures = 0
                 if self._backoff.failures:
-                    await asyncio.sleep(self._backoff.next())
+                    await self._rest(self._backoff.next())
                 else:
                     self._backoff.failures = 1
         finally:

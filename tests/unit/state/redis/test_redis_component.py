@@ -68,7 +68,9 @@ async def test_a_refusal_says_its_code_and_what_to_do(server: Server) -> None:
 
 async def test_it_is_a_store(server: Server) -> None:
     redis = Redis(server.url)
-    assert isinstance(redis, Store) and redis.shared and not redis.available
+    store: Store = redis
+    assert isinstance(store, Store)
+    assert (redis.shared, redis.available) == (True, False)
     with pytest.raises(StoreUnavailableError, match="does not run"):
         await redis.run(GET, ("k",))
 

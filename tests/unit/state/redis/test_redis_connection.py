@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedplate.state.redis.connection import Connection, ErrorReply, Slot
+from bedplate.state.redis.connection import Connection
 from bedplate.state.redis.packing import encoded, packer, words
+from bedplate.state.redis.slots import ErrorReply, Slot
 from bedplate.state.store import Operation
 
 GET = Operation(name="get", command=("GET",), memory=lambda space, keys, args: None, reads=True)
@@ -86,7 +87,8 @@ _SAYINGS = st.lists(st.sampled_from(["reply", "long", "map", "error", "message",
 def test_replies_come_to_their_callers(sayings: list[str], cuts: list[int], cancelled: set[int]) -> None:
     async def play() -> None:
         connection, witness, _ = _made()
-        stream, expected, pushes = b"", [], 0
+        stream, pushes = b"", 0
+        expected: list[Any] = []
         for number, saying in enumerate(sayings):
             match saying:
                 case "reply":
@@ -170,10 +172,10 @@ async def test_each_deadline_is_kept_and_a_late_reply_shifts_nothing() -> None:
     patient = _say(connection, witness, seconds=60)
     hasty = _say(connection, witness, seconds=0.02)
     hastier = _say(connection, witness, seconds=0.01)
-    assert await asyncio.gather(hastier, hasty) == ["late", "late"]
-    assert connection.caution and witness.silent > 0 and not patient.done()
+    assert [await hastier, await hasty] == ["late", "late"]
+    assert (connection.caution, witness.silent > 0, patient.done()) == (True, True, False)
     connection.data_received(b":1\r\n")
-    assert not connection.caution and witness.silent == -1.0
+    assert (connection.caution, witness.silent) == (False, -1.0)
     after = _say(connection, witness)
     connection.data_received(b":2\r\n:3\r\n:4\r\n")
     assert (patient.result(), after.result()) == (1, 4)

@@ -33,8 +33,9 @@ _SLOTS = 16384
 #: The name under which Sentinels know the primary.
 PRIMARY = "state"
 
-#: What Sentinels do every second or every ten, these do several times a second (ms).
-_HASTE = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "PING-PERIOD", 100, "ASK-PERIOD", 100)
+#: What Sentinels do every ten seconds or two, these do several times a second (ms). Four times the second is how long a
+#: primary that they take for a replica is left alone: it must be longer than they take to hear of a fail-over.
+_HASTE = ("INFO-PERIOD", 300, "PUBLISH-PERIOD", 600, "PING-PERIOD", 100, "ASK-PERIOD", 100)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
@@ -336,7 +337,7 @@ def sentinels(kind: Kind = "valkey9", config: Sequence[str] = (), *, down_after_
         watched = [
             f"sentinel monitor {PRIMARY} 127.0.0.1 {servers[0].port} 2",
             f"sentinel down-after-milliseconds {PRIMARY} {down_after_ms}",
-            f"sentinel failover-timeout {PRIMARY} 3000",
+            f"sentinel failover-timeout {PRIMARY} 1000",
             "sentinel announce-ip 127.0.0.1",
         ]
         watchers = [_started(stack, kind, watched, arguments=["--sentinel"]) for _ in range(3)]

@@ -96,6 +96,8 @@ def address(url: str) -> tuple[Topology, Address]:
             "The address of Redis cannot be taken apart.", "Percent-encode what is special in it: / as %2F, @ as %40."
         ) from None
     found.pop("connection_class", None)
+    if topology == "sentinel":  # who we are at the Sentinels is not who we are at the servers
+        found.pop("sentinel_username", None), found.pop("sentinel_password", None)
     if unknown := sorted(found.keys() - _KNOWN):
         raise BedplateError(
             f"{shown} has the option {unknown[0]}, which is not known.",

@@ -24,12 +24,14 @@ async def opened(
     address: Address,
     *,
     replica: bool = False,
+    sentinel: bool = False,
     quiet: float | None = None,
     patience: float | None = None,
 ) -> tuple[Connection, Server]:
     """Return a connection that is greeted, authenticated and examined; all within ``settings.connect_timeout``.
 
     :param replica: whether the server may be a replica, which takes no writes.
+    :param sentinel: whether it must be a Sentinel, and else none.
     :param quiet: :param patience: other than the settings say; see :class:`.connection.Connection`.
     :raises StoreError: when the server may not be used, or refuses us. :raises OSError: when it cannot be reached.
     :raises TimeoutError: when it does not answer.
@@ -46,7 +48,7 @@ async def opened(
                 tls,
             )
             server = await _greeted(common, connection, address)
-            if reason := _unfit(common, server, replica):
+            if reason := _no_sentinel(server) if sentinel else _unfit(common, server, replica):
                 raise away(common.name, reason)
         except BaseException:
             if connection is not None:
@@ -101,6 +103,10 @@ def _from_greeting(greeting: Any) -> Server:
         mode=told.get("mode", ""),
         role="replica" if told.get("role") in ("replica", "slave") else told.get("role", ""),
     )
+
+
+def _no_sentinel(server: Server) -> str | None:
+    return None if server.mode == "sentinel" else "it is no Sentinel: write redis:// in the URL"
 
 
 def _unfit(common: Common, server: Server, replica: bool) -> str | None:

@@ -97,4 +97,8 @@ def router(common: Common, topology: Topology, url: str, address: Address) -> Ro
     """
     if topology == "single":
         return Single(common, address)
+    if topology == "sentinel":
+        from bedplate.state.redis.sentinel import Sentinels
+
+        return Sentinels(common, url, address)
     raise BedplateError(f"{address.shown} is a {topology}, which is not supported yet.", "Name a single server.")

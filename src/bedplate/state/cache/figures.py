@@ -62,7 +62,7 @@ async def stats_figures(running: Running) -> dict[str, Any]:
             "type": store.spec.kind,
             "available": online,
             "memoryEntries": int(entries),
-            "redisInfo": None if memory else told,
+            "redisInfo": None if memory or told is None else told.get("redisInfo"),
         },
         "cacheHitStats": {
             **counted,

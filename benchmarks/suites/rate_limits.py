@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from benchmarks.driver import WARM_UP, Driver
 from benchmarks.lab import Lab
-from benchmarks.redis import redis_server
+from benchmarks.redis import redis
 from benchmarks.results import Goal, Measure, Row
 from benchmarks.spread import Spread, differences
 from benchmarks.stacks.app import SERVICE, add_routes, targets
@@ -35,8 +35,8 @@ TEXT = """\
 **P9a.** FastAPI with one route, in a process of its own, is asked by 50 callers at once, as a server would ask it. What
 counts is the CPU time of the process; **added** is that less the time of the same application without a rate limit in
 the same round: for Bedplate a `Service` without one, for slowapi bare FastAPI. All use the same Redis on the loopback,
-whose own CPU time does not count, and a limit that is counted and never reached. Each answer has the headers: Bedplate's
-are `RateLimit` and `RateLimit-Policy` of the IETF's draft, slowapi's are its own, which `headers_enabled` switches on.
+whose own CPU time does not count, and a limit that is counted and never reached. Each answer has the headers:
+Bedplate's are `RateLimit` and `RateLimit-Policy` of the IETF's draft, slowapi's are its own (`headers_enabled`).
 slowapi is its `SlowAPIASGIMiddleware`, the cheaper one, with a default limit, `storage_uri` and its default strategy,
 a fixed window; it asks Redis by redis-py, and the event loop waits meanwhile. Bedplate counts by GCRA, its default.
 
@@ -47,8 +47,8 @@ strategy, which only says yes or no, on redis-py with hiredis. Its GCRA-like str
 
 def run(lab: Lab) -> list[Row]:
     """Measure both rows."""
-    with redis_server() as redis:
-        return [_requests(lab, redis.url), _questions(lab, redis.url)]
+    with redis(lab.other_core) as server:
+        return [_requests(lab, server.url), _questions(lab, server.url)]
 
 
 def _requests(lab: Lab, url: str) -> Row:

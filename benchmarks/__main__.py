@@ -13,12 +13,14 @@ from benchmarks.results import Row
 from benchmarks.suites import (
     Suite,
     access_log,
+    cache,
     console,
     generator,
     hostile,
     http_cpu,
     http_load,
     promql,
+    redis,
     ring,
     scrape,
     stall,
@@ -33,10 +35,12 @@ SUITES: tuple[Suite, ...] = (
     workers.SUITE,
     stall.SUITE,
     promql.SUITE,
+    redis.SUITE,
     hostile.SUITE,
     ring.SUITE,
     console.SUITE,
     generator.SUITE,
+    cache.SUITE,
 )
 
 

@@ -22,7 +22,10 @@ PACKAGES = (
     "opentelemetry-instrumentation-fastapi",
     "prometheus-client",
     "prometheus-fastapi-instrumentator",
+    "hiredis",
     "python-json-logger",
+    "redis",
+    "cashews",
     "slowapi",
     "structlog",
 )

@@ -17,7 +17,7 @@ from benchmarks.lab import Lab
 from benchmarks.redis import redis
 from benchmarks.results import Goal, Measure, Row
 from benchmarks.spread import Spread, differences
-from benchmarks.stacks.app import SERVICE, add_routes, targets
+from benchmarks.stacks.app import SERVICE, TOKEN, add_routes, targets
 from benchmarks.suites import Suite
 
 __all__ = ["SUITE", "application", "ours", "peer"]
@@ -34,9 +34,10 @@ LIMIT = f"{QUOTA}/minute"
 TEXT = """\
 **P9a.** FastAPI with one route, in a process of its own, is asked by 50 callers at once, as a server would ask it. What
 counts is the CPU time of the process; **added** is that less the time of the same application without a rate limit in
-the same round: for Bedplate a `Service` without one, for slowapi bare FastAPI. All use the same Redis on the loopback,
-whose own CPU time does not count, and a limit that is counted and never reached. Each answer has the headers:
-Bedplate's are `RateLimit` and `RateLimit-Policy` of the IETF's draft, slowapi's are its own (`headers_enabled`).
+the same round: for Bedplate a `Service` without one (and both without alerts), for slowapi bare FastAPI. All use the
+same Redis on the loopback, whose own CPU time does not count, and a limit that is counted and never reached. Each
+answer has the headers: Bedplate's are `RateLimit` and `RateLimit-Policy` of the IETF's draft, slowapi's are its own
+(`headers_enabled`).
 slowapi is its `SlowAPIASGIMiddleware`, the cheaper one, with a default limit, `storage_uri` and its default strategy,
 a fixed window; it asks Redis by redis-py, and the event loop waits meanwhile. Bedplate counts by GCRA, its default.
 
@@ -124,13 +125,21 @@ def _built(stack: str, url: str) -> ASGIApp:
         _slowapi(app, url)
         return app
     from bedplate.service.service import Service
+    from bedplate.settings import Settings, Sources
     from bedplate.state import store
     from bedplate.state.limits import RateLimit
-    from benchmarks.stacks.ours import settings
 
     # A question that waits behind others on a busy machine shall be asked nevertheless.
     limits = [RateLimit(store(url), limits=LIMIT, timeout=5.0)] if stack == "bedplate" else []
-    return Service(SERVICE, app, limits, settings=settings())
+    # What a service does beside requests is no part of a rate check.
+    settings = Settings(
+        environment="production",
+        _sources=Sources.none(),
+        logs={"stream": "stdout"},
+        alerts={"enabled": False},
+        auth={"tokens": f"bench:metrics:{TOKEN}"},
+    )
+    return Service(SERVICE, app, limits, settings=settings)
 
 
 def _slowapi(app: FastAPI, url: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,9 +17,8 @@ from bedplate.state.limits.declared import RateLimitSettings, by_limit, declared
 from bedplate.state.limits.inprocess import InProcess
 from bedplate.state.limits.keys import Key, by_client
 from bedplate.state.limits.limit import Decision, Limit, Strategy
-from bedplate.state.limits.plan import Keyed
 from bedplate.state.limits.shared import Shared
-from bedplate.state.limits.terms import Cost, Terms
+from bedplate.state.limits.terms import Cost, Keyed, Terms
 from bedplate.state.limits.using import Dependency, dependency, limited, refused
 from bedplate.state.store import Store
 from bedplate.telemetry.http.middleware import Guard
@@ -121,6 +120,10 @@ class RateLimit:
         else:
             by_limit(self._terms)
             self._shared = Shared(self._terms, counted, timeout=timeout, instances=instances)
+        counting = self._local or self._shared
+        assert counting is not None
+        self._counting = counting
+        self._take = counting.take
         self._spec = declared(self._terms, counted, self._probe)
 
     @property
@@ -148,21 +151,16 @@ class RateLimit:
     @property
     def guard(self) -> Guard:
         """Judges a request by its scope: None when it is not limited, a verdict, or the promise of one."""
-        counting = self._local or self._shared
-        assert counting is not None
-        return counting.guard
+        return self._counting.guard
 
-    async def take(self, key: Keyed, cost: int = 1) -> Decision:
+    def take(self, key: Keyed, cost: int = 1) -> Awaitable[Decision]:
         """Use ``cost`` units for ``key``, or none when a limit refuses.
 
         :param key: with a key for each limit, a mapping by their names; limits that are not in it do not apply.
         :returns: the decision; with ``shadow`` everything is allowed, and ``retry_after`` tells what would be refused.
         :raises ValueError: when the cost is negative, or more than a limit allows at once, which would never pass.
         """
-        if self._local is not None:
-            return self._local.check(self._one(key), cost)
-        assert self._shared is not None
-        return await self._shared.take(key, cost)
+        return self._take(key, cost)
 
     async def require(self, key: Keyed, cost: int = 1) -> Decision:
         """Do :meth:`take`, and answer the request at hand with a 429 problem when it is refused.
@@ -174,37 +172,26 @@ class RateLimit:
             raise refused(decision)
         return decision
 
-    async def peek(self, key: Keyed, cost: int = 1) -> Decision:
+    def peek(self, key: Keyed, cost: int = 1) -> Awaitable[Decision]:
         """Return what :meth:`take` would decide now, and use nothing.
 
         :raises ValueError: when the cost can never pass.
         """
-        if self._local is not None:
-            return self._local.look(self._one(key), cost)
-        assert self._shared is not None
-        return await self._shared.look(key, cost)
+        return self._counting.look(key, cost)
 
-    async def charge(self, key: Keyed, cost: int) -> None:
+    def charge(self, key: Keyed, cost: int) -> Awaitable[None]:
         """Use units that are known only afterwards, such as tokens, whatever is left; a negative cost gives back.
 
         Nobody ever owes more than two full bursts, or two quotas of a window: what goes beyond is forgiven.
         """
-        if self._local is not None:
-            self._local.charge(self._one(key), cost)
-            return
-        assert self._shared is not None
-        await self._shared.charge(key, cost)
+        return self._counting.charge(key, cost)
 
     def reset(self, key: Keyed) -> Awaitable[None]:
         """Let ``key`` start anew. Without a store it is done when this returns; with one, it is for all instances.
 
         :raises StoreUnavailableError: when the store is away; for this instance it is done.
         """
-        if self._local is not None:
-            self._local.reset(self._one(key))
-            return _Done()
-        assert self._shared is not None
-        return self._shared.reset(key)
+        return self._counting.reset(key)
 
     def check(self, key: str, cost: int = 1) -> Decision:
         """Do :meth:`take` without waiting; only for what counts in this process. A cost of 0 only looks.
@@ -227,7 +214,7 @@ class RateLimit:
 
     def key_of(self, request: HTTPConnection) -> Keyed | None:
         """Return whom a request is counted as; None for who is not limited."""
-        return self._terms.key(request.scope) if self._shared is None else self._shared.key_of(request.scope)
+        return self._terms.key_of(request.scope)
 
     def dependency(self, *, key: Callable[[HTTPConnection], Keyed | None] | None = None, cost: Cost = 1) -> Dependency:
         """Return what an endpoint of FastAPI depends on to be limited: ``Depends(limit.dependency(cost=5))``.
@@ -265,9 +252,7 @@ class RateLimit:
 
     def overview(self) -> Mapping[str, Any]:
         """Return present numbers of this process."""
-        counting = self._local or self._shared
-        assert counting is not None
-        return {"limits": [str(limit) for limit in self.limits], **counting.overview()}
+        return {"limits": [str(limit) for limit in self.limits], **self._counting.overview()}
 
     async def _reset(self, parameters: ResetParameters, actor: Actor) -> dict[str, str]:
         key: Keyed = {parameters.limit: parameters.key} if parameters.limit else parameters.key
@@ -282,17 +267,3 @@ class RateLimit:
         if decision.alone:
             raise RuntimeError("The store does not answer; this instance counts alone.")
         return "the store answers"
-
-    def _one(self, key: Keyed) -> str:
-        if isinstance(key, str):
-            return key
-        raise ValueError(f"The rate limit {self.name} counts in the process, by one key for all its limits.")
-
-
-class _Done:
-    """What was done already; to await it is not needed, and does no harm."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
 
 from starlette.types import Scope
 
@@ -14,7 +15,7 @@ from bedplate.state.limits.answers import Answers, refusal, too_much
 from bedplate.state.limits.buckets import MemoryBuckets
 from bedplate.state.limits.limit import Decision
 from bedplate.state.limits.metrics import DECISIONS, FORGOTTEN, KEYS
-from bedplate.state.limits.terms import Terms
+from bedplate.state.limits.terms import Keyed, Terms
 
 __all__ = ["InProcess"]
 
@@ -94,23 +95,34 @@ class InProcess:
         decision = self._decide(allowed, debts, cost)
         return decision._replace(allowed=True) if self._shadow else decision
 
-    def look(self, key: str, cost: int) -> Decision:
+    async def take(self, key: Keyed, cost: int) -> Decision:
+        """Do :meth:`check`."""
+        return self.check(self._one(key), cost)
+
+    async def look(self, key: Keyed, cost: int) -> Decision:
         """Return what :meth:`check` would, and use nothing."""
-        _, debts = self._buckets.take(key, 0, self._now())
+        _, debts = self._buckets.take(self._one(key), 0, self._now())
         waits = self._waits(debts, self._terms.checked(cost))
         return self._decide(max(waits) <= 0, debts, cost)
 
-    def charge(self, key: str, cost: int) -> None:
+    async def charge(self, key: Keyed, cost: int) -> None:
         """Charge units whatever is left, or give them back."""
-        self._buckets.charge(key, cost, self._now())
+        self._buckets.charge(self._one(key), cost, self._now())
 
-    def reset(self, key: str) -> None:
-        """Let a key start anew."""
-        self._buckets.forget(key)
+    def reset(self, key: Keyed) -> Awaitable[None]:
+        """Let a key start anew; it is done when this returns."""
+        self._buckets.forget(self._one(key))
+        return _Done()
 
-    def overview(self) -> dict[str, int]:
+    def overview(self) -> dict[str, object]:
         """Return present numbers."""
         return {"keys": len(self._buckets), "forgotten": self._buckets.forgotten}
+
+    def _one(self, key: Keyed) -> str:
+        if isinstance(key, str):
+            return key
+        name = self._terms.name
+        raise ValueError(f"The rate limit {name} counts in the process, by one key for all its limits.")
 
     def _judge(self, key: str, scope: Scope) -> Verdict | None:
         """Judge a request with several limits, or with a cost of its own."""
@@ -155,6 +167,15 @@ class InProcess:
 
     def _decide(self, allowed: bool, debts: tuple[int, ...], cost: int) -> Decision:
         return self._answers.decision(allowed, self._left(debts), debts, self._waits(debts, cost))
+
+
+class _Done:
+    """What was done already; to await it is not needed, and does no harm."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 def _nanoseconds(clock: Clock) -> Callable[[], int]:

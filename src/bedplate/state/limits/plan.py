@@ -12,12 +12,9 @@ from bedplate.problems import DeclarationError
 from bedplate.state.limits.answers import Answers
 from bedplate.state.limits.limit import Limit
 from bedplate.state.limits.operations import CHARGES, LOOKS, TAKES
-from bedplate.state.limits.terms import Terms
+from bedplate.state.limits.terms import Keyed, Terms
 
-__all__ = ["SECOND", "Asked", "Keyed", "Plan", "Plans", "pace"]
-
-#: Whom to count: a key, or one for each limit by its name.
-Keyed = str | Mapping[str, str]
+__all__ = ["SECOND", "Asked", "Plan", "Plans", "pace"]
 
 #: Times are in µs.
 SECOND = 1_000_000
@@ -161,12 +158,10 @@ class Plans:
 
     def of_scope(self, scope: Scope) -> Asked | None:
         """Return whom a request asks for; None when no limit applies."""
-        keys = self._terms.keys
-        if keys is None:
-            key = self._terms.key(scope)
-            return None if key is None else Asked(self.all, self.all.keys(key), key)
-        found = {name: key for name, by in keys.items() if (key := by(scope)) is not None}
-        return self._own(found) if found else None
+        key = self._terms.key_of(scope)
+        if isinstance(key, str):
+            return Asked(self.all, self.all.keys(key), key)
+        return self._own(key) if key else None
 
     def _own(self, keys: Mapping[str, str]) -> Asked:
         numbers = tuple(number for number, limit in enumerate(self._terms.limits) if limit.name in keys)

@@ -14,10 +14,10 @@ from bedplate.state.limits.limit import Decision
 from bedplate.state.limits.metrics import DECISIONS, LOCAL, REFUSALS
 from bedplate.state.limits.operations import RESET, TAKE
 from bedplate.state.limits.outage import Outage
-from bedplate.state.limits.plan import SECOND, Asked, Keyed, Plan, Plans
+from bedplate.state.limits.plan import SECOND, Asked, Plan, Plans
 from bedplate.state.limits.refusals import Refusals
 from bedplate.state.limits.share import Part
-from bedplate.state.limits.terms import Terms
+from bedplate.state.limits.terms import Keyed, Terms
 from bedplate.state.store import Listening, Store, StoreError
 
 __all__ = ["Shared"]
@@ -129,12 +129,36 @@ class Shared:
 
     async def take(self, key: Keyed, cost: int) -> Decision:
         """Take units of all limits, or of none when one refuses."""
+        if not isinstance(key, str) or cost != 1 or not self._simple:
+            return await self._taken(key, cost)
+        if self._outage.alone or key in self._refusals.until:
+            return await self._taken(key, cost)
+        plan = self._plan
+        keys = plan.keys(key)
+        try:
+            reply = await self._run(TAKE, keys, plan.one, timeout=self._timeout)
+        except StoreError as error:
+            return self._shown(self._unanswered(Asked(plan, keys, key), 1, error), plan)
+        if not reply[0]:
+            self._refusals.put(key, 1, reply, self._clock.monotonic())
+            self._count(reply, plan)
+            return self._shown(reply, plan)
+        if self._allowed is not None:
+            self._allowed.inc()
+        said = (reply[1], -(-reply[2] // SECOND))
+        verdict = plan.answers.verdicts.get(said) or plan.answers.verdict(said)
+        return Decision(True, plan.limits[0], reply[1], reply[2] / SECOND, 0.0, verdict.headers)
+
+    async def _taken(self, key: Keyed, cost: int) -> Decision:
         self._terms.checked(cost)
         asked = self._plans.of_key(key)
         reply = self._known(asked, cost)
         if reply is None:
             reply = await self._ask(asked, cost)
-        decision = self._decision(reply, asked.plan)
+        return self._shown(reply, asked.plan)
+
+    def _shown(self, reply: Sequence[int], plan: Plan) -> Decision:
+        decision = self._decision(reply, plan)
         return decision._replace(allowed=True) if self._terms.shadow else decision
 
     async def look(self, key: Keyed, cost: int) -> Decision:
@@ -172,13 +196,6 @@ class Shared:
         self._outage.forget(asked)
         await self._run(RESET, asked.keys)
         await self._store.publish(self._channel, asked.name.encode("utf-8", "surrogatepass"))
-
-    def key_of(self, scope: Scope) -> Keyed | None:
-        """Return whom a request is counted as."""
-        terms = self._terms
-        if terms.keys is None:
-            return terms.key(scope)
-        return {name: key for name, by in terms.keys.items() if (key := by(scope)) is not None} or None
 
     def overview(self) -> dict[str, object]:
         """Return present numbers."""

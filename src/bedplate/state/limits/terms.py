@@ -10,7 +10,10 @@ from starlette.types import Scope
 from bedplate.state.limits.keys import Key
 from bedplate.state.limits.limit import Limit
 
-__all__ = ["Cost", "Terms"]
+__all__ = ["Cost", "Keyed", "Terms"]
+
+#: Whom to count: a key, or one for each limit by its name.
+Keyed = str | Mapping[str, str]
 
 #: What a request costs: units, or a function of its scope.
 Cost = int | Callable[[Scope], int]
@@ -52,6 +55,12 @@ class Terms:
         if self.methods and scope.get("method", "GET") not in self.methods:
             return False
         return path.startswith(self.paths)
+
+    def key_of(self, scope: Scope) -> Keyed | None:
+        """Return whom a request is counted as; None when no limit applies."""
+        if self.keys is None:
+            return self.key(scope)
+        return {name: key for name, by in self.keys.items() if (key := by(scope)) is not None} or None
 
     def checked(self, cost: int) -> int:
         """Return the cost.

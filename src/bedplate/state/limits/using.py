@@ -14,8 +14,7 @@ from starlette.responses import Response
 from bedplate.problems import DeclarationError
 from bedplate.state.limits.answers import advice
 from bedplate.state.limits.limit import Decision
-from bedplate.state.limits.plan import Keyed
-from bedplate.state.limits.terms import Cost
+from bedplate.state.limits.terms import Cost, Keyed
 
 __all__ = ["Dependency", "Taking", "dependency", "limited", "refused"]
 

@@ -6,6 +6,7 @@ On the shared connection such a command would keep everybody waiting.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,8 @@ __all__ = ["Blocking", "BlockingPool"]
 
 #: A server is not asked whether it is there while a command waits at it; the command's own deadline shows it.
 _NEVER = 10.0**6
+#: Seconds after which one that was not used may have ended without a word.
+_FRESH = 10.0
 
 
 class Blocking:
@@ -106,7 +109,8 @@ class BlockingPool:
     def _kept(self, node: Node) -> Blocking | None:
         for entry in [entry for entry in self._idle if entry[0] is node]:
             self._idle.remove(entry)
-            if entry[1].connection is not None and not entry[1].connection.closed:
+            connection = entry[1].connection
+            if connection is not None and not connection.closed and time.monotonic() - connection.heard < _FRESH:
                 return entry[1]
             self._drop(entry[1])
         return None

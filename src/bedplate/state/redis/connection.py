@@ -2,9 +2,9 @@
 
 Replies come in the order of the commands, and that order is all that tells whose a reply is. So every command has a
 :data:`.slots.Slot` in a queue, and a slot leaves it in one way only: by its reply (or by the end of the connection).
-Whoever waited may be cancelled or time out before; the slot stays, and its reply is dropped when it comes. What the server
-says on its own (messages, invalidations) comes as RESP3 pushes, which are told apart by their type and never take a
-slot, save the confirmations of SUBSCRIBE and UNSUBSCRIBE, which are their replies.
+Whoever waited may be cancelled or time out before; the slot stays, and its reply is dropped when it comes. What the
+server says on its own (messages, invalidations) comes as RESP3 pushes, which are told apart by their type and never
+take a slot, save the confirmations of SUBSCRIBE and UNSUBSCRIBE, which are their replies.
 
 Deadlines cost a comparison a call: the connection has one alarm, at the earliest deadline that it has been told of.
 When it rings the queue is looked through, and the alarm set to the earliest that is left. A call that was answered

@@ -384,7 +384,8 @@ class Node:
 
 
 def _reason(error: StoreError) -> str:
-    return (error.what.partition(" is away: ")[2] or error.what).removesuffix(".")
+    why = error.what.partition(" is away: ")[2]
+    return (why or f"{error.what} {error.mend}".rstrip()).removesuffix(".")
 
 
 def _words(error: OSError) -> str:

@@ -17,6 +17,9 @@ from bedplate.state.store import StoreReplyError
 
 __all__ = ["opened"]
 
+#: Scripts and tracking are as they are here from this Redis on; Valkey began later.
+_OLDEST = (7, 0)
+
 
 async def opened(
     common: Common,
@@ -105,11 +108,17 @@ def _from_greeting(greeting: Any) -> Server:
     )
 
 
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit()) or _OLDEST
+
+
 def _no_sentinel(server: Server) -> str | None:
     return None if server.mode == "sentinel" else "it is no Sentinel: write redis:// in the URL"
 
 
 def _unfit(common: Common, server: Server, replica: bool) -> str | None:
+    if server.product == "redis" and _number(server.version) < _OLDEST:
+        return f"it is Redis {server.version}, and 7.0 is the oldest that will do"
     if server.role == "replica" and not replica:
         return "it is a replica, which takes no writes"
     if server.mode == "sentinel":

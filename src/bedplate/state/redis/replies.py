@@ -40,8 +40,8 @@ def refusal(name: str, error: str, operation: str) -> StoreReplyError | StoreUna
     code = error.partition(" ")[0]
     if code in AWAY:
         return away(name, AWAY[code])
-    # The server's words may quote keys and values of people; its first words say what is wrong.
-    words = error if len(error) <= 200 else error[:200] + "…"
+    # What it quotes of the command may be anybody's secret.
+    words = error.partition(", with args beginning with")[0][:200]
     return StoreReplyError(code, f"{name} refused {operation}: {words}", _MENDS.get(code, ""))
 
 

@@ -77,7 +77,7 @@ class ErrorReply(str):
 
 
 SUBSCRIPTIONS = {
-    word: Operation(name="connection", command=(word,), memory=lambda space, keys, args: None)
+    word: Operation(name="a subscription", command=(word,), memory=lambda space, keys, args: None)
     for word in ("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE")
 }
 #: Pushes that answer a command.
@@ -123,7 +123,7 @@ class Nobody:
 
 NOBODY = Nobody()
 #: What a connection says for itself: greetings, PINGs, subscriptions.
-CONTROL = Operation(name="connection", command=("PING",), memory=lambda space, keys, args: b"PONG")
+CONTROL = Operation(name="a connection", command=("PING",), memory=lambda space, keys, args: b"PONG")
 
 
 def skip(packed: bytes, now: float) -> Slot:

@@ -105,10 +105,10 @@ class Standing:
     def _judge(self, router: Router) -> None:
         available, host = router.available, self._host
         self._count(router, available)
-        why = next((node.refusal for node in router.nodes if node.refusal is not None), None)
-        if why is None and not available:
-            why = "it does not answer"
-        host.degraded(f"{self._label} is away: {why}." if why is not None else self._warning(router.nodes))
+        away = [node for node in router.nodes if not node.available]
+        why = (away[0].refusal or "it does not answer") if away else None if available else "no server is known"
+        at = f" at {away[0].address.shown}" if away and away[0].address is not None else ""
+        host.degraded(f"{self._label}{at} is away: {why}." if why is not None else self._warning(router.nodes))
         if available is self._told and self._reported:
             return
         was, self._told, self._reported = self._told, available, True

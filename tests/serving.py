@@ -108,10 +108,12 @@ class Running:
 
 
 @contextmanager
-def run(tmp_path: Path, *options: str, target: str = "shop:build", **environment: str) -> Iterator[Running]:
+def run(
+    tmp_path: Path, *options: str, target: str = "shop:build", port: int | None = None, **environment: str
+) -> Iterator[Running]:
     """Run :data:`APP`, or another target in ``tmp_path``, while inside."""
     (tmp_path / "shop.py").write_text(APP)
-    port, log = free_port(), tmp_path / "log"
+    port, log = port or free_port(), tmp_path / "log"
     command = [sys.executable, "-m", "bedplate.cli", "run", target, "--port", str(port), *options]
     env = {**os.environ, "TMPDIR": str(tmp_path), **environment}
     with log.open("wb") as file:

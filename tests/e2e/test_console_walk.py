@@ -378,3 +378,28 @@ def test_a_page_of_another_origin_can_do_nothing(shop: Running, chromium: Browse
         page.evaluate("document.getElementById('f').submit()")
     assert "Another site" in page.content()
     context.close()
+
+
+def test_pages_are_live_again_after_a_restart_and_tell_when_somebody_is_signed_out(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "stall.py").write_text(SHOP)
+    context = chromium.new_context(viewport=SIZES["desk"])  # type: ignore[arg-type]
+    page = context.new_page()
+    live = page.locator(".nav-wide [data-live]")
+    with run(tmp_path, target="stall:build") as first:
+        first.ready()
+        page.goto(first.eventually(lambda: re.findall(r"http://\S+/console/enter\?key=\S+", first.log))[0])
+        page.goto(f"http://127.0.0.1:{first.port}/mill/console/")
+        expect(live).to_have_class(re.compile("is-live"))
+    expect(live).to_contain_text("Not live: reconnecting")
+    with run(tmp_path, target="stall:build", port=first.port) as second:
+        expect(live).to_have_class(re.compile("is-live"), timeout=40_000)
+        expect(page.locator("main")).to_contain_text("mill started")
+        second.ready()
+    for file in (tmp_path / ".bedplate").glob("*.sessions.json"):
+        file.unlink()
+    with run(tmp_path, target="stall:build", port=first.port):
+        page.get_by_role("link", name="Sign in again").click(timeout=40_000)
+        expect(page).to_have_url(re.compile(r"/mill/console/sign-in"))
+    context.close()

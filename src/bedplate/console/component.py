@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bedplate.component import Component, Environment, Host, Spec
+from bedplate.console.access.outlast import Outlast
 from bedplate.console.interfaces import Sources
 from bedplate.console.metrics import ALERTS, CHECKS, LIVE, METRICS, PANELS, RENDER, SESSIONS, SIGN_INS, VIEWS
 from bedplate.console.pages import all_pages
@@ -18,6 +19,7 @@ from bedplate.console.pages.parts import add_parts
 from bedplate.console.settings import ConsoleSettings
 from bedplate.console.site import Site
 from bedplate.declarations import Routes
+from bedplate.monitor.audit.place import folder
 from bedplate.monitor.auth import Authenticator
 from bedplate.monitor.runbooks import runbook
 from bedplate.problems import Refusal
@@ -52,7 +54,7 @@ class Console:
         self.announce: Callable[[str], None] = _announce
         #: Other sites that live as long as this console does: the one that tells of all services of a process.
         self.hosted: list[Site] = []
-        #: Whether it writes a link to the terminal when it starts; of several consoles of a process, one does.
+        #: Whether it writes a link to the terminal and keeps who is signed in; of several consoles of a process, one does.
         self.invites = True
         self._auth = auth
         self._serves = serves
@@ -135,6 +137,11 @@ class Console:
             for name, site in zip(("live", "live-of-all"), sites, strict=False):
                 host.spawn(name, partial(site.feed.run, host.clock.sleep, self.settings.live_interval))
             host.spawn("ending", partial(self._wake, host))
+        outlast = self._outlast()
+        if outlast is not None:
+            await outlast.begin(host)
+        if self.invites:
+            self.site.access.is_certain = True
         if self._serves() and self.invites and self.site.is_development and self.addresses():
             self.site.new_link()
         try:
@@ -144,7 +151,11 @@ class Console:
             for site in sites:
                 site.feed.wake()
                 site.log = None
-            self.site.access.sessions.clear()
+            if self.invites:
+                self.site.access.is_certain = False
+                if outlast is not None:
+                    await outlast.end(host)
+                self.site.access.sessions.clear()
             self.sources.views = tuple
             self._host = None
 
@@ -156,6 +167,12 @@ class Console:
         link = f"{address}{self.prefix}/enter?key={self.site.access.links.make()}"
         self.announce(link)
         return link
+
+    def _outlast(self) -> Outlast | None:
+        """Return what keeps sessions over a restart, where they are to be kept and this console keeps them."""
+        wanted = self.settings.outlast and self._serves() and self.invites and self.sources.environment != "test"
+        access = self.site.access
+        return Outlast(folder() / f"{access.cookie}.sessions.json", access) if wanted else None
 
     async def _wake(self, host: Host) -> None:
         """Let nobody who looks hold up the service's end."""

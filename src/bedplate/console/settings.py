@@ -57,6 +57,10 @@ class ConsoleSettings(Section):
     sessions: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """People signed in at once; the one who was idle longest goes first."""
 
+    outlast: bool = True
+    """Whether people stay signed in when the service restarts; a file beside the audit log tells who they are. Never in
+    tests."""
+
     link_expires: Annotated[Seconds, Field(gt=0)] = 600.0
     """Seconds for which the one-time link of a development service is good."""
 

@@ -209,10 +209,11 @@ class Site:
         known: Mapping[str, Actor],
         way: str,
         still: Callable[[str], Callable[[], bool]] = lambda name: lambda: True,
+        proof: str = "",
     ) -> None:
         """Sign somebody in with every service that knows them; the answer carries the cookie."""
         self.close(visit)
-        cookie, of = self.access.open(known, way, began=visit.now, still=still)
+        cookie, of = self.access.open(known, way, began=visit.now, still=still, proof=proof)
         visit.session = of[self.sources.service]
         visit.headers["Set-Cookie"] = self._cookie(visit, cookie)
         if self.log is not None:
@@ -275,6 +276,9 @@ class Site:
         visit.session = self.access.sessions.find(cookie, self.sources.service) if cookie else None
         if page.role is None:
             return None
+        if cookie and visit.session is None and not self.access.is_certain:
+            detail = "The service starts or stops, and the console does not know yet who is signed in."
+            raise ProblemError(Problem(status=503, title="One moment", detail=detail, headers={"Retry-After": "1"}))
         if visit.session is None and "authorization" in request.headers:
             visit.session = self._bearer(visit)
         if visit.session is None:

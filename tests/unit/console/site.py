@@ -35,7 +35,7 @@ async def a_site(
     values.setdefault("auth", {"tokens": LISTED})
     given = settings(**values)
     if environment != "test":
-        values = {"logs": {"stream": "off"}, "health": CALM, **values}
+        values = {"logs": {"stream": "off"}, "health": CALM, "console": {"outlast": False}, **values}
         given = Settings(environment=environment, _sources=Sources.none(), **values)
     service = Service("shop", None, components, settings=given)
     links: list[str] = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bedplate.console.access.links import Links
 from bedplate.console.access.sessions import Session, Sessions
 from bedplate.problems import RefusedError
-from tests.unit.console.site import SAME, TOKENS, a_site, form_token, send, sign_in
+from tests.unit.console.site import LISTED, SAME, TOKENS, a_site, form_token, send, sign_in
 
 
 async def test_a_stranger_is_asked_to_sign_in_and_comes_back_to_the_page_he_wanted() -> None:
@@ -223,3 +226,43 @@ def test_half_a_provider_is_refused() -> None:
     service = Service("shop", None, settings=settings(console={"oidc": {"issuer": "https://id.example"}}))
     with pytest.raises(RefusedError, match="client id or secret"):
         service.check()
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_people_stay_signed_in_over_a_restart_unless_their_token_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    kept: dict[str, Any] = {"environment": "staging", "console": {"outlast": True}}
+    async with a_site(**kept) as site:
+        await sign_in(site, "operator")
+        token = form_token((await site.client.get("/console")).text)
+        cookies = {"cookie": "; ".join(f"{name}={value}" for name, value in site.client.cookies.items())}
+    [file] = tmp_path.glob("*.sessions.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    written = file.read_text()
+    assert TOKENS["operator"] not in written and all(value not in written for value in cookies.values())
+    tokens = LISTED if not removed else f"admin:admin:{TOKENS['admin']}"
+    async with a_site(**kept, auth={"tokens": tokens}) as site:
+        answer = await site.client.get("/console", headers=cookies)
+        assert answer.status_code == (303 if removed else 200)
+        if not removed:
+            assert "operator" in answer.text
+            form = {"form_token": token, "theme": "dark"}
+            changed = await site.client.post("/console/theme", data=form, headers={**SAME, **cookies})
+            assert changed.status_code == 303, "a form that was open before the restart is still good"
+            out = {"form_token": token}
+            answer = await site.client.post("/console/sign-out", data=out, headers={**SAME, **cookies})
+            assert answer.status_code == 303
+    async with a_site(**kept) as site:
+        assert (await site.client.get("/console", headers=cookies)).status_code == 303, "it had ended"
+
+
+async def test_a_file_of_sessions_that_is_none_keeps_nobody_from_signing_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / "bedplate_shop.sessions.json").write_text('[{"key": 1}]')
+    async with a_site(environment="staging", console={"outlast": True}) as site:
+        await sign_in(site)
+        assert (await site.client.get("/console")).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx2
 
@@ -39,11 +40,13 @@ async def a_town(*, environment: str = "test") -> AsyncIterator[Town]:
     services = []
     links: list[str] = []
     for name, listed in tokens.items():
-        values = {"auth": {"tokens": listed}, "health": CALM}
+        values: dict[str, Any] = {"auth": {"tokens": listed}, "health": CALM}
+        if environment != "test":
+            values |= {"logs": {"stream": "off"}, "console": {"outlast": False}}
         given = (
             settings(**values)
             if environment == "test"
-            else Settings(environment=environment, logs={"stream": "off"}, _sources=Sources.none(), **values)
+            else Settings(environment=environment, _sources=Sources.none(), **values)
         )
         service = Service(name, None, settings=given)
         service.builtins.console.announce = links.append

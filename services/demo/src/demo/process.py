@@ -50,6 +50,8 @@ def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = Tru
         "alerts": {"time_scale": TIME_SCALE},
     }
     if folder is not None:
+        values["audit"] = {"file": folder / "audit.jsonl"}
+        values["console"] = {"outlast": False}
         values["database_url"] = f"sqlite:///{folder / 'synfinance.sqlite3'}"
     if base:
         values["alerts"] |= {

@@ -47,6 +47,8 @@ class Access:
         self.cookie = cookie
         self.shared = shared
         self.clock: Clock = SystemClock()
+        #: Whether who is signed in is known: not before sessions have been read, nor once they have been written.
+        self.is_certain = False
         self.sessions = Sessions(
             idle=settings.idle,
             longest=settings.longest,
@@ -59,13 +61,20 @@ class Access:
         self.link_throttle = Throttle(_LINKS)
 
     def open(
-        self, found: Mapping[str, Actor], way: str, *, began: float, still: Callable[[str], Callable[[], bool]]
+        self,
+        found: Mapping[str, Actor],
+        way: str,
+        *,
+        began: float,
+        still: Callable[[str], Callable[[], bool]],
+        proof: str = "",
     ) -> tuple[str, dict[str, Session]]:
         """Sign somebody in; return the cookie's value and the sessions that it stands for, by service.
 
         :param found: whom each service knows; not empty. :param still: makes what tells whether a service still does.
+        :param proof: a digest of what they signed in with, for after a restart.
         """
-        of = {name: Session(actor.name, actor.role, way, began, still(name)) for name, actor in found.items()}
+        of = {name: Session(actor.name, actor.role, way, began, still(name), proof) for name, actor in found.items()}
         if self.shared:
             greatest = next(one for one in of.values() if all(allows(one.role, other.role) for other in of.values()))
             known = tuple(of.values())

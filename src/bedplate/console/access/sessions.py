@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 from bedplate.declarations import AccessRole, Actor
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["Kept", "Session", "Sessions"]
+
+#: Seconds after which it is worth telling that somebody was not idle.
+_TOLD_AGAIN = 60.0
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class Session:
 
     :ivar name: as the audit log has it. :ivar way: how they signed in: ``link``, ``token``, ``oidc``.
     :ivar began: Unix seconds. :ivar still: whether what they signed in with is still valid.
+    :ivar proof: a digest of what they signed in with, by which it can be told after a restart.
     :ivar notes: what the next page is to say, each with ``good`` or ``bad``.
     """
 
@@ -28,6 +32,7 @@ class Session:
     way: str
     began: float
     still: Callable[[], bool] = field(default=lambda: True, repr=False)
+    proof: str = field(default="", repr=False)
     notes: list[tuple[str, str]] = field(default_factory=list, repr=False)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
@@ -53,7 +58,7 @@ class Session:
 
 
 @dataclass(slots=True)
-class _Kept:
+class Kept:
     """What one cookie stands for: a session with each service that lets its bearer in."""
 
     until: float
@@ -79,7 +84,10 @@ class Sessions:
         self._longest = longest
         self._limit = limit
         self._monotonic = monotonic
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._told_at = -_TOLD_AGAIN
+        #: Called when there is something new to outlast a restart.
+        self.changed: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         self._expire()
@@ -90,9 +98,10 @@ class Sessions:
         self._expire()
         now = self._monotonic()
         cookie = secrets.token_urlsafe(32)
-        self._kept[_digest(cookie)] = _Kept(now + self._longest, now + self._idle, dict(of))
+        self._kept[_digest(cookie)] = Kept(now + self._longest, now + self._idle, dict(of))
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
+        self._tell(now)
         return cookie
 
     def find(self, cookie: str, service: str) -> Session | None:
@@ -112,6 +121,8 @@ class Sessions:
             return None
         kept.idle_until = now + self._idle
         self._kept.move_to_end(key)
+        if now - self._told_at >= _TOLD_AGAIN:
+            self._tell(now)
         return session
 
     def services(self, cookie: str) -> dict[str, Session]:
@@ -128,6 +139,24 @@ class Sessions:
     def close(self, cookie: str) -> None:
         """End all sessions of a cookie."""
         self._kept.pop(_digest(cookie), None)
+        self._tell(self._monotonic())
+
+    def kept(self) -> dict[str, Kept]:
+        """Return all that is known, by the digest of the cookie."""
+        self._expire()
+        return {key: Kept(one.until, one.idle_until, dict(one.of)) for key, one in self._kept.items()}
+
+    def restore(self, kept: Mapping[str, Kept]) -> None:
+        """Know again what was known; nobody for longer than somebody who signs in now."""
+        now = self._monotonic()
+        for key, one in kept.items():
+            until, idle_until = min(one.until, now + self._longest), min(one.idle_until, now + self._idle)
+            self._kept.setdefault(key, Kept(until, idle_until, one.of))
+        self._expire()
+
+    def _tell(self, now: float) -> None:
+        self._told_at = now
+        self.changed()
 
     def clear(self) -> None:
         """End all sessions."""

@@ -20,7 +20,7 @@ __all__ = ["bands_drawn", "told_of_bands"]
 
 #: How much of its row a band fills.
 _HIGH: Mapping[str, float] = {"idle": 0.4, "good": 0.55, "info": 0.65, "warn": 0.8, "bad": 1.0}
-#: Pixels of a row at most, of the only one, of the word above it, and of the narrowest plot, by which it is told whether a word fits.
+#: Pixels of a row at most, of the only one, and of the word above it; of the narrowest plot, which tells what fits.
 _ROW, _ONE_ROW, _WORD, _NARROW = 44, 76, 15, 330
 _LETTER = 7.0
 

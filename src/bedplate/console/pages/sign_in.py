@@ -12,6 +12,7 @@ from bedplate.console.visit import Visit
 from bedplate.declarations import Actor
 from bedplate.monitor.auth.origin import is_local
 from bedplate.monitor.auth.throttle import client_key
+from bedplate.monitor.auth.tokens import proof_of
 from bedplate.monitor.replies import ProblemError
 from bedplate.problems import Problem
 
@@ -85,7 +86,7 @@ async def _by_token(visit: Visit) -> Response:
         note(visit, "token", "refused")
         return form(visit, fault="This token is a scraper's: it does not open the console.", status=403, next_=next_)
     note(visit, "token", "accepted")
-    site.open(visit, found, "token", lambda name: site.access.members[name].auth.watch(token))
+    site.open(visit, found, "token", lambda name: site.access.members[name].auth.watch(token), proof_of(token))
     return visit.go(next_)
 
 

@@ -128,6 +128,11 @@ class Authenticator:
         entry = self._table.find(token)
         return lambda: entry is not None and entry in self._table
 
+    def watch_proof(self, proof: str, role: Grant) -> Callable[[], bool] | None:
+        """Return what :meth:`watch` does, by a digest of the token; None when it is not valid now as what it was."""
+        entry = self._table.proven(proof)
+        return (lambda: entry in self._table) if entry is not None and entry.role == role else None
+
     def holder(self, token: str) -> Identity | None:
         """Return whose token this is, without counting; for one that has been accepted elsewhere in this process."""
         entry = self._table.find(token)

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from bedplate.declarations import AccessRole, Actor
 from bedplate.problems import DeclarationError
 
-__all__ = ["Grant", "Identity", "Token", "TokenTable", "allows", "mint", "parse_tokens"]
+__all__ = ["Grant", "Identity", "Token", "TokenTable", "allows", "mint", "parse_tokens", "proof_of"]
 
 #: What a token allows, each including those before it. ``metrics`` is for scrapers: the exposition and nothing else.
 Grant = Literal["metrics", "viewer", "operator", "admin"]
@@ -94,6 +94,11 @@ class Token(BaseModel):
         return cls(name=name, role=role, digest=_digest(token), short=len(token) < MINIMUM_LENGTH)
 
 
+def proof_of(token: str) -> str:
+    """Return a digest of a token, which tells it again and cannot be turned back into it."""
+    return _digest(token).hex()
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
@@ -153,7 +158,13 @@ class TokenTable:
 
     def find(self, token: str) -> Token | None:
         """Return the entry of a presented token; it takes equally long whether and where there is one."""
-        digest = _digest(token)
+        return self._found(_digest(token))
+
+    def proven(self, proof: str) -> Token | None:
+        """Return the entry of a token by what :func:`proof_of` returned for it."""
+        return self._found(bytes.fromhex(proof)) if _DIGEST.match(proof) else None
+
+    def _found(self, digest: bytes) -> Token | None:
         found: Token | None = None
         for entry in self._tokens:
             if hmac.compare_digest(entry.digest, digest):

@@ -20,19 +20,19 @@ _CENT: Final = Decimal("0.01")
 
 
 def made_up(
-    count: int, *, seed: int = 1, start: date = date(2023, 1, 2), symbols: Sequence[str] = SYMBOLS, days: int = 500
+    count: int, *, seed: int = 1, start: date = date(2023, 1, 2), symbols: Sequence[str] = SYMBOLS, days: int = 350
 ) -> list[Trade]:
     """Return so many executions, in order: purchases, sales, now and then a short, of prices that wander.
 
-    :param days: over how many days they are spread.
+    :param start: a Monday. :param days: over how many weekdays they are spread.
     """
     dice = random.Random(seed)
     price = {symbol: Decimal(dice.randint(2_000, 30_000)) / 100 for symbol in symbols}
     held: dict[str, int] = dict.fromkeys(symbols, 0)
     trades = []
     for number in range(count):
-        day = start + timedelta(days=number * days // count)
-        day += timedelta(days=max(0, day.weekday() - 4) and 7 - day.weekday())
+        past = number * days // count
+        day = start + timedelta(days=past // 5 * 7 + past % 5)
         symbol = dice.choice(symbols)
         moved = price[symbol] * Decimal(str(round(dice.gauss(1.0005, 0.012), 4)))
         price[symbol] = max(Decimal(1), moved.quantize(_CENT))

@@ -9,6 +9,8 @@ from bedplate.database import Database, DatabaseSettings
 from bedplate.service import Service
 from bedplate.state import store
 from bedplate.state.cache import Cache
+from bedplate.state.confirmations import Confirmations
+from bedplate.state.idempotency import Idempotency
 from bedplate.state.limits import RateLimit, by_client
 from bedplate.state.locks import Locks
 from bedplate.state.sessions import Sessions
@@ -19,6 +21,8 @@ from tradesense.components import (
     AccountSettings,
     Analytics,
     AnalyticsSettings,
+    Deletion,
+    Deletions,
     Imports,
     ImportSettings,
     Live,
@@ -59,6 +63,7 @@ def build(
         ),
         records=records,
         sessions=sessions,
+        cache=cache,
         by_address=RateLimit(shared, "sign_in_address", limits=settings.sign_in_by_address, paths=()),
         by_account=RateLimit(shared, "sign_in_account", limits=settings.sign_in_by_account, paths=()),
         opening=RateLimit(shared, "sign_up_address", limits=settings.sign_up_by_address, paths=()),
@@ -75,13 +80,21 @@ def build(
     live = Live(
         LiveSettings(viewers=settings.live_viewers), records=records, analytics=analytics, market=market, wire=wire
     )
+    deletions = Deletions(
+        records=records,
+        sessions=sessions,
+        imports=imports,
+        confirmations=Confirmations(shared, Deletion, "deletions", prefix="tradesense:deletions:"),
+    )
+    # What is posted twice by a client that lost the answer is entered once. Files need none: again, they add nothing.
+    once = Idempotency(shared, paths=("/api/v1/trades", "/api/v1/journal"))
     app = create_app(
         Parts(
             records=records, sessions=sessions, accounts=accounts, analytics=analytics, imports=imports, market=market,
-            live=live, body_bytes=settings.max_body_bytes, client=client,
+            live=live, deletions=deletions, body_bytes=settings.max_body_bytes, client=client,
         )
     )  # fmt: skip
-    components: list[Component] = [records, accounts, analytics, imports, market, live, *extra]
+    components: list[Component] = [records, accounts, analytics, imports, market, live, deletions, once, *extra]
     if settings.rate_limit:
         components.append(RateLimit(shared, "requests", limits=settings.rate_limit, key=client))
     return Service("tradesense", app, components, settings=settings)

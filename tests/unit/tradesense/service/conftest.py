@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from bedplate.settings import Sources
 from bedplate.testing import Harness, ManualClock, running
@@ -19,6 +22,7 @@ from tradesense.components import QuoteSource
 from tradesense.service import build
 from tradesense.settings import TradeSenseSettings
 
+_NUMBERS = itertools.count()
 PASSWORD = "four words in a row"
 QUICK: dict[str, Any] = {"password_memory_kib": 8, "password_rounds": 1, "password_threads": 2}
 
@@ -42,7 +46,7 @@ class Trader:
     """A browser of somebody's: its cookies are its own."""
 
     client: httpx2.AsyncClient
-    email: str = "ada@example.org"
+    email: str
     me: dict[str, Any] = field(default_factory=dict)
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
@@ -86,14 +90,14 @@ class Desk:
     harness: Harness
     browsers: list[httpx2.AsyncClient] = field(default_factory=list)
 
-    def browser(self, email: str = "ada@example.org", **headers: str) -> Trader:
+    def browser(self, email: str = "", **headers: str) -> Trader:
         transport = httpx2.ASGITransport(app=self.harness.service, raise_app_exceptions=False)  # type: ignore[arg-type]
         client = httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
         self.browsers.append(client)
-        return Trader(client, email)
+        return Trader(client, email or f"trader-{next(_NUMBERS)}@example.org")
 
-    async def trader(self, email: str = "ada@example.org", **more: Any) -> Trader:
-        """Return somebody who has just signed up."""
+    async def trader(self, email: str = "", **more: Any) -> Trader:
+        """Return somebody who has just signed up; nobody knows him from another test."""
         trader = self.browser(email)
         await trader.sign_up(**more)
         return trader
@@ -105,6 +109,10 @@ async def desk_of(quotes: QuoteSource | None = None, **values: Any) -> AsyncIter
     clock = ManualClock(datetime(2025, 6, 2, 12, 0, tzinfo=UTC).timestamp())
     async with running(build(quick_settings(**values), quotes=quotes), clock=clock) as harness:
         desk = Desk(harness)
+        # The database is opened in real time, in which the driven clock may have gone past a probe's patience.
+        while not harness.service.entry.ready:
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
         try:
             yield desk
         finally:
@@ -112,9 +120,10 @@ async def desk_of(quotes: QuoteSource | None = None, **values: Any) -> AsyncIter
                 await client.aclose()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def desk() -> AsyncIterator[Desk]:
-    async with desk_of() as made:
+    """A service that the tests of a module share, each with traders of its own."""
+    async with desk_of(sign_up_by_address="1000/minute", sign_in_by_address="1000/minute") as made:
         yield made
 
 

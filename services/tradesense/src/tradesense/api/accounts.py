@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
 
 from bedplate.state.sessions import Session
-from tradesense.api.parts import Parts, Refused
-from tradesense.api.schemas import Credentials, Password, Profile, ProfilePatch, SessionOut, SignUp
+from tradesense.api.parts import Parts, Refused, asked_of
+from tradesense.api.schemas import Credentials, Password, Profile, ProfilePatch, Proof, SessionOut, SignUp
 from tradesense.records.users import User
 
 __all__ = ["routes"]
@@ -85,5 +86,11 @@ def routes(parts: Parts) -> APIRouter:
     ) -> None:
         """Change the password; all other devices are signed out."""
         await accounts.change_password(session, user, asked.old, asked.new)
+
+    @router.delete("/me", status_code=202)
+    async def close(asked: Proof, user: User = Depends(parts.user)) -> Response:
+        """Ask to delete the account with all that is in it; done once what ``Location`` names is confirmed."""
+        await accounts.verify(user, asked.password)
+        return asked_of(parts, await parts.deletions.ask(user, "account"))
 
     return router

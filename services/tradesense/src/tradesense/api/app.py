@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from bedplate.database import DatabaseUnavailableError
 from bedplate.problems import BedplateError, Problem
+from bedplate.state.confirmations import confirmation_routes
 from bedplate.telemetry.http import problem_response
 from tradesense import __version__
 from tradesense.api import accounts, imports, journal, live, numbers, trades
@@ -44,6 +45,7 @@ def create_app(parts: Parts) -> FastAPI:
         app.add_exception_handler(kind, _wrong)
     for module in (accounts, trades, imports, journal, numbers, live):
         app.include_router(module.routes(parts), prefix="/api/v1")
+    app.router.routes.extend(confirmation_routes(parts.deletions.confirmations, parts.user_id, "/api/v1/confirmations"))
 
     @app.get("/")
     async def describe(request: Request) -> dict[str, Any]:

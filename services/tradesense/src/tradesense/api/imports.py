@@ -6,8 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
+from starlette.responses import Response
 
-from tradesense.api.parts import Parts, Refused, body_of
+from tradesense.api.parts import Parts, Refused, asked_of, body_of
 from tradesense.api.schemas import ImportOut, ImportRequest, MappingIn, Page
 from tradesense.importing import FIELDS, PRESETS, Column, Mapping
 from tradesense.records import imports
@@ -77,6 +78,11 @@ def routes(parts: Parts) -> APIRouter:
         if done is None:
             raise Refused(404, "You have no such import.")
         return ImportOut.of(done)
+
+    @router.delete("/imports/{id}", status_code=202)
+    async def undo(id: str, user: User = Depends(parts.user)) -> Response:
+        """Ask to delete an import with its trades; done once what ``Location`` names is confirmed."""
+        return asked_of(parts, await parts.deletions.ask(user, "import", id))
 
     return router
 

@@ -8,15 +8,18 @@ from datetime import date
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from bedplate.problems import Problem
+from bedplate.state.confirmations import Confirmation, accepted
 from bedplate.state.limits import Key, by_client
 from bedplate.state.sessions import NotSignedInError, Session, Sessions
-from tradesense.components import Accounts, Analytics, Imports, Live, Market, Records
+from tradesense.components import Accounts, Analytics, Deletions, Imports, Live, Market, Records
 from tradesense.components.analytics import today
+from tradesense.components.deletions import Deletion
 from tradesense.records.users import User
 
-__all__ = ["Parts", "Refused", "body_of"]
+__all__ = ["Parts", "Refused", "asked_of", "body_of"]
 
 
 class Refused(Exception):
@@ -41,12 +44,17 @@ class Parts:
     imports: Imports
     market: Market
     live: Live
+    deletions: Deletions
     body_bytes: int = 16 * 1024 * 1024
     client: Key = field(default_factory=by_client)
 
     async def session(self, request: HTTPConnection) -> Session:
         """Return the session of a request; a dependency."""
         return await self.sessions.current(request)
+
+    async def user_id(self, request: HTTPConnection) -> str:
+        """Return the id of who asks. :raises NotSignedInError: (401) when nobody is signed in."""
+        return (await self.sessions.required(request)).user or ""
 
     async def user(self, request: HTTPConnection) -> User:
         """Return who asks; a dependency.
@@ -65,6 +73,16 @@ class Parts:
     def today(self, user: User) -> date:
         """Return the day that it is for a user."""
         return today(user, self.records.now())
+
+
+def asked_of(parts: Parts, asked: Confirmation[Deletion] | None) -> Response:
+    """Return the answer of an endpoint that asks before it deletes: 202, and where to decide.
+
+    :raises Refused: (404) when there is nothing to delete.
+    """
+    if asked is None:
+        raise Refused(404, "You have nothing like that.")
+    return accepted(parts.deletions.confirmations, asked, "/api/v1/confirmations")
 
 
 async def body_of(request: Request, limit: int) -> bytes:

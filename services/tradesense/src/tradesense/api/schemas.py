@@ -20,7 +20,7 @@ from tradesense.trades import Kind, Trade
 
 __all__ = [
     "Credentials", "EntryIn", "EntryOut", "EntryPatch", "ImportOut", "ImportRequest", "MappingIn", "Page", "Password",
-    "Profile", "ProfilePatch", "SessionOut", "SignUp", "TradeIn", "TradeOut", "TradePatch", "Uploaded",
+    "Profile", "ProfilePatch", "Proof", "SessionOut", "SignUp", "TradeIn", "TradeOut", "TradePatch", "Uploaded",
 ]  # fmt: skip
 
 
@@ -85,6 +85,12 @@ class Password(Model):
 
     old: Annotated[str, Field(max_length=MOST_PASSWORD)]
     new: str
+
+
+class Proof(Model):
+    """That it is really you."""
+
+    password: Annotated[str, Field(max_length=MOST_PASSWORD)]
 
 
 class Profile(Model):

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy.exc import IntegrityError
+from starlette.responses import Response
 
-from tradesense.api.parts import Parts, Refused
+from tradesense.api.parts import Parts, Refused, asked_of
 from tradesense.api.schemas import Moment, Page, TradeIn, TradeOut, TradePatch
 from tradesense.records import trades
 from tradesense.records.users import User
@@ -87,5 +88,10 @@ def routes(parts: Parts) -> APIRouter:
             if not await trades.delete(connection, user.id, id):
                 raise Refused(404, _NO_TRADE)
         await records.changed(user.id)
+
+    @router.delete("/trades", status_code=202)
+    async def delete_all(user: User = Depends(parts.user)) -> Response:
+        """Ask to delete all trades; done once what ``Location`` names is confirmed."""
+        return asked_of(parts, await parts.deletions.ask(user, "trades"))
 
     return router

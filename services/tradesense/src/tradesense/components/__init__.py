@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tradesense.components.accounts import Accounts, AccountSettings, BadCredentials, EmailTaken, WeakPassword
 from tradesense.components.analytics import Analytics, AnalyticsSettings
+from tradesense.components.deletions import Deletion, Deletions
 from tradesense.components.imports import Imports, ImportSettings
 from tradesense.components.live import Live, LiveSettings
 from tradesense.components.market import MadeUpQuotes, Market, MarketSettings, NoQuotes, QuoteSource
@@ -18,6 +19,8 @@ __all__ = [
     "AnalyticsSettings",
     "BadCredentials",
     "Busy",
+    "Deletion",
+    "Deletions",
     "EmailTaken",
     "ImportSettings",
     "Imports",

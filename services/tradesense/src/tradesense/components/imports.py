@@ -120,12 +120,13 @@ class Imports:
             await self._records.changed(user.id)
         return done
 
-    async def undo(self, user: User, import_id: str) -> int:
-        """Delete the trades of an import; return how many there were."""
-        async with self._locks.hold(f"import:{user.id}", wait=15.0), self._records.writing() as connection:
-            count = await trades.delete_all(connection, user.id, import_id)
-            await imports.delete(connection, user.id, import_id)
-        await self._records.changed(user.id)
+    async def undo(self, user_id: str, import_id: str = "") -> int:
+        """Delete the trades of an import, or all of a user's; return how many there were."""
+        async with self._locks.hold(f"import:{user_id}", wait=15.0), self._records.writing() as connection:
+            count = await trades.delete_all(connection, user_id, import_id)
+            if import_id:
+                await imports.delete(connection, user_id, import_id)
+        await self._records.changed(user_id)
         return count
 
     async def _keep(self, user: User, reading: Reading, name: str) -> Import:

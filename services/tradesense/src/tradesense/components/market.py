@@ -94,7 +94,8 @@ class Market:
         self._host: Host | None = None
         #: Of all instances: when somebody last said that he watches it, and the latest price.
         self._watched: dict[Symbol, float] = {}
-        self._prices: dict[Symbol, Decimal] = {}
+        self._known: dict[Symbol, Decimal] = {}
+        self._quoted: dict[Symbol, Decimal] = {}
         self._told: list[Callable[[Mapping[Symbol, Decimal]], None]] = []
 
     @property
@@ -123,7 +124,7 @@ class Market:
     @property
     def prices(self) -> Mapping[Symbol, Decimal]:
         """The latest quotes of what is watched."""
-        return self._prices
+        return self._quoted
 
     def subscribe(self, told: Callable[[Mapping[Symbol, Decimal]], None]) -> None:
         """Have ``told`` called with quotes that are new; before anything runs."""
@@ -150,7 +151,8 @@ class Market:
                 one.close()
             self._host = None
             self._watched.clear()
-            self._prices.clear()
+            self._known.clear()
+            self._quoted.clear()
 
     async def watch(self, known: Mapping[Symbol, Decimal]) -> None:
         """Say that somebody watches symbols; say it again every few seconds.
@@ -171,12 +173,13 @@ class Market:
         now = host.clock.monotonic()
         for symbol in [one for one, seen in self._watched.items() if now - seen > self.settings.forget]:
             del self._watched[symbol]
-            self._prices.pop(symbol, None)
+            self._known.pop(symbol, None)
+            self._quoted.pop(symbol, None)
         host.bind(WATCHED).set(len(self._watched))
         if not self._watched:
             return
         try:
-            found = await self._source.quotes({one: self._prices[one] for one in self._watched})
+            found = await self._source.quotes({one: self._known[one] for one in self._watched})
         except Exception as error:
             # Whatever the source's client raises: the next question may be answered.
             self._asked["failed"].inc()
@@ -200,14 +203,15 @@ class Market:
         if host is not None:
             for symbol, currency, price in rows:
                 self._watched[symbol, currency] = host.clock.monotonic()
-                self._prices.setdefault((symbol, currency), Decimal(price))
+                self._known.setdefault((symbol, currency), Decimal(price))
 
     def _heard(self, rows: Any) -> None:
         host = self._host
         if host is None:
             return
         found = {(symbol, currency): Decimal(price) for symbol, currency, price in rows}
-        self._prices.update(found)
+        self._known.update(found)
+        self._quoted.update(found)
         self._quotes.inc(len(found))
         host.bind(QUOTED).set(host.clock.time())
         for told in self._told:

@@ -1,0 +1,210 @@
+"""Watching a portfolio: what is pushed, and when a watch ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tradesense.components import Live, MadeUpQuotes
+
+from .conftest import Desk, Trader, desk_of
+
+Symbols = Mapping[tuple[str, str], Decimal]
+
+
+class Steps:
+    """A source that raises every price by one with each question, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.fails = False
+        self.asked: list[Symbols] = []
+
+    async def quotes(self, known: Symbols) -> Symbols:
+        self.asked.append(dict(known))
+        if self.fails:
+            raise ConnectionError("the source is away")
+        return {symbol: price + 1 for symbol, price in known.items()}
+
+
+class Watch:
+    """One WebSocket, as the server sees it."""
+
+    def __init__(self, desk: Desk, trader: Trader, headers: Mapping[str, str] | None = None) -> None:
+        cookie = "; ".join(f"{name}={value}" for name, value in trader.client.cookies.items())
+        given = {"host": "localhost", "cookie": cookie, **(headers or {})}
+        self.scope: dict[str, Any] = {
+            "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws",
+            "path": "/api/v1/live", "raw_path": b"/api/v1/live", "query_string": b"", "root_path": "", "subprotocols": [],
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {},
+            "extensions": {"websocket.http.response": {}},
+        }  # fmt: skip
+        self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.stuck = asyncio.Event()
+        self.stuck.set()
+        self.inbox.put_nowait({"type": "websocket.connect"})
+        self.task = asyncio.create_task(self._run(desk))
+
+    async def _run(self, desk: Desk) -> None:
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "websocket.send":
+                await self.stuck.wait()
+            self.outbox.put_nowait(message)
+
+        await desk.harness.service(self.scope, self.inbox.get, send)  # type: ignore[arg-type]
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            return await self.outbox.get()
+
+    async def news(self) -> dict[str, Any]:
+        message = await self.next()
+        assert message["type"] == "websocket.send", message
+        return json.loads(message["text"])
+
+    async def leave(self) -> None:
+        self.inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        async with asyncio.timeout(5):
+            await self.task
+
+
+@asynccontextmanager
+async def watching(desk: Desk, trader: Trader) -> AsyncIterator[Watch]:
+    watch = Watch(desk, trader)
+    assert (await watch.next())["type"] == "websocket.accept"
+    try:
+        yield watch
+    finally:
+        if not watch.task.done():
+            await watch.leave()
+
+
+@pytest.fixture
+def source() -> Steps:
+    return Steps()
+
+
+@pytest.fixture
+async def desk(source: Steps) -> AsyncIterator[Desk]:
+    async with desk_of(quotes=source) as made:
+        live = next(one for one in made.harness.service.components if isinstance(one, Live))
+        live.settings = live.settings.model_copy(update={"every": 0.0, "look": 0.05, "patience": 0.2})
+        yield made
+
+
+async def test_a_portfolio_follows_trades_and_quotes(desk: Desk, source: Steps) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 10, 100)
+    async with watching(desk, ada) as watch:
+        first = await watch.news()
+        assert (first["type"], first["value"], first["holdings"][0]["priced_by"]) == ("portfolio", "1000", "trade")
+        await desk.harness.clock.advance(1)
+        quoted = await watch.news()
+        assert (quoted["type"], quoted["value"], quoted["unrealised"]) == ("quotes", "1010", "10")
+        assert quoted["holdings"][0]["price"] == "101"
+        await ada.trade("sell", 4, 101)
+        whole = await watch.news()
+        while whole["type"] != "portfolio":
+            whole = await watch.news()
+        assert whole["holdings"][0]["quantity"] == "6"
+        assert await desk.harness.value("tradesense_live_viewers") == 1
+    await desk.harness.eventually(lambda: _viewers(desk, 0))
+    assert await desk.harness.value("tradesense_live_ended_total", reason="left") == 1
+
+
+async def _viewers(desk: Desk, count: int) -> bool:
+    return await desk.harness.value("tradesense_live_viewers") == count
+
+
+async def test_nobody_hears_of_anothers_trades(desk: Desk) -> None:
+    ada, bob = await desk.trader(), await desk.trader()
+    await ada.trade("buy", 10, 100)
+    async with watching(desk, bob) as watch:
+        assert (await watch.news())["holdings"] == []
+        await ada.trade("buy", 1, 100)
+        await desk.harness.clock.advance(2)
+        assert watch.outbox.empty()
+
+
+@pytest.mark.parametrize(("signed_in", "origin", "status"), [(False, "", 401), (True, "http://elsewhere.example", 403)])
+async def test_who_may_not_watch_is_told_why(desk: Desk, signed_in: bool, origin: str, status: int) -> None:
+    trader = await desk.trader() if signed_in else desk.browser()
+    watch = Watch(desk, trader, {"origin": origin} if origin else None)
+    message = await watch.next()
+    assert (message["type"], message["status"]) == ("websocket.http.response.start", status)
+    await watch.task
+
+
+async def test_a_watch_ends_when_its_user_signs_out_everywhere(desk: Desk) -> None:
+    ada = await desk.trader()
+    async with watching(desk, ada) as watch:
+        await watch.news()
+        await ada.post("/sign-out-everywhere")
+        message = await watch.next()
+        assert (message["type"], message["code"], message["reason"]) == ("websocket.close", 4401, "signed_out")
+        await watch.task
+
+
+async def test_who_does_not_take_messages_is_let_go_and_who_is_late_gets_the_newest(desk: Desk) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 1, 100)
+    async with watching(desk, ada) as watch:
+        await watch.news()
+        watch.stuck.clear()
+        await desk.harness.clock.advance(1)
+        message = await watch.next()
+        assert (message["type"], message["code"], message["reason"]) == ("websocket.close", 1013, "slow")
+    assert await desk.harness.value("tradesense_live_ended_total", reason="slow") == 1
+
+
+async def test_a_user_watches_only_so_often(desk: Desk) -> None:
+    ada = await desk.trader()
+    watches = [Watch(desk, ada) for _ in range(6)]
+    messages = [await watch.next() for watch in watches]
+    assert {message["type"] for message in messages} == {"websocket.accept"}
+    ended = [watch for watch in watches if (await watch.next())["type"] == "websocket.close"]
+    assert len(ended) == 1
+    for watch in watches:
+        if watch not in ended:
+            await watch.leave()
+
+
+async def test_a_source_that_fails_is_asked_again(desk: Desk, source: Steps) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 1, 100)
+    async with watching(desk, ada) as watch:
+        await watch.news()
+        source.fails = True
+        await desk.harness.clock.advance(2)
+        assert await desk.harness.value("tradesense_quote_requests_total", outcome="failed") >= 1
+        source.fails = False
+        await desk.harness.clock.advance(1)
+        assert (await watch.news())["value"] == "101"
+
+
+async def test_what_nobody_watches_any_more_is_not_asked_for(desk: Desk, source: Steps) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 1, 100)
+    async with watching(desk, ada) as watch:
+        await watch.news()
+        await desk.harness.clock.advance(1)
+    await desk.harness.clock.advance(40)
+    before = len(source.asked)
+    await desk.harness.clock.advance(10)
+    assert len(source.asked) == before
+    assert await desk.harness.value("tradesense_quotes_watched") == 0
+
+
+async def test_made_up_quotes_wander_alike_from_equal_seeds() -> None:
+    known = {("ACME", "USD"): Decimal(100)}
+    one, other = MadeUpQuotes(3), MadeUpQuotes(3)
+    for _ in range(5):
+        assert await one.quotes(known) == await other.quotes(known)
+    assert 95 < (await one.quotes(known))["ACME", "USD"] < 105

@@ -33,7 +33,7 @@ from tests.redis import Servers
 __all__ = ["KINDS", "Backend", "Borrowed", "RealClock"]
 
 Kind = Literal["memory", "redis7", "valkey9", "sentinel", "cluster"]
-KINDS: tuple[Kind, ...] = ("memory", "redis7", "valkey9", "sentinel")
+KINDS: tuple[Kind, ...] = ("memory", "redis7", "valkey9", "sentinel", "cluster")
 
 T = TypeVar("T", bound=Component)
 

@@ -33,8 +33,10 @@ from bedplate.state.redis.server import Server
 from bedplate.state.redis.slots import (
     DEADLINE,
     FUTURE,
+    KEYS,
     METER,
     OPERATION,
+    PARSED,
     STARTED,
     TRIES,
     ErrorReply,
@@ -50,8 +52,10 @@ __all__ = ["Locate", "Node"]
 Locate = Callable[[], Awaitable[Address]]
 
 #: Marks of a slot: sent again after a loss; sent again after its script was loaded; a read that is remembered;
-#: sent to where it was said to be.
+#: and how often it was sent to where it was said to be, in the bits from there on.
 AGAIN, LOADED, TRACKED, MOVED = 1, 2, 4, 8
+#: A slot that is moved while its keys are asked for is told of twice or three times.
+_HOPS = 5
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 #: Seconds after which a connection that ended counts as one that was well.
 _LIVED = 5.0
@@ -181,21 +185,32 @@ class Node:
             if code == "READONLY":
                 self._demoted(slot)
                 return
-            if code in AWAY:
+            if code in AWAY and code != "TRYAGAIN":  # which is so for some keys only
                 self._pause(AWAY[code])
             meter.count("refused" if code in AWAY else "error")
         if not slot[FUTURE].done():
             slot[FUTURE].set_exception(refusal(self._common.name, error, operation.name))
 
     def _redirected(self, slot: Slot, error: ErrorReply) -> bool:
-        if slot[TRIES] & MOVED or self._common.redirect is None:
+        if slot[TRIES] >= MOVED * _HOPS or self._common.redirect is None:
             return False
         target = self._common.redirect(self, slot, error)
         if target is None:
             return False
         node, asking = target
-        node.resend(slot, MOVED, *((_ASKING,) if asking else ()))
+        tries = slot[TRIES] + MOVED
+        if asking and tries & TRACKED:
+            # ASKING and CACHING each hold for the very next command only, so this one is read without being remembered.
+            tries -= TRACKED
+            parsed = self._common.pushes.forgetting(slot[PARSED], slot[KEYS])
+            slot = (slot[FUTURE], parsed, *slot[METER:])
+        node.resend((*slot[:TRIES], tries), 0, *((_ASKING,) if asking else ()))
         return True
+
+    def forsaken(self) -> list[Slot]:
+        """Return what waits for the server to come back; for a router that knows better. It waits here no more."""
+        again, self._again = self._again, []
+        return [slot for slot, _ in again if not slot[FUTURE].done()]
 
     def _demoted(self, slot: Slot) -> None:
         """Leave a server that takes no writes any more; what it refused was not done, and has its second chance."""

@@ -101,4 +101,8 @@ def router(common: Common, topology: Topology, url: str, address: Address) -> Ro
         from bedplate.state.redis.sentinel import Sentinels
 
         return Sentinels(common, url, address)
+    if topology == "cluster":
+        from bedplate.state.redis.cluster import Cluster
+
+        return Cluster(common, url, address)
     raise BedplateError(f"{address.shown} is a {topology}, which is not supported yet.", "Name a single server.")

@@ -1,6 +1,7 @@
 """No reply ever reaches another caller: calls are cancelled and time out while the server hangs and the network breaks.
 
-Each value names its key, and each reply is looked at as it is parsed, whether or not somebody still waits for it.
+Each value names its key, and each reply is looked at as it is parsed, whether or not somebody still waits for it. What
+is written is written once: what was answered is there, what is said not to have left is not.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _ECHO = Operation(
     memory=lambda space, keys, args: None,
     reads=True,
 )
+_NOTE = Operation(name="note", command=("RPUSH",), memory=lambda space, keys, args: None)
 
 
 def _value(number: int) -> bytes:
@@ -44,6 +46,9 @@ class Witness:
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
+        self.notes = itertools.count()
+        self.noted: set[bytes] = set()
+        self.never: set[bytes] = set()
 
     def parsed(self, number: int, reply: Any) -> None:
         self.seen["parsed"] += 1
@@ -52,16 +57,25 @@ class Witness:
 
     async def call(self, redis: Redis, thrown: Random) -> None:
         """Call once; perhaps end it before it was sent, on its way, or let it time out."""
-        number = thrown.randrange(_KEYS)
-        keys = (f"k{number}",)
-        operation = _ECHO if thrown.random() < 0.2 else _GET
         timeout = thrown.choice((0.002, 0.01, 0.05, 1.0))
-        future: Any = redis.run(operation, keys, timeout=timeout, parsed=partial(self.parsed, number))
+        note = b""
+        if thrown.random() < 0.1:
+            note = b"%d" % next(self.notes)
+            future: Any = redis.run(_NOTE, ("notes",), (note,), timeout=timeout)
+            self.never.add(note)
+        else:
+            number = thrown.randrange(_KEYS)
+            operation = _ECHO if thrown.random() < 0.2 else _GET
+            future = redis.run(operation, (f"k{number}",), timeout=timeout, parsed=partial(self.parsed, number))
         fate = thrown.random()
         if fate < 0.2:
             future.cancel()
         elif fate < 0.4:
             asyncio.get_running_loop().call_later(thrown.random() * 0.004, future.cancel)
+        await self._outcome(redis, future, note, -1 if note else number)
+
+    async def _outcome(self, redis: Redis, future: Any, note: bytes, number: int) -> None:
+        unknown = True
         try:
             reply = await future
         except asyncio.CancelledError:
@@ -69,13 +83,25 @@ class Witness:
         except StoreTimeoutError:
             self.seen["timeout"] += 1
         except StoreUnavailableError as error:
+            unknown = error.sent
             self.seen["lost" if error.sent else "refused"] += 1
             while not redis.available:
                 await asyncio.sleep(0.002)
         else:
             self.seen["answered"] += 1
-            if (reply[1] if isinstance(reply, list) else reply) != _value(number):
+            if note:
+                self.noted.add(note)
+            elif (reply[1] if isinstance(reply, list) else reply) != _value(number):
                 self.seen["misdelivered"] += 1
+        if unknown:
+            self.never.discard(note)
+
+    def judge(self, notes: list[bytes]) -> None:
+        """Look at what was written."""
+        self.seen["written"] = len(notes)
+        self.seen["written twice"] = len(notes) - len(set(notes))
+        self.seen["written and lost"] = len(self.noted - set(notes))
+        self.seen["written though refused"] = len(self.never & set(notes))
 
 
 @asynccontextmanager
@@ -141,6 +167,7 @@ async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[s
             await harness.eventually(lambda: redis.available, timeout=10)
             for number in range(_KEYS):
                 assert await redis.run(_GET, (f"k{number}",)) == _value(number)
+            witness.judge(await redis.execute("LRANGE", "notes", 0, -1, timeout=30))
             return witness.seen, done
 
 
@@ -148,7 +175,8 @@ def test_no_reply_reaches_another_caller() -> None:
     with server("redis7") as target:
         seen, done = uvloop.run(_endure(target, size(10_000, 1_000_000), dice()))
     print(dict(seen), dict(done))
-    assert seen["misdelivered"] == 0
+    for sin in ("misdelivered", "written twice", "written and lost", "written though refused"):
+        assert seen[sin] == 0, sin
     # The harm was real, and so was the service.
-    assert all(seen[fate] for fate in ("answered", "cancelled", "timeout", "refused")), done
+    assert all(seen[fate] for fate in ("answered", "cancelled", "timeout", "refused", "written")), done
     assert seen["parsed"] > seen["answered"]

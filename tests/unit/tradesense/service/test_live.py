@@ -40,7 +40,8 @@ class Watch:
         given = {"host": "localhost", "cookie": cookie, **(headers or {})}
         self.scope: dict[str, Any] = {
             "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws",
-            "path": "/api/v1/live", "raw_path": b"/api/v1/live", "query_string": b"", "root_path": "", "subprotocols": [],
+            "path": "/api/v1/live", "raw_path": b"/api/v1/live", "query_string": b"", "root_path": "",
+            "subprotocols": [],
             "headers": [(name.encode(), value.encode()) for name, value in given.items()],
             "client": ("127.0.0.1", 1), "server": ("localhost", 80), "state": {},
             "extensions": {"websocket.http.response": {}},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,30 @@ import pytest
 import yaml
 
 from bedplate.component import Component, Spec
+from bedplate.database import Database
 from bedplate.monitor.alerts.rules import Rule, rules
 from bedplate.monitor.alerts.trial import trial_refusals
 from bedplate.promql.selectors import metric_references, scoped
+from bedplate.state.cache import Cache
+from bedplate.state.confirmations import Confirmations
+from bedplate.state.limits import RateLimit
+from bedplate.state.locks import Locks
+from bedplate.state.memory import Memory
+from bedplate.state.sessions import Sessions
 from bedplate.testing import CASES
 from tests.prometheus import promtool
+from tradesense.components import (
+    Accounts,
+    Analytics,
+    Deletion,
+    Deletions,
+    Imports,
+    Live,
+    MadeUpQuotes,
+    Market,
+    Records,
+    Wire,
+)
 from tradesense.samples import generic_csv, made_up
 from tradesense.service import build
 
@@ -115,35 +133,31 @@ async def _work(desk: Desk) -> None:
         await ada.get(path)
 
 
-MAKES: dict[str, Callable[[Path], Component]] = {
-    kind: lambda folder, kind=kind: _component(folder, kind)  # type: ignore[misc]
-    for kind in ("trade_records", "accounts", "imports", "analytics", "market", "live", "deletions")
-}
-
-
-def _component(folder: Path, kind: str) -> Component:
-    service = build(quick_settings(database_url=f"sqlite:///{folder / 'records.sqlite3'}"))
-    return next(one for one in service.own_components if one.spec.kind == kind)
-
-
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose database has its tables already: a start that is cut short at every turn need not make them."""
-    import asyncio
-
-    folder = tmp_path_factory.mktemp("conformance")
-
-    async def make() -> None:
-        from bedplate.testing import running
-
-        async with running(_component(folder, "trade_records")):
-            pass
-
-    asyncio.run(make())
-    return folder
+def _component(kind: str, folder: Path) -> Component:
+    """Return a component as the service has it, with a database that is not opened until it is used."""
+    shared = Memory()
+    records = Records(database=Database(f"sqlite:///{folder / 'records.sqlite3'}", lazy=True))
+    if kind == "trade_records":
+        return records
+    locks, wire, cache = Locks(shared), Wire(shared), Cache(shared)
+    limits = [RateLimit(shared, name, limits="9/s", paths=()) for name in ("a", "b", "c")]
+    sessions = Sessions(shared)
+    imports = Imports(records=records, locks=locks)
+    analytics = Analytics(records=records, cache=cache)
+    market = Market(MadeUpQuotes(), wire=wire, locks=locks)
+    if kind == "accounts":
+        by_address, by_account, opening = limits
+        return Accounts(records=records, sessions=sessions, cache=cache, by_address=by_address, by_account=by_account,
+                        opening=opening)  # fmt: skip
+    if kind == "deletions":
+        asking = Confirmations(shared, Deletion)
+        return Deletions(records=records, sessions=sessions, imports=imports, confirmations=asking)
+    if kind == "live":
+        return Live(records=records, analytics=analytics, market=market, wire=wire)
+    return {"imports": imports, "analytics": analytics, "market": market}[kind]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-@pytest.mark.parametrize("kind", MAKES)
-async def test_every_component_conforms(case: Any, kind: str, ready: Path) -> None:
-    await case(lambda: MAKES[kind](ready))
+@pytest.mark.parametrize("kind", OWN)
+async def test_every_component_conforms(case: Any, kind: str, tmp_path: Path) -> None:
+    await case(lambda: _component(kind, tmp_path))

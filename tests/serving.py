@@ -109,16 +109,16 @@ class Running:
 
 @contextmanager
 def run(
-    tmp_path: Path, *options: str, target: str = "shop:build", port: int | None = None, **environment: str
+    tmp_path: Path, *options: str, target: str = "shop:build", port: str = "", **environment: str
 ) -> Iterator[Running]:
     """Run :data:`APP`, or another target in ``tmp_path``, while inside."""
     (tmp_path / "shop.py").write_text(APP)
-    port, log = port or free_port(), tmp_path / "log"
-    command = [sys.executable, "-m", "bedplate.cli", "run", target, "--port", str(port), *options]
+    number, log = int(port or free_port()), tmp_path / "log"
+    command = [sys.executable, "-m", "bedplate.cli", "run", target, "--port", str(number), *options]
     env = {**os.environ, "TMPDIR": str(tmp_path), **environment}
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=file, stderr=file)
-    running = Running(process, port, log)
+    running = Running(process, number, log)
     try:
         yield running
     finally:

@@ -203,7 +203,7 @@ def test_every_page_is_whole_and_accessible(
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{path} is {wide} px too wide on a {size}"
             for theme in ("light", "dark") if scripts else ():
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=theme)
                 # Colours are all that the theme changes.
                 found = judged(page, ALL_RULES if theme == "light" else COLOURS)
                 faults += [f"{path} on a {size}, {theme}: {fault}" for fault in found]
@@ -393,13 +393,13 @@ def test_pages_are_live_again_after_a_restart_and_tell_when_somebody_is_signed_o
         page.goto(f"http://127.0.0.1:{first.port}/mill/console/")
         expect(live).to_have_class(re.compile("is-live"))
     expect(live).to_contain_text("Not live: reconnecting")
-    with run(tmp_path, target="stall:build", port=first.port) as second:
+    with run(tmp_path, target="stall:build", port=str(first.port)) as second:
         expect(live).to_have_class(re.compile("is-live"), timeout=40_000)
         expect(page.locator("main")).to_contain_text("mill started")
         second.ready()
     for file in (tmp_path / ".bedplate").glob("*.sessions.json"):
         file.unlink()
-    with run(tmp_path, target="stall:build", port=first.port):
+    with run(tmp_path, target="stall:build", port=str(first.port)):
         page.get_by_role("link", name="Sign in again").click(timeout=40_000)
         expect(page).to_have_url(re.compile(r"/mill/console/sign-in"))
     context.close()

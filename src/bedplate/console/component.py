@@ -54,7 +54,7 @@ class Console:
         self.announce: Callable[[str], None] = _announce
         #: Other sites that live as long as this console does: the one that tells of all services of a process.
         self.hosted: list[Site] = []
-        #: Whether it writes a link to the terminal and keeps who is signed in; of several consoles of a process, one does.
+        #: Whether it writes a link to the terminal and keeps who is signed in; one of a process does.
         self.invites = True
         self._auth = auth
         self._serves = serves

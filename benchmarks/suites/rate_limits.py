@@ -79,7 +79,7 @@ def _questions(lab: Lab, url: str) -> Row:
     made_by = {name: (f"{__name__}:{name}", {"url": url}) for name in ("ours", "peer")}
     with lab.contestants(made_by) as contestants:
         lab.interleave(contestants, 2, questions=1_000)
-        seconds = lab.interleave(contestants, lab.scale(24, 8), questions=lab.scale(10_000, 4_000))
+        seconds = lab.interleave(contestants, lab.scale(24, 8), questions=lab.scale(20_000, 10_000))
     spread = {name: Spread.of(value * 1e6 for value in values) for name, values in seconds.items()}
     return Row(
         "P9b",

@@ -74,7 +74,7 @@ class Plan:
     :raises DeclarationError: when a limit is too large to be counted exactly.
     """
 
-    __slots__ = ("_before", "_ends", "_most", "_numbers", "_opening", "answers", "limits", "numbers", "one")
+    __slots__ = ("_before", "_end", "_ends", "_most", "_numbers", "_opening", "answers", "limits", "numbers", "one")
 
     def __init__(self, limits: Sequence[Limit], numbers: Sequence[int], root: str, name: str) -> None:
         self.limits = tuple(limits)
@@ -85,18 +85,21 @@ class Plan:
         self._opening = f"{root}{{{name}:"
         self._before = tuple(f"{root}{{{name}}}:{end}:" for end in ends)
         self._ends = tuple(f"}}:{end}" for end in ends)
+        self._end = self._ends[0] if len(self._ends) == 1 else None
         self._numbers = tuple(b"%d" % number for limit in limits for number in _numbers(limit))
         #: The arguments that take one unit.
         self.one = (TAKES, b"1", *self._numbers)
 
-    def keys(self, key: str) -> list[str]:
+    def keys(self, key: str) -> Sequence[str]:
         """Return the keys of a caller."""
         if len(key) > _LONG:
             key = _digest(key)
+        if self._end is not None:
+            return (f"{self._opening}{key}{self._end}",)
         start = self._opening + key
         return [start + end for end in self._ends]
 
-    def own_keys(self, keys: Mapping[str, str]) -> list[str]:
+    def own_keys(self, keys: Mapping[str, str]) -> Sequence[str]:
         """Return the keys where each limit has one of its own, by the limit's name."""
         found = [keys[limit.name] for limit in self.limits]
         return [
@@ -126,7 +129,7 @@ class Asked:
 
     __slots__ = ("keys", "name", "plan")
 
-    def __init__(self, plan: Plan, keys: list[str], name: str) -> None:
+    def __init__(self, plan: Plan, keys: Sequence[str], name: str) -> None:
         self.plan, self.keys, self.name = plan, keys, name
 
 

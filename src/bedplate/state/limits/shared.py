@@ -39,6 +39,7 @@ class Shared:
         self._outage = Outage(terms, store, timeout=timeout, least=instances)
         # What most have, one limit and one unit a request, is asked without further calls.
         self._simple = len(terms.limits) == 1 and terms.cost == 1 and terms.keys is None
+        self._key, self._exempt, self._everywhere = terms.key, terms.exempt, terms.everywhere
         self._clock: Clock = SystemClock()
         self._listening: Listening | None = None
         self._channel = ""
@@ -75,12 +76,15 @@ class Shared:
 
     def guard(self, scope: Scope) -> Verdict | Awaitable[Verdict | None] | None:
         """Judge a request; what has to be asked of the store is answered later."""
-        terms = self._terms
-        if not terms.selects(scope):
+        path: str = scope["path"]
+        root = scope.get("root_path")
+        if root:
+            path = path.removeprefix(root)
+        if path in self._exempt or not (self._everywhere or self._terms.selects(scope)):
             return None
         if not self._simple:
             return self._guarded(scope)
-        key = terms.key(scope)
+        key = self._key(scope)
         if key is None:
             return None
         if self._outage.alone or key in self._refusals.until:

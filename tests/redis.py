@@ -369,7 +369,7 @@ class Cluster:
 
     def node_of(self, key: str) -> Server:
         """Return the node that a key was given to when the cluster was made."""
-        slot = int(self.nodes[0].call("CLUSTER", "KEYSLOT", key))
+        slot = int(next(node for node in self.nodes if node.running).call("CLUSTER", "KEYSLOT", key))
         return self.nodes[slot * len(self.nodes) // _SLOTS]
 
     def begin_move(self, slot: int, source: Server, target: Server) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from bedplate.problems import BedplateError
+from bedplate.state.redis.hosts import members, watched
 
 __all__ = ["Address", "Topology", "address"]
 
@@ -72,7 +73,8 @@ def address(url: str) -> tuple[Topology, Address]:
     Options of TLS are those of redis-py: ``ssl_ca_certs=/path``, ``ssl_cert_reqs=none`` … Where the URL names several
     hosts (``redis+sentinel://a:26379,b:26379/primary``) the first stands in the address.
 
-    :raises BedplateError: when it is no such URL, or the client is not installed; it never shows the password.
+    :raises BedplateError: when it is no such URL, says too little, or the client is not installed. It hides the
+        password.
     """
     scheme, _, kind = url.partition("://")[0].partition("+")
     topology = cast(Topology, kind or "single")
@@ -96,8 +98,12 @@ def address(url: str) -> tuple[Topology, Address]:
             "The address of Redis cannot be taken apart.", "Percent-encode what is special in it: / as %2F, @ as %40."
         ) from None
     found.pop("connection_class", None)
-    if topology == "sentinel":  # who we are at the Sentinels is not who we are at the servers
-        found.pop("sentinel_username", None), found.pop("sentinel_password", None)
+    if topology == "sentinel":
+        found["db"] = watched(url).db
+        for name in ("sentinel_username", "sentinel_password"):  # who we are there is not who we are at the servers
+            found.pop(name, None)
+    elif topology == "cluster":
+        members(url)
     if unknown := sorted(found.keys() - _KNOWN):
         raise BedplateError(
             f"{shown} has the option {unknown[0]}, which is not known.",

@@ -19,13 +19,11 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from urllib.parse import urlsplit
 
-from bedplate.problems import BedplateError
-from bedplate.settings.secret import mask_text
 from bedplate.state.redis.address import Address
 from bedplate.state.redis.common import Common
 from bedplate.state.redis.hashing import SLOTS, slot_of
+from bedplate.state.redis.hosts import members
 from bedplate.state.redis.layout import Layout, Place, merged, read_layout
 from bedplate.state.redis.node import AGAIN, Node
 from bedplate.state.redis.packing import words
@@ -45,10 +43,8 @@ class Cluster:
     """Servers that have the keys between them; implements :class:`.router.Router`."""
 
     def __init__(self, common: Common, url: str, address: Address) -> None:
-        if address.db:
-            raise BedplateError(f"{mask_text(url)} names a database, and a cluster has but one.", "Leave it out.")
         self._common, self._address = common, address
-        self._seeds = _hosts(url)
+        self._seeds = members(url)
         self._owners: list[Node | None] = [None] * SLOTS
         self._known: dict[Place, Node] = {}
         self._keeping: dict[Node, asyncio.Task[None]] = {}
@@ -122,6 +118,7 @@ class Cluster:
             if not self._tried.is_set():
                 await asyncio.gather(*(node.tried.wait() for node in self.nodes))
                 self._tried.set()
+                self._common.turned(self.nodes[0])
             settled = self.available and len(self._known) == len(self.nodes)
             pause = _SOON if settled else min(2 * pause, _LATER)
             self._wake.clear()
@@ -238,7 +235,9 @@ class Cluster:
     def _turned(self, node: Node, told: Callable[[Node], None]) -> None:
         self._wake.set()
         self._rehome()
-        told(node)
+        # Until all were tried it is neither there nor away.
+        if self._tried.is_set():
+            told(node)
 
     def _rehome(self) -> None:
         """Hear channels elsewhere when the server is gone on which they were heard."""
@@ -250,22 +249,3 @@ class Cluster:
 
 def _connected(node: Node) -> bool:
     return node.connection is not None and not node.connection.closed
-
-
-def _hosts(url: str) -> list[Place]:
-    """Return the servers that a URL names.
-
-    :raises BedplateError: when one cannot be read.
-    """
-    found: list[Place] = []
-    for text in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        try:
-            parts = urlsplit(f"//{text}")
-            found.append((parts.hostname or "", parts.port or 6379))
-        except ValueError:
-            found.append(("", 0))
-    if not all(host for host, _ in found):
-        raise BedplateError(
-            f"{mask_text(url)} does not say where the servers are.", "Write redis+cluster://host:7000,host:7000."
-        )
-    return found

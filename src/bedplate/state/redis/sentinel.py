@@ -16,13 +16,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from bedplate.problems import BedplateError
-from bedplate.settings.secret import mask_text
 from bedplate.state.redis.address import Address
 from bedplate.state.redis.common import Common
 from bedplate.state.redis.connection import Connection
+from bedplate.state.redis.hosts import watched
 from bedplate.state.redis.node import Node
 from bedplate.state.redis.opening import opened
 from bedplate.state.redis.packing import words
@@ -30,24 +29,13 @@ from bedplate.state.redis.replies import away, refusal
 from bedplate.state.redis.slots import ErrorReply, Slot
 from bedplate.state.store import StoreError, StoreReplyError, StoreTimeoutError
 
-__all__ = ["Sentinels", "Watched", "watched"]
+__all__ = ["Sentinels"]
 
 #: Seconds that a Sentinel gets to answer; those that are there answer within a few milliseconds.
 _TIMEOUT = 0.25
 #: Seconds between two questions whether the primary is still the same.
 _EVERY = 1.0
-_PORT = 26379
 _SWITCHED = "+switch-master"
-
-
-class Watched(NamedTuple):
-    """What a URL says: where the Sentinels are, what they call the primary, and who we are there."""
-
-    hosts: tuple[tuple[str, int], ...]
-    primary: str
-    db: int
-    username: str
-    password: str
 
 
 class Named(NamedTuple):
@@ -56,37 +44,6 @@ class Named(NamedTuple):
     epoch: int
     host: str
     port: int
-
-
-def watched(url: str) -> Watched:
-    """Read ``redis+sentinel://user:password@a:26379,b:26379/primary/0``.
-
-    The user and password are for the servers; those for Sentinels are ``?sentinel_username=…&sentinel_password=…``.
-
-    :raises BedplateError: when it names no primary, or a host or database that cannot be.
-    """
-    parts = urlsplit(url)
-    primary, _, db = parts.path.strip("/").partition("/")
-    options = parse_qs(parts.query)
-    try:
-        hosts = tuple(_host(host) for host in parts.netloc.rpartition("@")[2].split(","))
-        number = int(db or 0)
-    except ValueError:
-        hosts, number = (), 0
-    if not hosts or not primary:
-        raise BedplateError(
-            f"{mask_text(url)} does not say where Sentinels are and what they call the primary.",
-            "Write redis+sentinel://host:26379,host:26379/name/0.",
-        )
-    who = (options.get(f"sentinel_{word}", [""])[0] for word in ("username", "password"))
-    return Watched(hosts, unquote(primary), number, *who)
-
-
-def _host(text: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError(text)
-    return parts.hostname, parts.port or _PORT
 
 
 class Watcher:
@@ -154,7 +111,7 @@ class Sentinels:
     def __init__(self, common: Common, url: str, address: Address) -> None:
         self._common = common
         self._watched = watched(url)
-        self._address = replace(address, db=self._watched.db)
+        self._address = address
         self._node = Node(common, self._locate)
         self.nodes: Sequence[Node] = (self._node,)
         self._switched = asyncio.Event()

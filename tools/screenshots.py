@@ -109,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     with demo() as (link, _), browser() as chromium:
-        base = link.partition("/enter")[0]
+        # The link is of the one console of all services, where there are several.
+        base = f"{link.partition('/console/')[0].removesuffix('/synfinance')}/synfinance/console"
         first = chromium.new_context()
         entrance = first.new_page()
         entrance.goto(link)

@@ -18,7 +18,7 @@ def test_three_clicks_lead_from_the_home_page_to_the_log_line_and_two_to_the_run
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(link)
-        base = link.partition("/enter")[0]
+        base = f"{link.partition('/console/')[0].removesuffix('/synfinance')}/synfinance/console"
         page.goto(f"{base}/components/trouble/default/actions/begin")
         page.get_by_label("Fault").select_option("bank-fails")
         page.get_by_role("button", name="Go on").click()

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 
-from bedplate.monitor.management.actions import ACTIONS
+from bedplate.declarations import Action, Actor
+from bedplate.monitor.management.actions import ACTIONS, Buttons
 from bedplate.problems import BedplateError
+from bedplate.telemetry.redaction import Redactor
 from tests.unit.monitor.management.api import Api
 from tests.unit.monitor.monitor_fakes import running
 
@@ -149,3 +152,25 @@ async def test_another_site_cannot_press_it(api: Api, headers: dict[str, str]) -
 async def test_an_unknown_action_is_404(api: Api) -> None:
     assert (await press(api, "components/cache/reports/actions/explode")).status_code == 404
     assert (await press(api, "components/cache/other/actions/flush")).status_code == 404
+
+
+async def test_an_action_whose_caller_is_cancelled_is_recorded_all_the_same() -> None:
+    begun, kept = asyncio.Event(), list[dict[str, Any]]()
+
+    async def run(parameters: None, actor: Actor) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def keep(record: Mapping[str, Any]) -> str:
+        await asyncio.sleep(0)
+        kept.append(dict(record))
+        return "a-hash"
+
+    buttons = Buttons(Redactor(), 60.0, lambda *counted: None, keep=keep)
+    action = Action(name="wait", summary="Wait.", run=run)
+    pressing = asyncio.create_task(buttons.press("cache", action, Actor("ann", "operator"), {}))
+    await begun.wait()
+    pressing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pressing
+    assert [(record["actor"], record["outcome"]) for record in kept] == [("ann", "unfinished")]

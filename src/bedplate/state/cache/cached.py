@@ -84,7 +84,7 @@ def decorate(
     template = key if isinstance(key, str) else default_template(fn) if key is None else f"{fn.__qualname__}:*"
     builder = _key_builder(key, template, fn)
     tag_builders = _tag_builder(tags, fn)
-    codec = codec_of(_result_of(fn), share=share)
+    codec = codec_of(_result_of(fn), share=share, names=getattr(fn, "__globals__", None))
     plan = cache.plan(codec, **options)
     pattern = template_pattern(template)
     if per_user:

@@ -86,10 +86,11 @@ _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | o
 JSON = Codec("plain JSON", _json_dump, orjson.loads, shared=False, plain=True)
 
 
-def codec_of(kind: Any, *, share: bool | None = None) -> Codec:
+def codec_of(kind: Any, *, share: bool | None = None, names: dict[str, Any] | None = None) -> Codec:
     """Return the codec of a type.
 
     :param share: give one object to all callers although it could be changed; None for what the type allows.
+    :param names: where names in the type are looked up that its own module does not have.
     :raises DeclarationError: when there is none for such a type.
     """
     if _is_json(kind):
@@ -99,16 +100,27 @@ def codec_of(kind: Any, *, share: bool | None = None) -> Codec:
     name = getattr(kind, "__name__", str(kind)) if get_origin(kind) is None else str(kind)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        if not adapter.pydantic_complete:
+            adapter.rebuild(_types_namespace=names, raise_errors=False)
     except (PydanticSchemaGenerationError, PydanticUserError, NameError) as error:
         mend = "Return data (a dataclass, a model, standard types), or cache what it is made of."
         raise DeclarationError(f"Values of {name} cannot be cached: {str(error).splitlines()[0]}.", mend) from error
 
     def dump(value: Any) -> bytes:
-        # Without `error` a value of another type is written with a warning, and comes back as something else.
-        return adapter.dump_json(value, warnings="error", exclude_computed_fields=True)
+        try:
+            # Without `error` a value of another type is written with a warning, and comes back as something else.
+            return adapter.dump_json(value, warnings="error", exclude_computed_fields=True)
+        except PydanticUserError as error:
+            raise TypeError(f"a name in it is not known: {error}") from error
+
+    def load(text: bytes) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except PydanticUserError as error:
+            raise ValueError(f"a name in it is not known: {error}") from error
 
     shared = is_immutable(kind) if share is None else share
-    return Codec(name, dump, adapter.validate_json, shared=shared, plain=False)
+    return Codec(name, dump, load, shared=shared, plain=False)
 
 
 def _is_json(kind: Any) -> bool:

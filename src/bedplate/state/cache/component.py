@@ -138,6 +138,7 @@ class Cache:
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Keep values while inside; at the end what is being computed is cancelled."""
+        self.parts.stats.reset()
         meters = Meters(host, self.parts.stats, self.settings, self.section)
         running = Running(self.store, self.settings, host, self.name, meters, self.parts.stats)
         self.parts.near = running.shelf.near

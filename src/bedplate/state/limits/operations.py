@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["BEAT", "CHARGES", "LEAVE", "LOOKS", "MEMBERS", "RESET", "TAKE", "TAKES"]
 
 #: What :data:`TAKE` is to do: take or refuse, charge whatever is left, or only look.
-TAKES, CHARGES, LOOKS = b"0", b"1", b"2"
+TAKES, CHARGES, LOOKS = 0, 1, 2
 
 _HERE = Path(__file__).parent
 
 
 def _take(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> list[int]:
-    how, cost, *numbers = (int(argument) for argument in args)
+    how, cost, *numbers = map(int, str(args[0]).split())
     meters = []
     for place, key in enumerate(keys):
         kind, *three = numbers[4 * place : 4 * place + 4]
         meters.append(METERS[kind](space.get(key), space.now, cost, *three))
     allowed = not any(meter.wait for meter in meters)
-    adds = cost != 0 and (how == 1 or (how == 0 and allowed))
+    adds = cost != 0 and (how == CHARGES or (how == TAKES and allowed))
     reply = [int(allowed)]
     for key, meter in zip(keys, meters, strict=True):
         if adds:

@@ -86,9 +86,9 @@ class Plan:
         self._before = tuple(f"{root}{{{name}}}:{end}:" for end in ends)
         self._ends = tuple(f"}}:{end}" for end in ends)
         self._end = self._ends[0] if len(self._ends) == 1 else None
-        self._numbers = tuple(b"%d" % number for limit in limits for number in _numbers(limit))
+        self._numbers = " ".join(str(number) for limit in limits for number in _numbers(limit))
         #: The arguments that take one unit.
-        self.one = (TAKES, b"1", *self._numbers)
+        self.one = (f"{TAKES} 1 {self._numbers}",)
 
     def keys(self, key: str) -> Sequence[str]:
         """Return the keys of a caller."""
@@ -107,18 +107,18 @@ class Plan:
             for before, key in zip(self._before, found, strict=True)
         ]
 
-    def take(self, cost: int) -> tuple[bytes, ...]:
+    def take(self, cost: int) -> tuple[str]:
         """Return the arguments that take units or refuse."""
-        return self.one if cost == 1 else (TAKES, b"%d" % cost, *self._numbers)
+        return self.one if cost == 1 else (f"{TAKES} {cost} {self._numbers}",)
 
-    def charge(self, cost: int) -> tuple[bytes, ...]:
+    def charge(self, cost: int) -> tuple[str]:
         """Return the arguments that charge units, whatever is left; more than anybody can owe is as good as that."""
         cost = max(-self._most, min(cost, self._most))
-        return (CHARGES, b"%d" % cost, *self._numbers)
+        return (f"{CHARGES} {cost} {self._numbers}",)
 
-    def look(self, cost: int) -> tuple[bytes, ...]:
+    def look(self, cost: int) -> tuple[str]:
         """Return the arguments that only look."""
-        return (LOOKS, b"%d" % cost, *self._numbers)
+        return (f"{LOOKS} {cost} {self._numbers}",)
 
 
 class Asked:

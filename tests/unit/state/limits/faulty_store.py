@@ -76,7 +76,7 @@ class Faulty:
         parsed: Any = None,
     ) -> Awaitable[Any]:
         self.asked += 1
-        self.takes += operation is TAKE and args[0] == TAKES
+        self.takes += operation is TAKE and args[0].startswith(f"{TAKES} ")
         if self.fault == "gone":
             raise StoreUnavailableError("It is gone.")
         return self._run(operation, keys, args, timeout, parsed)

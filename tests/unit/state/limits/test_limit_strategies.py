@@ -51,7 +51,7 @@ class Counting:
     def charge(self, cost: int, key: str = "a") -> None:
         self._ask(self.plan.charge(cost), key)
 
-    def _ask(self, args: tuple[bytes, ...], key: str) -> tuple[bool, int, int, int]:
+    def _ask(self, args: tuple[str], key: str) -> tuple[bool, int, int, int]:
         self.space.begin()
         reply = TAKE.memory(self.space, self.plan.keys(key), args)
         return bool(reply[0]), reply[1], reply[2], max(reply[3::3])

@@ -34,8 +34,8 @@ class Space:
 
 def at_given_times(script: str) -> str:
     """Return the script with the time as its last argument, and with what would end it written beside the key."""
-    clock = "local clock = redis.call('TIME')"
-    end = "redis.call('SET', KEYS[i], text, 'PX', format('%.0f', floor(kept / 1000) + 1))"
+    clock = "local clock = call('TIME')"
+    end = "call('SET', KEYS[i], text, 'PX', format('%.0f', floor(kept / 1000) + 1))"
     assert script.count(clock) == script.count(end) == 1
     script = script.replace(clock, "local last = tonumber(ARGV[#ARGV]) local clock = {last // 1, 0}")
     script = script.replace("{last // 1, 0}", f"{{math.floor(last / {SECOND}), last % {SECOND}}}")

@@ -244,7 +244,7 @@ class Cluster:
         before = self._home
         home = self.home("")
         if home is not None and home is not before and home.connection is not None:
-            self._common.pushes.joined(home.connection)
+            self._common.pushes.joined(home.ear)
 
 
 def _connected(node: Node) -> bool:

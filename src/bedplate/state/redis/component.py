@@ -22,6 +22,7 @@ from bedplate.state.store import Argument, Call, Operation, Reply, StoreError, S
 
 if TYPE_CHECKING:
     from bedplate.state.redis.blocking import Blocking, BlockingPool
+    from bedplate.state.redis.ear import Ear
     from bedplate.state.redis.node import Node
     from bedplate.state.redis.pushes import Pushes, Subscription
     from bedplate.state.redis.router import Router
@@ -127,7 +128,7 @@ class Redis:
         from bedplate.state.redis.router import router
 
         topology, first = address(self._url.reveal())
-        standing = Standing(host, self, self._label)
+        standing = Standing(host, self, self._label, lambda: bool(self._heard.prefixes))
         meters = Meters(host, OPERATIONS(redis=self.name), DURATION(redis=self.name))
         common = Common(
             self._label,
@@ -143,7 +144,7 @@ class Redis:
         self._host, self._standing = host, standing
         self._pool = BlockingPool(common, standing.blocking)
         self._future = asyncio.get_running_loop().create_future
-        self._heard.home = lambda channel: _connection(chosen.home(channel))
+        self._heard.home = lambda channel: _ear(chosen.home(channel))
         self._router = chosen
         standing.begin(chosen, self._watchers)
         host.spawn("connection", chosen.keep)
@@ -295,5 +296,5 @@ class Redis:
         return StoreUnavailableError(what, "Use it inside the service, between its start and its stop.")
 
 
-def _connection(node: Node | None) -> Any:
-    return None if node is None else node.connection
+def _ear(node: Node | None) -> Ear | None:
+    return None if node is None else node.ear

@@ -51,8 +51,8 @@ BREAKER = Gauge(
 )
 CONNECTIONS = Gauge(
     "bedplate_redis_connections",
-    "Open connections: those that all share, and those for blocking commands.",
-    {**_NAME, "kind": ("shared", "blocking")},
+    "Open connections: those that all share, those on which is listened, and those for blocking commands.",
+    {**_NAME, "kind": ("shared", "listening", "blocking")},
 )
 RECONNECTS = Counter("bedplate_redis_reconnects_total", "Shared connections that were lost.", _NAME)
 IN_FLIGHT = Gauge("bedplate_redis_in_flight", "Operations without an answer, at the last look.", _NAME)

@@ -25,6 +25,7 @@ from bedplate.state.redis.address import Address
 from bedplate.state.redis.breaker import Backoff, Slowness
 from bedplate.state.redis.common import Common
 from bedplate.state.redis.connection import Connection
+from bedplate.state.redis.ear import Ear
 from bedplate.state.redis.meters import OperationMeter
 from bedplate.state.redis.opening import opened
 from bedplate.state.redis.packing import CACHING, words
@@ -66,6 +67,7 @@ class Node:
 
     :param locate: where it is. :param replica: whether it may be one, which takes no writes.
     :ivar refusal: why nothing is tried, in words; None while it is.
+    :ivar present: set while there is a connection. :ivar ear: where its messages are heard.
     :ivar server: what it said of itself at the last connection; None before. :ivar address: where it was then.
     """
 
@@ -80,7 +82,8 @@ class Node:
         self._slowness = Slowness()
         self._backoff = Backoff(self._settings.backoff, self._settings.backoff_limit)
         self._hung = self._closing = False
-        self.tried = asyncio.Event()
+        self.tried, self.present = asyncio.Event(), asyncio.Event()
+        self.ear = Ear(common, self)
         self.refusal: str | None = "it has not been reached yet"
         self.server: Server | None = None
         self.address: Address | None = None
@@ -264,7 +267,8 @@ class Node:
         current = connection is self._connection
         if current:
             self._connection, self._hung, self.refusal = None, False, why
-            self._common.pushes.left(connection)
+            self.present.clear()
+            self.ear.drop(why)
         for slots, left in ((sent, True), (unsent, False)):
             for slot in slots:
                 if slot[FUTURE].done():
@@ -349,24 +353,29 @@ class Node:
                 await self._hurry.wait()
 
     async def keep(self) -> None:
-        """Keep up a connection, until cancelled."""
+        """Keep up the connections, until cancelled."""
         try:
-            while True:
-                self._lost.clear()
-                if await self._connect():
-                    since = time.monotonic()
-                    await self._lost.wait()
-                    self.reconnects += 1
-                    if time.monotonic() - since >= _LIVED:
-                        self._backoff.failures = 0
-                if self._backoff.failures:
-                    await self._rest(self._backoff.next())
-                else:
-                    self._backoff.failures = 1
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep())
+                tasks.create_task(self.ear.keep())
         finally:
             self._closing = True
             self.drop("the service stops")
             self._give_up("the service stops")
+
+    async def _keep(self) -> None:
+        while True:
+            self._lost.clear()
+            if await self._connect():
+                since = time.monotonic()
+                await self._lost.wait()
+                self.reconnects += 1
+                if time.monotonic() - since >= _LIVED:
+                    self._backoff.failures = 0
+            if self._backoff.failures:
+                await self._rest(self._backoff.next())
+            else:
+                self._backoff.failures = 1
 
     async def _connect(self) -> bool:
         try:
@@ -383,7 +392,8 @@ class Node:
         if connection.closed:
             return self._unreached("it closed the connection")
         self._connection, self.refusal, self._slowness = connection, None, Slowness()
-        self._common.pushes.joined(connection)
+        self._common.pushes.flush()
+        self.present.set()
         again, self._again = self._again, []
         for slot, _ in again:
             if not slot[FUTURE].done():

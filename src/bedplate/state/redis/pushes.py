@@ -29,6 +29,7 @@ from bedplate.state.store import Reply
 
 if TYPE_CHECKING:
     from bedplate.state.redis.connection import Connection
+    from bedplate.state.redis.ear import Ear
 
 __all__ = ["Pushes", "Subscription"]
 
@@ -51,7 +52,7 @@ class Subscription:
 
         :raises StoreUnavailableError: when Redis is away; it is subscribed by itself when it is back.
         """
-        await self._channel.ready()
+        await self._channel.ready(self._pushes.home(self._channel.name))
 
     def close(self) -> None:
         """Hear no more."""
@@ -62,28 +63,32 @@ class Channel:
     """A channel with those who listen to it.
 
     :ivar subscribed: the confirmation that is awaited or has come; None while there is no connection to ask.
+    :ivar gap: whether something may have been missed before it.
     """
 
-    __slots__ = ("connection", "label", "listeners", "name", "subscribed")
+    __slots__ = ("_label", "connection", "gap", "listeners", "name", "subscribed")
 
     def __init__(self, name: str, label: str) -> None:
-        self.name, self.label = name, label
+        self.name, self._label = name, label
         self.listeners: list[Subscription] = []
         self.connection: Connection | None = None
         self.subscribed: asyncio.Future[Any] | None = None
+        self.gap = False
 
-    async def ready(self) -> None:
+    async def ready(self, ear: Ear | None) -> None:
         """Return when the server has confirmed."""
+        if ear is not None and self.subscribed is None:
+            await ear.ready()
         if self.subscribed is None:
-            raise away(self.label, "nothing is heard until it is back")
+            raise away(self._label, "nothing is heard until it is back")
         await asyncio.shield(self.subscribed)
 
 
 class Pushes:
     """Who listens to what, and who tracks what; it outlives a run of the store.
 
-    :ivar home: returns the connection on which a channel is heard, None while there is none. A message that is
-        published anywhere in a cluster is heard at all its nodes, so one is enough.
+    :ivar home: returns where a channel is heard, None while nobody knows. A message that is published anywhere in a
+        cluster is heard at all its nodes, so one is enough.
     :ivar prefixes: of the keys that are tracked.
     """
 
@@ -92,7 +97,7 @@ class Pushes:
         self._channels: dict[str, Channel] = {}
         self._trackers: list[tuple[str, Changed]] = []
         self.prefixes: tuple[str, ...] = ()
-        self.home: Callable[[str], Connection | None] = lambda channel: None
+        self.home: Callable[[str], Ear | None] = lambda channel: None
 
     # Channels
 
@@ -101,10 +106,12 @@ class Pushes:
         known = self._channels.get(channel)
         if known is None:
             known = self._channels[channel] = Channel(channel, self._label)
+            ear = self.home(channel)
+            known.gap = ear is None or not ear.reachable
         listener = Subscription(self, known, heard, missed)
         known.listeners.append(listener)
         if known.subscribed is None:
-            self._subscribe(known, self.home(channel))
+            self._subscribe(known)
         return listener
 
     def leave(self, channel: Channel, listener: Subscription) -> None:
@@ -119,35 +126,38 @@ class Pushes:
         if connection is not None and not connection.closed:
             connection.subscription("UNSUBSCRIBE", channel.name).add_done_callback(_seen)
 
-    def _subscribe(self, channel: Channel, connection: Connection | None) -> asyncio.Future[Any] | None:
+    def _subscribe(self, channel: Channel) -> None:
+        ear = self.home(channel.name)
+        if ear is None:
+            return
+        ear.want()
+        connection = ear.connection
         if connection is None or connection.closed:
-            channel.connection = channel.subscribed = None
-            return None
+            return  # it is subscribed when there is one
         channel.connection = connection
         confirmed = channel.subscribed = connection.subscription("SUBSCRIBE", channel.name)
         confirmed.add_done_callback(_seen)
-        return confirmed
+        if channel.gap:
+            confirmed.add_done_callback(partial(_missed, channel))
 
     # What connections tell
 
-    def joined(self, connection: Connection) -> None:
-        """A connection is there: subscribe what is heard on it, and say that something may have been missed.
+    def joined(self, ear: Ear) -> None:
+        """A connection is there on which may be listened: subscribe what is heard on it.
 
-        It is called before anything is read on it. What listeners are told comes after their confirmation.
+        Those who may have missed something are told after the confirmation.
         """
         for channel in list(self._channels.values()):
-            if channel.subscribed is not None or self.home(channel.name) is not connection:
-                continue
-            confirmed = self._subscribe(channel, connection)
-            if confirmed is not None:
-                confirmed.add_done_callback(partial(_missed, channel))
-        self.flush()
+            if channel.subscribed is None and self.home(channel.name) is ear:
+                self._subscribe(channel)
 
     def left(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """A connection on which was listened is gone."""
         for channel in list(self._channels.values()):
             if channel.connection is connection:
-                self._subscribe(channel, None)
+                channel.connection = channel.subscribed = None
+                channel.gap = True
+                self._subscribe(channel)
 
     def heard(self, message: Sequence[Any]) -> None:
         """Take a push."""
@@ -206,6 +216,7 @@ def _seen(future: asyncio.Future[Any]) -> None:
 def _missed(channel: Channel, future: asyncio.Future[Any]) -> None:
     if future.cancelled() or future.exception() is not None:
         return
+    channel.gap = False
     for listener in channel.listeners:
         if listener.missed is not None:
             _call(listener.missed)

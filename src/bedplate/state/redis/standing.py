@@ -46,6 +46,7 @@ class Owner(Protocol):
 class Standing:
     """What is known of the servers of one Redis.
 
+    :param tracks: whether somebody wants to be told of changes.
     :ivar forbidden: why the server may not be used at all, in words; None while nothing speaks against it.
     """
 
@@ -54,8 +55,8 @@ class Standing:
         "Redis(url, name, role='cache')."
     )
 
-    def __init__(self, host: Host, owner: Owner, label: str) -> None:
-        self._host, self._label = host, label
+    def __init__(self, host: Host, owner: Owner, label: str, tracks: Callable[[], bool]) -> None:
+        self._host, self._label, self._tracks = host, label, tracks
         self._role, self._settings = owner.role, owner.settings
         self._router: Router | None = None
         self._watchers: list[Callable[[bool], None]] = []
@@ -130,7 +131,7 @@ class Standing:
         for node in nodes:
             if node.server is not None and (unfit := self._unfit(node.server)):
                 return f"{self._label} is used, but {unfit}. {self.MEND} Production would refuse it."
-            if node.connection is not None and not node.connection.tracked:
+            if node.connection is not None and not node.connection.tracked and self._tracks():
                 return f"{self._label} refuses CLIENT TRACKING: nothing is cached near. Grant its user +client."
         return None
 
@@ -142,6 +143,7 @@ class Standing:
         careful = any(node.connection is not None and node.connection.caution for node in nodes)
         bind(BREAKER).set(2.0 if not available else 1.0 if careful else 0.0)
         bind(CONNECTIONS, kind="shared").set(float(len(connected)))
+        bind(CONNECTIONS, kind="listening").set(float(sum(node.ear.connection is not None for node in nodes)))
         bind(IN_FLIGHT).set(float(sum(node.in_flight for node in nodes)))
 
     async def inspect(self) -> None:

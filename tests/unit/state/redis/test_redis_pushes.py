@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bedplate.state.redis import Redis
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import Call, StoreUnavailableError
 from bedplate.testing import running
 from tests.redis import Server
 from tests.redis import server as started
@@ -83,6 +83,18 @@ async def test_who_listens_is_told_of_a_gap_and_hears_again() -> None:
             await harness.eventually(lambda: told == ["missed", "missed"])
             await redis.publish("news", b"again")
             await harness.eventually(lambda: told[-1] == b"again")
+
+
+async def test_large_replies_do_not_cost_one_who_listens_the_connection(server: Server) -> None:
+    """A server ends connections that listen and have more than 32 MB of replies under way."""
+    redis = Redis(server.url)
+    changes: list[bool] = []
+    async with running(redis):
+        redis.watch(changes.append)
+        await redis.run(SET, ("large",), (b"x" * 100_000,))
+        await redis.listen("news", print).ready()
+        replies = await redis.run_many([Call(GET, ("large",))] * 400, timeout=30)
+        assert {len(reply) for reply in replies} == {100_000} and not changes
 
 
 class Near:

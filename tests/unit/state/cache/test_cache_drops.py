@@ -146,7 +146,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=25)
+@settings(max_examples=100)
 async def test_two_nodes_always_agree_with_one_that_remembers_everything(steps: list[Any]) -> None:
     async with nodes(2, ttl=10) as both:
         clock = both[0].clock

@@ -6,19 +6,12 @@ import asyncio
 
 import pytest
 
-from bedplate.state.cache import Cache, CacheSettings
+from bedplate.state.cache import CacheSettings
 from bedplate.state.cache.metrics import INVALIDATIONS, ONLINE, REMEMBERED
-from bedplate.state.memory import Memory
-from bedplate.testing import ManualClock, running
 from bedplate.testing.clock import settle
-from tests.linked import Link, restore, snapshot
+from tests.linked import restore, snapshot
 from tests.unit.state.cache.instances import Node, nodes
 from tests.unit.state.cache.test_cache_stale import Source
-
-
-async def _back(node: Node) -> None:
-    node.link.heal()
-    await node.harness.eventually(lambda: node.cache.overview()["available"])
 
 
 async def test_what_is_near_answers_and_the_rest_is_computed_and_kept() -> None:
@@ -66,7 +59,7 @@ async def test_what_is_dropped_meanwhile_is_gone_here_at_once_and_everywhere_aft
         await one.cache.invalidate(**drop)  # type: ignore[arg-type]
         assert await one.cache.get("k", type=str) is None
         assert await other.cache.get("k", type=str) == "old"  # it cannot know
-        await _back(one)
+        await one.heal()
         assert await one.cache.get("k", type=str) is await other.cache.get("k", type=str) is None
         assert one.state == "running"
 
@@ -81,7 +74,7 @@ async def test_a_value_set_meanwhile_does_not_leave_an_older_one_to_others() -> 
         one.link.cut()
         await one.cache.set("k", "new", type=str)
         assert await one.cache.get("k", type=str) == "new"
-        await _back(one)
+        await one.heal()
         assert await one.cache.get("k", type=str) is await other.cache.get("k", type=str) is None
 
 
@@ -91,8 +84,8 @@ async def test_more_than_can_be_remembered_drops_everything_and_never_less() -> 
         one.link.cut()
         for number in range(5):
             await one.cache.delete(f"k:{number}")
-        assert await one.harness.value(REMEMBERED) <= 4
-        await _back(one)
+        assert await one.value(REMEMBERED) <= 4
+        await one.heal()
         assert await other.cache.get_many([f"k:{number}" for number in range(6)]) == {}
 
 
@@ -103,7 +96,7 @@ async def test_what_is_near_is_let_go_when_the_store_is_back() -> None:
         one.link.cut()
         await other.cache.set("k", "new", type=str)
         assert await one.cache.get("k", type=str) == "old"
-        await _back(one)
+        await one.heal()
         assert await one.cache.get("k", type=str) == "new"
 
 
@@ -134,9 +127,9 @@ async def test_an_invalidation_that_was_not_answered_is_done_again() -> None:
         await other.cache.get("k", type=str)
         one.link.hang()
         await one.cache.invalidate(tags=("t",))
-        assert await one.harness.value(INVALIDATIONS, outcome="failed") == 1
+        assert await one.value(INVALIDATIONS, outcome="failed") == 1
         assert await other.cache.get("k", type=str) == "old"
-        await _back(one)
+        await one.heal()
         assert await other.cache.get("k", type=str) is None
 
 
@@ -151,26 +144,21 @@ async def test_a_server_that_took_over_without_the_last_invalidations_gets_them_
             node.link.cut()
         await restore(one.store, before)
         for node in (one, other):
-            await _back(node)
+            await node.heal()
         assert await other.cache.get("a", type=str) is await other.cache.get("b", type=str) is None
 
 
-async def test_a_service_starts_without_its_store_and_follows_when_it_comes() -> None:
-    clock, store = ManualClock(), Memory(chosen=True)
-    link = Link(store)
-    link.cut()
-    cache, source = Cache(link, "reports"), Source()
-    async with running(store, clock=clock), running(cache, clock=clock) as harness:
-        assert await cache.get_or_set("k", source.read, type=int) == 1
-        assert await harness.value(ONLINE) == 0
-        view = next(view for view in harness.service.views if view.component is cache)
-        assert view.state == "degraded" and "has not been reached yet" in view.reason
-        link.heal()
-        await harness.eventually(lambda: cache.overview()["available"])
-        assert await harness.value(ONLINE) == 1
-        assert view.component.spec.degradation is not None
-        await cache.set("k", 5)
-        assert await cache.get("k") == 5
+async def test_it_starts_without_its_store_and_follows_when_it_comes() -> None:
+    async with nodes(cut=True) as (node,):
+        source = Source()
+        assert await node.cache.get_or_set("k", source.read, type=int) == 1
+        assert await node.value(ONLINE) == 0
+        assert node.state == "degraded" and "has not been reached yet" in node.view.reason
+        await node.heal()
+        assert await node.value(ONLINE) == 1
+        assert (node.state, node.view.reason) == ("running", "")
+        await node.cache.set("k", 5)
+        assert await node.cache.get("k") == 5
 
 
 async def test_a_store_that_comes_back_unannounced_is_found_by_itself() -> None:
@@ -200,7 +188,7 @@ async def test_a_computation_begun_in_the_outage_is_not_written_when_it_ends_aft
     node.link.cut()
     asked = asyncio.create_task(node.cache.get_or_set("k", source.read, type=int))
     await settle()
-    await _back(node)
+    await node.heal()
     source.free.set()
     assert await asked == 1
     # Others may have dropped it meanwhile, and nobody would have been told here.

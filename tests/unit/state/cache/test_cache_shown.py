@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bedplate.service import Service
 from bedplate.settings import Settings
 from bedplate.settings.layers import Sources
 from bedplate.state.cache import Cache, CacheSettings
+from bedplate.state.cache.intents import Intents
 from bedplate.state.cache.metrics import (
     ENTRIES,
     GET_LIMIT,
@@ -22,12 +24,18 @@ from bedplate.state.cache.metrics import (
 )
 from bedplate.state.memory import Memory
 from bedplate.testing import CASES, Harness, running, settings
-from tests.unit.state.cache.instances import Node, nodes
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 async def test_a_cache_is_a_component(case: Any) -> None:
     await case(lambda: Cache(Memory(), "reports"))
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[tuple[Cache, Harness]]:
+    cache = Cache(Memory(), "reports")
+    async with running(cache) as harness:
+        yield cache, harness
 
 
 async def _use(cache: Cache) -> None:
@@ -49,48 +57,51 @@ async def _json(harness: Harness, path: str, status: int = 200) -> Any:
     return answer.json()
 
 
-async def test_statistics_have_the_names_that_were_asked_for(node: Node) -> None:
-    await _use(node.cache)
-    stats = await _json(node.harness, "/cache/stats")
-    assert stats["redisStats"] == {"type": "link", "available": True, "memoryEntries": 3, "redisInfo": None}
+async def test_statistics_have_the_names_that_were_asked_for(shop: tuple[Cache, Harness]) -> None:
+    cache, harness = shop
+    await _use(cache)
+    stats = await _json(harness, "/cache/stats")
+    assert stats["redisStats"] == {"type": "memory", "available": True, "memoryEntries": 3, "redisInfo": None}
     hits = {"hits": 8, "misses": 4, "operations": 12, "window": 1000, "hitRate": 0.6667, "missRate": 0.3333}
     assert stats["cacheHitStats"] == hits
     assert stats["requests"] == {"near": 4, "store": 4, "stale": 0, "miss": 4, "bypass": 0}
     assert stats["caches"]["reports"]["operationTimes"]["set"]["count"] == 4
-    dropped = await _json(node.harness, "/monitoring/cache/invalidation-metrics")
+    dropped = await _json(harness, "/monitoring/cache/invalidation-metrics")
     assert (dropped["totalInvalidations"], dropped["failedInvalidations"]) == (4, 0)
     assert dropped["byKind"] == {"key": 1, "tag": 2, "pattern": 1, "all": 0}
     assert dropped["invalidationsPerSecond"] > 0
-    keys = await _json(node.harness, "/monitoring/cache/key-stats")
+    keys = await _json(harness, "/monitoring/cache/key-stats")
     assert keys["patterns"] == [{"cache": "reports", "pattern": "report:*", "hits": 8, "misses": 4, "hitRate": 0.6667}]
 
 
-async def test_counts_become_metrics(node: Node) -> None:
-    await _use(node.cache)
-    await node.clock.advance(2)
-    value = node.harness.value
+async def test_counts_become_metrics(shop: tuple[Cache, Harness]) -> None:
+    cache, harness = shop
+    await _use(cache)
+    await harness.clock.advance(2)
+    value = harness.value
     assert await value(REQUESTS, outcome="near") == 4
     assert await value(KEY_REQUESTS, pattern="report:*", result="miss") == 4
     assert await value(INVALIDATIONS, kind="tag", outcome="done") == 2
     assert await value(ENTRIES) == 3  # what a pattern dropped is let go when somebody asks for it
     assert await value(RECENT) == pytest.approx(8 / 12)
-    await node.clock.advance(2)
+    await harness.clock.advance(2)
     assert await value(REQUESTS, outcome="near") == 4
 
 
-async def test_counts_begin_anew_for_whoever_may_say_so_and_metrics_go_on(node: Node) -> None:
-    await _use(node.cache)
-    done = await node.harness.client.post("/monitoring/cache/reset-metrics")
+async def test_counts_begin_anew_for_whoever_may_say_so_and_metrics_go_on(shop: tuple[Cache, Harness]) -> None:
+    cache, harness = shop
+    await _use(cache)
+    done = await harness.client.post("/monitoring/cache/reset-metrics")
     assert done.json()["items"][0]["component"] == "cache:reports"
-    assert (await _json(node.harness, "/cache/stats"))["cacheHitStats"]["operations"] == 0
-    assert (await _json(node.harness, "/monitoring/cache/invalidation-metrics"))["totalInvalidations"] == 0
-    assert (await _json(node.harness, "/monitoring/cache/key-stats"))["patterns"] == []
-    await node.cache.get("report:3", type=int)
-    await node.clock.advance(2)
-    assert await node.harness.value(REQUESTS, outcome="near") == 5
+    assert (await _json(harness, "/cache/stats"))["cacheHitStats"]["operations"] == 0
+    assert (await _json(harness, "/monitoring/cache/invalidation-metrics"))["totalInvalidations"] == 0
+    assert (await _json(harness, "/monitoring/cache/key-stats"))["patterns"] == []
+    await cache.get("report:3", type=int)
+    await harness.clock.advance(2)
+    assert await harness.value(REQUESTS, outcome="near") == 5
     # It was pressed as the action that it is, so the record of actions has it.
     pressed = 'bedplate_management_actions_total{component="cache:reports",action="reset-metrics",outcome="done"}'
-    assert await node.harness.value(pressed) == 1
+    assert await harness.value(pressed) == 1
 
 
 async def test_resetting_is_for_operators() -> None:
@@ -131,23 +142,38 @@ async def test_several_caches_have_one_set_of_routes() -> None:
         assert (await caches[0].get("k"), await caches[1].get("k")) == (None, 2)
 
 
-async def test_buttons_drop_what_they_say() -> None:
-    async with nodes(2) as (one, other):
-        await one.cache.set_many({"a:1": 1, "a:2": 2, "b:1": 3}, tags=("t",))
-        press = "/monitoring/components/cache/reports/actions/"
+async def test_buttons_drop_what_they_say(shop: tuple[Cache, Harness]) -> None:
+    cache, harness = shop
+    await cache.set_many({"a:1": 1, "a:2": 2, "b:1": 3}, tags=("t",))
+    press = "/monitoring/components/cache/reports/actions/"
 
-        async def pressed(action: str, **given: str) -> dict[str, int]:
-            answer = await one.harness.client.post(f"{press}{action}", json=given)
-            assert answer.status_code == 200, answer.text
-            return await other.cache.get_many(["a:1", "a:2", "b:1"])
+    async def pressed(action: str, **given: str) -> dict[str, int]:
+        answer = await harness.client.post(f"{press}{action}", json=given)
+        assert answer.status_code == 200, answer.text
+        return await cache.get_many(["a:1", "a:2", "b:1"])
 
-        assert await pressed("invalidate-key", key="a:1") == {"a:2": 2, "b:1": 3}
-        assert await pressed("invalidate-pattern", pattern="a:*") == {"b:1": 3}
-        assert await pressed("invalidate-tag", tag="t") == {}
-        await one.cache.set("b:1", 3)
-        assert await pressed("clear") == {}
-        refused = await one.harness.client.post(f"{press}invalidate-tag", json={"tag": ""})
-        assert refused.status_code == 422
+    assert await pressed("invalidate-key", key="a:1") == {"a:2": 2, "b:1": 3}
+    assert await pressed("invalidate-pattern", pattern="a:*") == {"b:1": 3}
+    assert await pressed("invalidate-tag", tag="t") == {}
+    await cache.set("b:1", 3)
+    assert await pressed("clear") == {}
+    refused = await harness.client.post(f"{press}invalidate-tag", json={"tag": ""})
+    assert refused.status_code == 422
+
+
+async def test_buttons_reach_all_processes_of_a_host_where_each_has_values_of_its_own(tmp_path: Path) -> None:
+    pressed, other = (Intents(tmp_path / "cache-reports.jsonl") for _ in range(2))
+    pressed.write("tag", "t")
+    pressed.write("reset", "")
+    assert pressed.read() == []  # it has done so itself
+    with (tmp_path / "cache-reports.jsonl").open("ab") as file:
+        file.write(b'["pattern","a*",1]\n["key","half')
+    assert other.read() == [("pattern", "a*")]
+    with (tmp_path / "cache-reports.jsonl").open("ab") as file:
+        file.write(b'",1]\n')
+    assert other.read() == [("key", "half")]
+    assert other.read() == []
+    assert Intents(tmp_path / "cache-reports.jsonl").read() == []  # what was wanted before it began is over
 
 
 async def test_thresholds_follow_the_settings(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ async def test_an_old_value_hides_a_failure_and_is_not_tried_again_at_once() -> 
         await node.clock.advance(6)
         assert await ask() == 1
         assert source.calls == 3
-        assert await node.harness.value(COMPUTATIONS, outcome="failed") == 2
+        assert await node.value(COMPUTATIONS, outcome="failed") == 2
         source.fails = False
         await node.clock.advance(6)
         assert await ask() == 4

@@ -98,7 +98,7 @@ def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
     for path in ("/", "/synfinance/docs", "/synfinance/metrics", "/synfinance/health", "/synfinance/monitoring"):
         assert f"{demo.base}{path}\n" in demo.printed()
         assert demo.get(path).status_code == 200, path
-    assert demo.get("/readyz").json() == {"status": "ready", "services": {"synfinance": True}}
+    assert demo.get("/readyz").json() == {"status": "ready", "services": {"synfinance": True, "tradesense": True}}
 
     # What people see of it, while and after the scene is played.
     demo.until(lambda: "Traffic goes on" in demo.printed(), "the end of the opening scene")
@@ -108,11 +108,15 @@ def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
     for rows, share in re.findall(r"batch of ([\d,]+): .*; (\d+)% of the cards were at hand", scene):
         assert 75 <= int(share) <= 95, f"batch of {rows}"
     assert "quality of 10,000 records: " in scene
+    assert re.search(r"a broker's file: 400 trades imported, 1 bad line told .*; again, it added 0", scene)
+    assert re.search(r"analysis: profit .*, Sharpe ", scene)
+    assert re.search(r"live portfolio: \d+ positions, worth ", scene)
     demo.until(lambda: re.search(r"\d requests .* alerts ", demo.printed()), "a status line")
     assert "Traceback" not in demo.printed()
 
     _metrics(demo)
     _management(demo)
+    _traders(demo)
     answer = demo.client.post(f"{demo.base}/synfinance/simulate", json={"rows": 1_000, "fraud": 30})
     assert answer.json()["fraud"]["injected"] == 30
     assert answer.json()["detector"] == "fraud"
@@ -149,6 +153,18 @@ def _management(demo: Demo) -> None:
     assert {"POST /simulate 200", "model_trained"} <= {record["message"] for record in logs}
     kinds = {component["kind"] for component in demo.get(f"{prefix}/components").json()["items"]}
     assert {"generation", "fraud_detection", "data_quality", "card_history", "system"} <= kinds
+
+
+def _traders(demo: Demo) -> None:
+    """TradeSense runs beside SynFinance, with people in it, and nothing of it fails."""
+    assert demo.get("/tradesense/health").json()["status"] == "healthy"
+    monitoring = "/tradesense/api/v1/monitoring"
+    assert demo.get(f"{monitoring}/health").json()["status"] in ("healthy", "degraded")
+    kinds = {component["kind"] for component in demo.get(f"{monitoring}/components").json()["items"]}
+    assert {"cache", "sessions", "rate_limit", "locks", "confirmations", "idempotency", "memory"} <= kinds
+    assert {"trade_records", "accounts", "imports", "analytics", "market", "live", "deletions"} <= kinds
+    assert demo.get(f"{monitoring}/errors").json()["items"] == []
+    assert re.search(r" · traders [\d,]+ requests \(0 failed\)", demo.printed())
 
 
 def test_it_ends_at_once_while_the_model_is_still_trained(start: Callable[..., Demo]) -> None:

@@ -107,7 +107,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 def interval(alert: str) -> float:
     """Return the seconds between two evaluations of an alert."""
-    (service,) = services_of(load("demo.process:build_process"))
+    service = next(one for one in services_of(load("demo.process:build_process")) if one.name == "synfinance")
     from bedplate.monitor.alerts import rules
 
     found = rules(service.name, [component.spec for component in service.components])

@@ -12,10 +12,13 @@ __all__ = ["Client"]
 
 
 class Client:
-    """Asks SynFinance over real HTTP."""
+    """Asks a service over real HTTP, as one browser does.
 
-    def __init__(self, base: str) -> None:
-        self.http = httpx2.AsyncClient(base_url=f"{base}/synfinance", timeout=60.0)
+    :param base: ``http://127.0.0.1:8000``. :param path: where the service is.
+    """
+
+    def __init__(self, base: str, path: str = "/synfinance") -> None:
+        self.http = httpx2.AsyncClient(base_url=f"{base}{path}", timeout=60.0)
         self.requests = 0
         self.failed = 0
         self._recent: deque[float] = deque(maxlen=500)

@@ -11,8 +11,10 @@ from fastapi import FastAPI
 from bedplate.service import Process
 from demo.pager import Pager
 from demo.trouble import Trouble
-from synfinance.service import build
+from synfinance.service import build as build_synfinance
 from synfinance.settings import SynFinanceSettings
+from tradesense.service import build as build_tradesense
+from tradesense.settings import TradeSenseSettings
 
 __all__ = ["TIME_SCALE", "Demo", "build_demo", "build_process"]
 
@@ -35,35 +37,45 @@ def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = Tru
     """Return the services; nothing runs yet.
 
     Log records are not written to the terminal, where they would bury what people want to see: they are in a file, and
-    the latest at ``/synfinance/monitoring/logs``.
+    the latest at ``/synfinance/monitoring/logs``. With ``REDIS_URL`` TradeSense keeps there what instances share.
 
     :param base: where it is served, ``http://127.0.0.1:8000``; without it nobody is told of alerts.
     :param folder: for log files and the database. :param faults: let faults come by turns.
     """
-    values: dict[str, Any] = {
-        "environment": "development",
-        "logs": {"stream": "off", "directory": folder},
-        "samples": {"interval": SAMPLED_EVERY},
+    trouble, pager = Trouble(first=30.0 if faults else None), Pager()
+    ours: dict[str, Any] = {
         "window": 300.0 * TIME_SCALE,
         # A tenth of the made-up bank's answers fail on good days.
         "http": {"availability": 0.9},
-        "alerts": {"time_scale": TIME_SCALE},
     }
-    if folder is not None:
-        values["audit"] = {"file": folder / "audit.jsonl"}
-        values["console"] = {"outlast": False}
-        values["database_url"] = f"sqlite:///{folder / 'synfinance.sqlite3'}"
-    if base:
-        values["alerts"] |= {
-            "notify_urls": f"{base.replace('http', 'json', 1)}/synfinance/demo/pager",
-            "heartbeat_url": f"{base}/synfinance/demo/heartbeat",
-        }
-    trouble, pager = Trouble(first=30.0 if faults else None), Pager()
-    synfinance = build(SynFinanceSettings(**values), extra=[trouble])
+    synfinance = build_synfinance(SynFinanceSettings(**_values("synfinance", base, folder), **ours), extra=[trouble])
+    tradesense = build_tradesense(
+        # All traders come from one address.
+        TradeSenseSettings(**_values("tradesense", base, folder), quotes="made-up", sign_up_by_address="100/minute")
+    )
     assert isinstance(synfinance.app, FastAPI)
     synfinance.app.include_router(trouble.routes_of_the_bank())
     synfinance.app.include_router(pager.routes())
-    return Demo(Process([synfinance]), trouble, pager)
+    return Demo(Process([synfinance, tradesense]), trouble, pager)
+
+
+def _values(name: str, base: str, folder: Path | None) -> dict[str, Any]:
+    """Return the settings that all services of the demo have."""
+    alerts: dict[str, Any] = {"time_scale": TIME_SCALE}
+    values: dict[str, Any] = {
+        "environment": "development",
+        "logs": {"stream": "off", "directory": folder and folder / name},
+        "samples": {"interval": SAMPLED_EVERY},
+        "alerts": alerts,
+    }
+    if folder is not None:
+        values["audit"] = {"file": folder / f"{name}.audit.jsonl"}
+        values["console"] = {"outlast": False}
+        values["database_url"] = f"sqlite:///{folder / name}.sqlite3"
+    if base:
+        alerts["notify_urls"] = f"{base.replace('http', 'json', 1)}/synfinance/demo/pager"
+        alerts["heartbeat_url"] = f"{base}/synfinance/demo/heartbeat"
+    return values
 
 
 def build_process() -> Process:

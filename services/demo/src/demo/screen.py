@@ -25,7 +25,7 @@ class Screen:
     def addresses(self, base: str) -> None:
         """Print where everything is."""
         service = f"{base}/synfinance"
-        self._console.print("[bold]Bedplate demo[/bold]: SynFinance with live traffic")
+        self._console.print("[bold]Bedplate demo[/bold]: SynFinance and TradeSense with live traffic")
         self._console.print()
         for name, address in (
             ("console", self._link or f"{service}/console"),
@@ -35,6 +35,8 @@ class Screen:
             ("metrics", f"{service}/metrics"),
             ("health", f"{service}/health"),
             ("monitoring", f"{service}/monitoring"),
+            ("trade journal", f"{base}/tradesense/docs"),
+            ("its monitoring", f"{base}/tradesense/api/v1/monitoring"),
         ):
             self._console.print(f"  {name:<15}[link={address}][cyan]{address}[/cyan][/link]")
         self._console.print()

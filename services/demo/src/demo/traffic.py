@@ -18,6 +18,7 @@ from websockets.exceptions import WebSocketException
 from demo.client import Client
 from demo.scene import opening, soiled_csv
 from demo.screen import Screen
+from demo.traders import Traders
 from demo.trouble import FAULTS, Trouble
 
 __all__ = ["Traffic"]
@@ -42,6 +43,7 @@ class Traffic:
 
     def __init__(self, base: str, screen: Screen, trouble: Trouble, key: Callable[[], str]) -> None:
         self.client = Client(base)
+        self.traders = Traders(base, screen)
         self._key = key
         self._trouble = trouble
         self._base = base
@@ -67,7 +69,7 @@ class Traffic:
     def _run(self) -> None:
         async def main() -> None:
             self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-            async with self.client.http:
+            async with self.client.http, self.traders:
                 # Requests fail when the service goes away before us, which is how the demo ends.
                 with contextlib.suppress(httpx2.TransportError):
                     await self._play()
@@ -80,12 +82,14 @@ class Traffic:
         self._screen.addresses(self._base)
         try:
             await opening(self.client, self._screen)
+            await self.traders.opening()
         except httpx2.HTTPStatusError as error:
             self._screen.trouble(f"The scene ends early: {error.response.status_code} {error.response.text[:200]}")
         self._screen.note(f"Traffic goes on at up to {RATE:g} requests a second. Ctrl-C ends it.")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tell())
             group.create_task(self._make_trouble())
+            self.traders.go_on(group)
             await self._flow(group)
 
     async def _ready(self) -> None:
@@ -144,6 +148,7 @@ class Traffic:
             )
             if said.is_success:
                 line += _in_words(said.json())
+            line += f" · traders {self.traders.requests:,} requests ({self.traders.failed} failed)"
             self._screen.status(line)
 
     async def _simulate(self) -> None:

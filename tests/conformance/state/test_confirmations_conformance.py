@@ -88,7 +88,7 @@ async def test_the_user_s_set_lives_as_long_as_the_last_of_them(backend: Backend
 async def test_a_decision_is_seen_everywhere(backend: Backend, way: str) -> None:
     async with backend.instances(make) as (one, other):
         asked = await one.create("ann", FOOD)
-        right = Guess(12, "ähm \"quoted\" \\ {}", Decimal("-0.10"))
+        right = Guess(12, 'ähm "quoted" \\ {}', Decimal("-0.10"))
         decided = await (
             one.correct(asked.id, "ann", right) if way == "correct" else getattr(one, way)(asked.id, "ann")
         )
@@ -261,7 +261,7 @@ async def test_payloads_of_other_types_come_back_as_they_were(backend: Backend) 
         payload = Model(name="é\n\x00", at=datetime(2026, 11, 27, 12, tzinfo=UTC), parts=[{}, {"a": 1e-9}])
         asked = await model.create("ann", payload)
         assert (await model.correct(asked.id, "ann", payload)).correction == payload
-        data = {"empty": [], "none": None, "big": 2**53 + 1, "deep": [[{}]], "text": '{"status":"pending",'}
+        data: dict[str, Any] = {"empty": [], "none": None, "big": 2**53 + 1, "deep": [[{}]], "text": '{"status":"pending",'}
         question = await plain.create("ann", data)
         decided = await plain.confirm(question.id, "ann")
         assert decided.payload == data, "nothing on the way takes it apart"

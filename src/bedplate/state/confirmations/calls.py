@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from bedplate.component import Host
-from bedplate.state.confirmations.confirmation import Confirmation
 from bedplate.state.confirmations.errors import ConfirmationUnavailableError
-from bedplate.state.confirmations.metrics import AVAILABLE, CONFLICTS, CREATED, DECISIONS, THINKING, UNAVAILABLE
+from bedplate.state.confirmations.metrics import AVAILABLE, CONFLICTS, CREATED, UNAVAILABLE
 from bedplate.state.store import Argument, Call, Operation, Store, StoreError, StoreUnavailableError
 
 __all__ = ["Calls"]
@@ -24,8 +23,6 @@ class Calls:
         self.log = host.log
         self.created = host.bind(CREATED)
         self.conflicts = host.bind(CONFLICTS)
-        self._decisions = {one: host.bind(DECISIONS, outcome=one) for one in ("confirmed", "rejected", "corrected")}
-        self._thinking = host.bind(THINKING)
         self._unavailable = host.bind(UNAVAILABLE)
         self._available = host.bind(AVAILABLE)
 
@@ -70,12 +67,6 @@ class Calls:
         """Do several operations that somebody else does later if they fail."""
         with suppress(StoreError):
             await self._store.run_many(calls)
-
-    def decided(self, confirmation: Confirmation[Any]) -> None:
-        """Count a decision."""
-        self._decisions[confirmation.status].inc()
-        if confirmation.decided_at is not None:
-            self._thinking.observe(max(0.0, (confirmation.decided_at - confirmation.created).total_seconds()))
 
     def reached(self, available: bool) -> None:
         """Say whether the store is there."""

@@ -212,9 +212,8 @@ class Confirmations(Generic[T]):
         if not reply[0] and (its != token or confirmation.status != status):
             calls.conflicts.inc()
             raise AlreadyDecidedError(confirmation)
-        if reply[0]:
-            calls.decided(confirmation)
-            self._telling.decided(confirmation)
+        # Also when it is repeated: the first answer may have been lost, and with it this.
+        self._telling.decided(confirmation)
         return confirmation
 
     async def pending(self, user: str) -> list[Confirmation[T]]:

@@ -26,7 +26,7 @@ _BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0, 21_600.0, 43_2
 CREATED = Counter("bedplate_confirmations_created_total", "Questions that were asked.", _NAME)
 DECISIONS = Counter(
     "bedplate_confirmations_decisions_total",
-    "Decisions, each of which was the only one.",
+    "Decisions that have been told to who acts on them.",
     {**_NAME, "outcome": ("confirmed", "rejected", "corrected")},
 )
 CONFLICTS = Counter(
@@ -82,7 +82,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         ),
         Alert(
             name="ConfirmationsExpiring",
-            expr=f"increase({expired}[1h]) > 10 and increase({expired}[1h]) > sum(increase({decisions}[1h]))",
+            expr=f"sum(increase({expired}[1h])) > 10 and sum(increase({expired}[1h])) > sum(increase({decisions}[1h]))",
             summary="More questions expire than are answered; users do not see them, or do not care.",
             severity="info",
             for_="30m",

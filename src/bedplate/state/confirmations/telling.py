@@ -12,7 +12,7 @@ import orjson
 from bedplate.component import Host
 from bedplate.state.confirmations.confirmation import Confirmation, Expired
 from bedplate.state.confirmations.errors import ConfirmationError
-from bedplate.state.confirmations.metrics import EXPIRED, PENDING, TELLING_FAILURES
+from bedplate.state.confirmations.metrics import DECISIONS, EXPIRED, PENDING, TELLING_FAILURES, THINKING
 from bedplate.state.confirmations.operations import CLAIM, DUE, FORGET, GET, RUSH, TOLD
 from bedplate.state.pausing import pause
 from bedplate.state.store import Call, StoreError
@@ -44,6 +44,8 @@ class Telling(Generic[T]):
         self._expired = host.bind(EXPIRED)
         self._failures = host.bind(TELLING_FAILURES)
         self._pending = host.bind(PENDING)
+        self._decisions = {one: host.bind(DECISIONS, outcome=one) for one in ("confirmed", "rejected", "corrected")}
+        self._thinking = host.bind(THINKING)
         self._decided: list[Confirmation[T]] = []
         self._wake = asyncio.Event()
         self._next = 0.0
@@ -127,6 +129,13 @@ class Telling(Generic[T]):
             await own.store.run(DUE, (own.due_key,), (int(confirmation.expires.timestamp() * 1000) + 2, member))
         elif await self._heard(own.decision_handlers, confirmation):
             await self._done(id, user, member)
+            self._count(confirmation)
+
+    def _count(self, confirmation: Confirmation[T]) -> None:
+        """Count a decision where it is told, since who took it may not have learnt that he did."""
+        self._decisions[confirmation.status].inc()
+        if confirmation.decided_at is not None:
+            self._thinking.observe(max(0.0, (confirmation.decided_at - confirmation.created).total_seconds()))
 
     async def _done(self, id: str, user: str, member: str) -> None:
         own = self._confirmations

@@ -18,7 +18,8 @@ from tests.unit.state.far_store import FarStore
 
 @given(st.lists(st.integers(1, 20)))
 def test_a_fence_accepts_what_never_falls(fences: list[int]) -> None:
-    fence, accepted = Fence("a file"), []
+    fence = Fence("a file")
+    accepted: list[int] = []
     for each in fences:
         try:
             fence.accept(each)

@@ -95,16 +95,16 @@ async def test_nobody_leads_while_the_store_is_away_and_everybody_knows() -> Non
         await settle(100)
         store.set_away(True)
         await harness.clock.advance(11)
-        assert one.working != other.working, "80 % of 15 s are not over"
+        assert [one.working, other.working].count(True) == 1, "80 % of 15 s are not over"
         await harness.clock.advance(2)
-        assert not one.working and not other.working
+        assert [one.working, other.working].count(True) == 0
         await harness.clock.advance(60)
         assert await harness.value(LED) == 0 and await harness.value(LEADING) == 0
         assert await harness.value(CANDIDATES) > 0
         store.set_away(False)
         for _ in range(50):
             await harness.clock.advance(1)
-        assert one.working != other.working
+        assert [one.working, other.working].count(True) == 1
         assert await harness.value(LED) == 1
 
 

@@ -82,8 +82,8 @@ def shop(name: str = "shop", *specs: Spec) -> Subject:
 @cache
 def synfinance() -> Subject:
     """Return SynFinance as ``deploy/`` runs it."""
-    (subject,) = (one for target, service in deployed().items() for one in subjects_of(service, target, FOLDER, ROOT))
-    return subject
+    found = (one for target, service in deployed().items() for one in subjects_of(service, target, FOLDER, ROOT))
+    return next(one for one in found if one.name == "synfinance")
 
 
 @cache

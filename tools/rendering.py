@@ -18,6 +18,8 @@ from bedplate.settings import Sources
 from synfinance import service as synfinance
 from synfinance.settings import SynFinanceSettings
 from tools.finding import ROOT, Finding
+from tradesense import service as tradesense
+from tradesense.settings import TradeSenseSettings
 
 __all__ = ["FOLDER", "check", "deployed", "drift", "refused"]
 
@@ -26,8 +28,10 @@ FOLDER = ROOT / "deploy"
 
 def deployed() -> dict[str, Service]:
     """Return the services that ``deploy/`` runs by their target, built from defaults and not from this machine."""
-    with SynFinanceSettings.collecting(Sources.none()) as settings:
-        return {"synfinance.service:build": synfinance.build(settings)}
+    with SynFinanceSettings.collecting(Sources.none()) as of_synfinance:
+        found = {"synfinance.service:build": synfinance.build(of_synfinance)}
+    with TradeSenseSettings.collecting(Sources.none()) as of_tradesense:
+        return {**found, "tradesense.service:build": tradesense.build(of_tradesense)}
 
 
 def files(services: dict[str, Service]) -> dict[str, str]:

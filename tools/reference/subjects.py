@@ -11,6 +11,8 @@ from bedplate.settings import Settings, Sources
 from bedplate.state.limits import RateLimit
 from synfinance import service as synfinance
 from synfinance.settings import SynFinanceSettings
+from tradesense import service as tradesense
+from tradesense.settings import TradeSenseSettings
 
 __all__ = ["components", "library", "services"]
 
@@ -24,12 +26,15 @@ def library() -> Service:
 @cache
 def services() -> dict[str, Service]:
     """Return the services by the heading they have in the reference."""
-    return {"Bedplate": library(), "SynFinance": synfinance.build(_synfinance_settings())}
-
-
-def _synfinance_settings() -> SynFinanceSettings:
-    with SynFinanceSettings.collecting(Sources.none()) as settings:
-        return settings
+    with SynFinanceSettings.collecting(Sources.none()) as of_synfinance:
+        pass
+    with TradeSenseSettings.collecting(Sources.none()) as of_tradesense:
+        pass
+    return {
+        "Bedplate": library(),
+        "SynFinance": synfinance.build(of_synfinance),
+        "TradeSense": tradesense.build(of_tradesense),
+    }
 
 
 def components(service: Service) -> Iterator[Component]:

@@ -12,13 +12,17 @@ from bedplate.state.memory import Memory
 
 if TYPE_CHECKING:
     from bedplate.settings.secret import Secret
-    from bedplate.state.redis import Redis
+    from bedplate.state.redis import Redis, RedisSettings
 
 __all__ = ["store"]
 
 
 def store(
-    url: str | Secret | None = "", name: str = "default", *, role: Literal["cache", "state"] = "state"
+    url: str | Secret | None = "",
+    name: str = "default",
+    *,
+    role: Literal["cache", "state"] = "state",
+    settings: RedisSettings | None = None,
 ) -> Memory | Redis:
     """Return the store at an address: ``store(settings.redis_address)``.
 
@@ -26,10 +30,11 @@ def store(
         extra ``bedplate[redis]``; empty for a store in the process, which production refuses; ``memory://`` for one
         that is meant.
     :param role: ``cache`` for what may be forgotten, ``state`` for what must not.
+    :param settings: time-outs and bounds of a Redis: ``RedisSettings.of(settings)``.
     """
     address = (url if isinstance(url, str) else url.reveal()) if url else ""
     if not address or address.startswith("memory://"):
         return Memory(name, role=role, chosen=bool(address))
     from bedplate.state.redis import Redis
 
-    return Redis(address, name, role=role)
+    return Redis(address, name, role=role, settings=settings)

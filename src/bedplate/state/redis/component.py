@@ -12,6 +12,7 @@ from bedplate.component import Environment, Host, Spec
 from bedplate.declarations import Degradation, Probe, Runbook
 from bedplate.problems import BedplateError, Refusal
 from bedplate.settings.secret import Secret
+from bedplate.state.memory.reply import failure
 from bedplate.state.redis.address import address
 from bedplate.state.redis.commands import EXECUTE, PING, PUBLISH, check, keys_of, pack_words
 from bedplate.state.redis.many import Many, Part
@@ -183,16 +184,21 @@ class Redis:
         """Do an operation; whoever awaits it may be cancelled. See :class:`~bedplate.state.store.Store`."""
         router, make = self._router, self._future
         if router is None or make is None:
-            raise self._stopped()
+            return failure(self._stopped())
         future = make()
-        router.route(keys).send(future, operation, keys, args, self._timeout if timeout is None else timeout, parsed)
+        try:
+            node = router.route(keys)
+        except StoreError as error:
+            future.set_exception(error)
+            return future
+        node.send(future, operation, keys, args, self._timeout if timeout is None else timeout, parsed)
         return future
 
     def run_many(self, calls: Sequence[Call], *, timeout: float | None = None) -> Awaitable[list[Reply | StoreError]]:
         """Do several operations in one go; an error stands in the place of its reply."""
         router = self._router
         if router is None:
-            raise self._stopped()
+            return failure(self._stopped())
         limit = self._timeout if timeout is None else timeout
         many = Many(len(calls))
         for place, call in enumerate(calls):
@@ -207,6 +213,9 @@ class Redis:
         self, *parts: Argument, timeout: float | None = None, keys: Sequence[str] | None = None
     ) -> Awaitable[Reply]:
         """Do any command: ``await redis.execute("TTL", "greeting")``.
+
+        One that keeps the server busy for longer than ``settings.patience`` belongs on :meth:`blocking`: here the
+        server would count as dead.
 
         :param keys: what it touches, where that is not its second word; a cluster finds the server by it.
         :raises BedplateError: when it would harm others who share the connection.

@@ -9,6 +9,7 @@ import pytest
 
 from bedplate.problems import BedplateError
 from bedplate.service import Service
+from bedplate.state import store
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.redis.metrics import DURATION, EVICTED, MEMORY, OPERATIONS, UP
 from bedplate.state.store import Call, Store, StoreReplyError, StoreUnavailableError
@@ -168,6 +169,12 @@ async def test_what_it_does_is_counted(server: Server) -> None:
         assert redis.overview()["available"] is True
         assert redis.overview()["redisInfo"][0]["role"] == "master"
         assert (await redis.ping()).startswith(("redis 7.", "valkey 9."))
+
+
+def test_a_store_is_given_its_settings() -> None:
+    made = store("redis://localhost", "c", role="cache", settings=RedisSettings(timeout=0.5))
+    assert isinstance(made, Redis)
+    assert (made.name, made.role, made.settings.timeout) == ("c", "cache", 0.5)
 
 
 async def test_settings_are_read_from_the_section_and_the_standard_variables() -> None:

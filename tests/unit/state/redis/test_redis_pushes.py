@@ -93,7 +93,7 @@ async def test_large_replies_do_not_cost_one_who_listens_the_connection(server: 
         redis.watch(changes.append)
         await redis.run(SET, ("large",), (b"x" * 100_000,))
         await redis.listen("news", print).ready()
-        replies = await redis.run_many([Call(GET, ("large",))] * 400, timeout=30)
+        replies: list[Any] = await redis.run_many([Call(GET, ("large",))] * 400, timeout=30)
         assert {len(reply) for reply in replies} == {100_000} and not changes
 
 

@@ -24,6 +24,7 @@ FOLDER = ROOT / "docs" / "images" / "console"
 
 #: What is taken: the picture's name, the page, and where it may be followed to a page that is worth more.
 PAGES = (
+    ("services", "/../../console/", ""),
     ("home", "/", ""),
     ("alerts", "/alerts", ""),
     ("alert", "/alerts", "main .row-link"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from bedplate.component import ComponentView
 from bedplate.console.charts.data import MOST, MOST_BUCKETS, Chart, Line, Look
+from bedplate.console.charts.heat import bound_of
 from bedplate.console.charts.keeping import RANGES, Grid, Keeper
 from bedplate.console.interfaces import Sources
 from bedplate.declarations import Alert, Panel
@@ -100,6 +101,8 @@ class Charting:
                 hidden += more
         except BedplateError as error:
             return Chart(times=grid.times, fault=f"{error.what} {error.mend}".strip(), **looks)
+        if looks.get("look") == "heatmap":
+            lines.sort(key=bound_of)
         return Chart(times=grid.times, lines=_apart(lines), hidden=hidden, **looks)
 
     async def _panel(self, ref: PanelRef, grid: Grid, alerts: Sequence[Alert]) -> Chart:

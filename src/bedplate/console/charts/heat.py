@@ -13,7 +13,7 @@ from bedplate.console.charts.data import Chart, Floats, Line
 from bedplate.console.charts.drawing import BELOW, rounded, times_below
 from bedplate.console.words import number, quantity
 
-__all__ = ["buckets_of", "heat_drawn"]
+__all__ = ["bound_of", "buckets_of", "heat_drawn"]
 
 #: Shades beside none at all; more are not told apart.
 _SHADES = 5
@@ -21,8 +21,6 @@ _SHADES = 5
 _COLUMNS = 80
 #: Bounds that are written beside the buckets.
 _WRITTEN = 5
-#: What is left of a cell for the gap to the next, in thousandths of the width.
-_GAP = 1
 
 
 def heat_drawn(chart: Chart, title: str, *, height: int) -> Markup:
@@ -58,7 +56,7 @@ def heat_drawn(chart: Chart, title: str, *, height: int) -> Markup:
 
 def buckets_of(lines: Sequence[Line]) -> tuple[list[float], Floats]:
     """Return the upper bounds of buckets, the least first, and how many fell into each (not below it) by moment."""
-    known = sorted(((_bound(line), line.values) for line in lines), key=lambda one: one[0])
+    known = sorted(((bound_of(line), line.values) for line in lines), key=lambda one: one[0])
     if not known:
         return [], np.zeros((0, 0))
     cumulative = np.nan_to_num(np.stack([values for _, values in known]), nan=0.0, posinf=0.0, neginf=0.0)
@@ -67,7 +65,8 @@ def buckets_of(lines: Sequence[Line]) -> tuple[list[float], Floats]:
     return [bound for bound, _ in known], np.maximum(counts, 0.0)
 
 
-def _bound(line: Line) -> float:
+def bound_of(line: Line) -> float:
+    """Return the upper bound of a bucket, NaN for a line that is none."""
     try:
         return float(line.labels.get("le", "nan"))
     except ValueError:
@@ -101,7 +100,7 @@ def _cells(there: NDArray[np.bool_], width: float, height: float) -> str:
         edges = np.flatnonzero(np.diff(np.concatenate(([0], line.astype(np.int8), [0])))).tolist()
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             x, y = round(start * width), round(1000 - (row + 1) * height)
-            w, h = round(end * width) - x - _GAP, round(1000 - row * height) - y - _GAP
+            w, h = round(end * width) - x, round(1000 - row * height) - y
             found.append(f"M{x} {y}h{w}v{h}h{-w}z")
     return "".join(found)
 

@@ -59,7 +59,8 @@
     wanted.forEach((topic) => query.append("topic", topic));
     if (last) query.set("after", last);
     stream = new EventSource(`${base}/live?${query}`);
-    stream.addEventListener("open", () => { retry = 0; said("Live", true); });
+    let opened = false;
+    stream.addEventListener("open", () => { opened = true; retry = 0; said("Live", true); });
     stream.addEventListener("part", (event) => {
       last = event.lastEventId || last;
       const { topic, html, data } = JSON.parse(event.data);
@@ -72,8 +73,8 @@
     stream.addEventListener("error", () => {
       close();
       said("Not live: reconnecting", false);
-      // The stream itself does not tell why it is refused.
-      fetch(`${base}/live?topic=${encodeURIComponent(wanted[0])}`, { method: "HEAD" }).then((answer) => {
+      // The stream itself does not tell why it is refused; one that was open has broken off, and is opened again.
+      if (!opened) fetch(`${base}/live?topic=${encodeURIComponent(wanted[0])}`, { method: "HEAD" }).then((answer) => {
         if (answer.status === 401 || answer.redirected) { close(); signedOut(); }
       }, () => {});
       timer = setTimeout(open, Math.min(30000, 1000 * 2 ** retry++) * (0.75 + Math.random() / 2));

@@ -9,7 +9,7 @@ from typing import Any
 from bedplate.component import Host
 from bedplate.state.confirmations.errors import ConfirmationUnavailableError
 from bedplate.state.confirmations.metrics import AVAILABLE, CONFLICTS, CREATED, UNAVAILABLE
-from bedplate.state.store import Argument, Call, Operation, Store, StoreError, StoreUnavailableError
+from bedplate.state.store import Argument, Call, Operation, Store, StoreError
 
 __all__ = ["Calls"]
 
@@ -32,35 +32,33 @@ class Calls:
         """Do one operation.
 
         :param again: it gives the same answer when it is done again, so a lost answer is asked for once more.
-        :raises ConfirmationUnavailableError: when the store is away.
+        :raises ConfirmationUnavailableError: when the store is away, or has no room.
         """
         try:
             return await self._store.run(operation, keys, args)
-        except StoreUnavailableError as error:
-            if not (again and error.sent and self._store.available):
+        except StoreError as error:
+            if not (again and getattr(error, "sent", False) and self._store.available):
                 raise self._away(error) from error
         try:
             return await self._store.run(operation, keys, args)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             # Whatever became of the second, the first may have been done.
             raise self._away(error, sent=True) from error
 
     async def run_many(self, calls: Sequence[Call]) -> list[Any]:
         """Do several operations.
 
-        :raises ConfirmationUnavailableError: when the store was away for any of them.
+        :raises ConfirmationUnavailableError: when the store refused any of them.
         """
         if not calls:
             return []
         try:
             replies = await self._store.run_many(calls)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             raise self._away(error) from error
         for reply in replies:
-            if isinstance(reply, StoreUnavailableError):
-                raise self._away(reply) from reply
             if isinstance(reply, StoreError):
-                raise reply
+                raise self._away(reply) from reply
         return replies
 
     async def try_many(self, calls: Sequence[Call]) -> None:
@@ -73,6 +71,6 @@ class Calls:
         self._available.set(1.0 if available else 0.0)
         self._host.degraded(None if available else "The store is away: nothing can be asked or decided.")
 
-    def _away(self, error: StoreUnavailableError, *, sent: bool = False) -> ConfirmationUnavailableError:
+    def _away(self, error: StoreError, *, sent: bool = False) -> ConfirmationUnavailableError:
         self._unavailable.inc()
-        return ConfirmationUnavailableError(str(error), sent=sent or error.sent)
+        return ConfirmationUnavailableError(str(error), sent=sent or getattr(error, "sent", False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid4
 
-from bedplate.component import Host, Spec
+from bedplate.component import Environment, Host, Spec
 from bedplate.declarations import Action, Degradation, Runbook
-from bedplate.problems import DeclarationError
+from bedplate.problems import DeclarationError, Refusal
 from bedplate.state.confirmations.actions import actions_of
 from bedplate.state.confirmations.calls import Calls
 from bedplate.state.confirmations.confirmation import Codec, Confirmation, Decision, Expired
@@ -28,6 +28,7 @@ from bedplate.state.confirmations.metrics import METRICS, alerts, panels
 from bedplate.state.confirmations.operations import CREATE, DECIDE, DUE, FORGET, GET, INDEX, MEMBERS
 from bedplate.state.confirmations.telling import Telling, Told
 from bedplate.state.confirmations.waiting import Waiting
+from bedplate.state.roles import forgetful
 from bedplate.state.store import Call, Store
 
 __all__ = ["Confirmations", "ConfirmationsSettings"]
@@ -109,6 +110,10 @@ class Confirmations(Generic[T]):
     def spec(self) -> Spec:
         """The component's declaration."""
         return self._spec
+
+    def refusals(self, environment: Environment, settings: Mapping[str, Any]) -> Iterable[Refusal]:
+        """Refuse a store that forgets."""
+        return forgetful(self._spec.label, self.store, "confirmations")
 
     @property
     def running(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bedplate.state.locks.errors import LockTakenError, LockUnavailableError
+from bedplate.state.locks.errors import LockTakenError, LockUnavailableError, unavailable
 from bedplate.state.locks.operations import ACQUIRE
 from bedplate.state.store import StoreError, StoreUnavailableError
 
@@ -104,7 +104,7 @@ class Attempt:
         """
         locks, timers = self._locks, self._locks.timers
         end = asked + seconds
-        away: StoreUnavailableError | None = None
+        away: StoreError | None = None
         locks.waiting[self.token] = self
         try:
             while True:
@@ -124,7 +124,7 @@ class Attempt:
                     raise self._too_late(seconds, away)
                 try:
                     fence = await self.ask(True)
-                except StoreUnavailableError as error:
+                except StoreError as error:
                     # Its turn may be over with the store's memory; it is taken again when the store is back.
                     away, self._left = error, RECHECK
                     continue
@@ -136,9 +136,9 @@ class Attempt:
             timers.remove(self)
             locks.waiting.pop(self.token, None)
 
-    def _too_late(self, seconds: float, away: StoreUnavailableError | None) -> Exception:
+    def _too_late(self, seconds: float, away: StoreError | None) -> Exception:
         if away is not None:
-            return LockUnavailableError(self.place.name, str(away), sent=away.sent)
+            return unavailable(self.place.name, away)
         return LockTakenError(self.place.name, seconds)
 
     def grant(self, fence: int, began: float) -> None:

@@ -18,7 +18,7 @@ from bedplate.state.locks.metrics import (
     WAIT,
     WAITING,
 )
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import StoreError
 
 __all__ = ["Cells"]
 
@@ -45,7 +45,7 @@ class Cells:
         """Count an attempt that came to nothing."""
         if isinstance(error, LockTakenError):
             self.taken.inc()
-        elif isinstance(error, StoreUnavailableError):
+        elif isinstance(error, StoreError):
             self.unavailable.inc()
         elif isinstance(error, asyncio.CancelledError):
             self.cancelled.inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid4
 
 from bedplate.clock import SystemClock
-from bedplate.component import BoundCounter, BoundGauge, Host, Spec
+from bedplate.component import BoundCounter, BoundGauge, Environment, Host, Spec
 from bedplate.declarations import Action, Degradation, Runbook
-from bedplate.problems import DeclarationError
+from bedplate.problems import DeclarationError, Refusal
 from bedplate.state.locks.actions import actions_of
 from bedplate.state.locks.attempt import ALIVE, Attempt
 from bedplate.state.locks.cells import Cells
 from bedplate.state.locks.debts import Debts
-from bedplate.state.locks.errors import LockTakenError, LockUnavailableError
+from bedplate.state.locks.errors import LockTakenError, LockUnavailableError, unavailable
 from bedplate.state.locks.hold import Hold
 from bedplate.state.locks.keeping import Keeping
 from bedplate.state.locks.leader import Leader
@@ -28,7 +28,8 @@ from bedplate.state.locks.lock import Held, LockInfo, Place
 from bedplate.state.locks.metrics import CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
 from bedplate.state.locks.operations import FORCE, LOOK, RELEASE, RENEW
 from bedplate.state.locks.timers import Timers
-from bedplate.state.store import Store, StoreError, StoreUnavailableError
+from bedplate.state.roles import forgetful
+from bedplate.state.store import Store, StoreError
 
 __all__ = ["Locks", "LocksSettings"]
 
@@ -109,6 +110,10 @@ class Locks:
     def spec(self) -> Spec:
         """The component's declaration."""
         return self._spec
+
+    def refusals(self, environment: Environment, settings: Mapping[str, Any]) -> Iterable[Refusal]:
+        """Refuse a store that forgets."""
+        return forgetful(self._spec.label, self.store, "locks")
 
     @property
     def running(self) -> bool:
@@ -205,8 +210,8 @@ class Locks:
         except BaseException as error:
             self.give_up(attempt)
             cells.failed(error)
-            if isinstance(error, StoreUnavailableError) and not isinstance(error, LockUnavailableError):
-                raise LockUnavailableError(name, str(error), sent=error.sent) from error
+            if isinstance(error, StoreError) and not isinstance(error, LockUnavailableError):
+                raise unavailable(name, error) from error
             raise
         cells.acquired.inc()
         cells.waited.observe(self.now() - asked)
@@ -229,7 +234,7 @@ class Locks:
         except BaseException as error:
             # It has ended by itself when its time is over, if the store does not hear of it before.
             self.debts.owe(held.place, held.token, began + held.ttl, certain=True)
-            if isinstance(error, StoreUnavailableError):
+            if isinstance(error, StoreError):
                 return began < held.deadline
             raise
         if not reply[0]:
@@ -245,8 +250,8 @@ class Locks:
         began = self.now()
         try:
             ours = await self.store.run(RENEW, held.place.renewed, (held.token, int(ttl * 1000)))
-        except StoreUnavailableError as error:
-            raise LockUnavailableError(held.name, str(error), sent=error.sent) from error
+        except StoreError as error:
+            raise unavailable(held.name, error) from error
         if not ours:
             self.lose(held, "expired")
         else:
@@ -373,8 +378,8 @@ class Locks:
             raise LockUnavailableError(name, "the component does not run.")
         try:
             return await self.store.run(operation, (self._places.get(name) or self._place(name)).keys, arguments)
-        except StoreUnavailableError as error:
-            raise LockUnavailableError(name, str(error), sent=error.sent) from error
+        except StoreError as error:
+            raise unavailable(name, error) from error
 
     def _heard(self, message: bytes) -> None:
         token = message.decode()

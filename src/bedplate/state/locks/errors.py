@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from bedplate.problems import BedplateError
 from bedplate.state.answering import Answering
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import StoreError, StoreUnavailableError
 
-__all__ = ["LockError", "LockHeldError", "LockLostError", "LockTakenError", "LockUnavailableError", "StaleFenceError"]
+__all__ = [
+    "LockError",
+    "LockHeldError",
+    "LockLostError",
+    "LockTakenError",
+    "LockUnavailableError",
+    "StaleFenceError",
+    "unavailable",
+]
 
 
 class LockError(BedplateError):
@@ -42,6 +50,11 @@ class LockUnavailableError(StoreUnavailableError, LockError, Answering):
     def __init__(self, name: str, why: str, *, sent: bool = False) -> None:
         super().__init__(f"The lock {name} cannot be taken: {why}", sent=sent)
         self.name = name
+
+
+def unavailable(name: str, error: StoreError) -> LockUnavailableError:
+    """Return what an error of the store means to who asked for a lock; without room it cannot be taken, either."""
+    return LockUnavailableError(name, str(error), sent=isinstance(error, StoreUnavailableError) and error.sent)
 
 
 class LockHeldError(LockError):

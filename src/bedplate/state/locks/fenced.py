@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bedplate.state.locks.errors import LockUnavailableError, StaleFenceError
+from bedplate.state.locks.errors import StaleFenceError, unavailable
 from bedplate.state.locks.operations import FETCH, PUT
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import StoreError
 
 if TYPE_CHECKING:
     from bedplate.state.locks.component import Locks
@@ -62,8 +62,8 @@ class Fenced:
         what = f"{self.name} {key}"
         try:
             last = await self._locks.store.run(PUT, (self._locks.key(f"fenced:{self.name}", key),), (fence, value))
-        except StoreUnavailableError as error:
-            raise LockUnavailableError(what, str(error), sent=error.sent) from error
+        except StoreError as error:
+            raise unavailable(what, error) from error
         if last:
             raise StaleFenceError(what, fence, int(last))
 
@@ -76,6 +76,6 @@ class Fenced:
             value, fence = await self._locks.store.run(
                 FETCH, (self._locks.key(f"fenced:{self.name}", key),), ("value", "fence")
             )
-        except StoreUnavailableError as error:
-            raise LockUnavailableError(f"{self.name} {key}", str(error), sent=error.sent) from error
+        except StoreError as error:
+            raise unavailable(f"{self.name} {key}", error) from error
         return value, int(fence or 0)

@@ -315,3 +315,22 @@ async def test_an_operator_looks_at_one_and_decides_it_but_does_not_see_what_it_
         assert found is not None and (found.status, found.decided_by) == ("rejected", "operator test")
         again = await harness.client.post(f"{path}/decide", json={"id": asked.id, "decision": "confirm"})
         assert again.status_code >= 400
+
+
+def test_a_store_that_forgets_is_refused() -> None:
+    (refusal,) = make(Memory(role="cache")).refusals("development", {})
+    assert "forgets" in refusal.what and not list(make(Memory()).refusals("production", {}))
+
+
+async def test_a_store_without_room_refuses_and_loses_nothing() -> None:
+    store = Memory()
+    confirmations = make(store)
+    async with running(confirmations):
+        asked = await confirmations.create("ann", {})
+        assert store._space is not None
+        store._space._most = 1
+        for call in (confirmations.create("ann", {}), confirmations.confirm(asked.id, "ann")):
+            with pytest.raises(ConfirmationUnavailableError, match="maxmemory"):
+                await call
+        store._space._most = 10**9
+        assert (await confirmations.confirm(asked.id, "ann")).status == "confirmed"

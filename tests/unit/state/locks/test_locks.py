@@ -511,3 +511,27 @@ async def _expire(instances: Instances, name: str) -> None:
     """Let the store forget a lock, as when its time is over."""
     assert instances.store._space is not None
     instances.store._space.delete(instances.one._places[name].keys[0])
+
+
+def test_a_store_that_forgets_is_refused() -> None:
+    (refusal,) = Locks(Memory(role="cache")).refusals("development", {})
+    assert "forgets" in refusal.what and not list(Locks(Memory()).refusals("production", {}))
+
+
+async def test_a_store_without_room_refuses_new_locks_and_keeps_those_that_are_held() -> None:
+    store = Memory()
+    locks = Locks(store)
+    async with running(locks) as harness:
+        held = await locks.acquire("a", ttl=10)
+        waiting = asyncio.create_task(locks.acquire("a", wait=math.inf))
+        await settle()
+        assert store._space is not None
+        store._space._most = 1
+        with pytest.raises(LockUnavailableError, match="maxmemory"):
+            await locks.acquire("b")
+        await harness.clock.advance(60)
+        held.check()
+        assert await held.release() and not waiting.done()
+        store._space._most = 10**9
+        await harness.clock.advance(2)
+        assert await (await waiting).release()

@@ -44,8 +44,10 @@ from bedplate.state.store import Reply
 
 __all__ = ["Connection", "Owner"]
 
-#: Replies parsed, and slots timed out, in one turn of the loop: about a millisecond.
-_PORTION = 500
+#: Replies parsed in one turn of the loop: with those who waited for them, about a millisecond.
+_PORTION = 250
+#: Slots timed out in one turn of the loop; an exception costs its receiver more than a reply.
+_LATE = 50
 #: An alarm that rings so much too late found the loop busy; replies may be waiting in the socket.
 _STALLED = 0.02
 _NOTHING = object()
@@ -267,7 +269,7 @@ class Connection(asyncio.Protocol):
         soonest = FAR
         for slot in self.slots:
             deadline = slot[4]
-            if deadline <= now and len(late) < _PORTION:
+            if deadline <= now and len(late) < _LATE:
                 if not slot[0].done():
                     late.append(slot)
             elif deadline < soonest and not slot[0].done():

@@ -58,6 +58,8 @@ AGAIN, LOADED, TRACKED, MOVED = 1, 2, 4, 8
 #: A slot that is moved while its keys are asked for is told of twice or three times.
 _HOPS = 5
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
+#: How many are told in one turn of the loop that they failed.
+_PORTION = 50
 #: Seconds after which a connection that ended counts as one that was well.
 _LIVED = 5.0
 
@@ -269,15 +271,15 @@ class Node:
             self._connection, self._hung, self.refusal = None, False, why
             self.present.clear()
             self.ear.drop(why)
+        failed: list[tuple[Slot, bool]] = []
         for slots, left in ((sent, True), (unsent, False)):
             for slot in slots:
                 if slot[FUTURE].done():
                     continue
                 own = not isinstance(slot[METER], OperationMeter)
-                if own or slot[TRIES] & AGAIN or (left and not slot[OPERATION].reads):
-                    self._fail(slot, why, sent=left)
-                else:
-                    self._again.append((slot, left))
+                hopeless = own or slot[TRIES] & AGAIN or (left and not slot[OPERATION].reads)
+                (failed if hopeless else self._again).append((slot, left))
+        self._fail_all(failed, why)
         if current:
             self._guard_again()
             self._turned()
@@ -289,6 +291,14 @@ class Node:
         if not slot[FUTURE].done():
             slot[FUTURE].set_exception(away(self._common.name, why, sent=sent))
 
+    def _fail_all(self, entries: Sequence[tuple[Slot, bool]], why: str, start: int = 0) -> None:
+        """Tell all of them, and let others have a turn between: whoever is told runs at once."""
+        end = start + _PORTION
+        for slot, sent in entries[start:end]:
+            self._fail(slot, why, sent=sent)
+        if end < len(entries):
+            asyncio.get_running_loop().call_soon(self._fail_all, entries, why, end)
+
     def _guard_again(self) -> None:
         """See that nobody who has a second chance waits for longer than was said."""
         if self._again:
@@ -298,15 +308,13 @@ class Node:
     def _overdue(self) -> None:
         now, again = time.monotonic(), self._again
         self._again = [entry for entry in again if entry[0][DEADLINE] > now]
-        for slot, sent in again:
-            if slot[DEADLINE] <= now:
-                self._fail(slot, self.refusal or "it did not come back in time", sent=sent)
+        over = [entry for entry in again if entry[0][DEADLINE] <= now]
+        self._fail_all(over, self.refusal or "it did not come back in time")
         self._guard_again()
 
     def _give_up(self, why: str) -> None:
         again, self._again = self._again, []
-        for slot, sent in again:
-            self._fail(slot, why, sent=sent)
+        self._fail_all(again, why)
 
     # Slow, but there
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bedplate.render.compose import IMAGES
+from bedplate.render.redis import wants_redis
 from bedplate.render.subject import Container, Options, Subject
 from bedplate.render.yaml_text import RENDERED
 
@@ -40,7 +41,7 @@ $ bedplate render {targets} --check
 | `grafana/` | Data sources, dashboards, and the runbook as a page that alerts link to |
 | `loki/`, `alloy/` | The log records of the services, kept for 30 days |
 | `runbooks/` | The same runbook as a file |
-| `secrets/` | Where you put secrets; git and images leave it out |
+{_row(subjects)}| `secrets/` | Where you put secrets; git and images leave it out |
 
 ## Bring it up
 
@@ -67,7 +68,7 @@ seconds by itself:
 $ curl -X POST http://localhost:9090/-/reload
 $ curl -X POST http://localhost:9093/-/reload
 ```
-
+{_redis(subjects)}
 Other receivers than Slack: give Alertmanager a file of your own, or let the services notify by themselves.
 
 ## What was tried, and what was not
@@ -101,3 +102,34 @@ folder for each service. Another version of an image is chosen by a variable in 
 def _counts(subject: Subject) -> str:
     panels = sum(len(spec.panels) for spec in subject.specs)
     return f"| {subject.name} | {len(subject.rules)} | {2 + len(subject.dashboards)} | {panels} declared |"
+
+
+def _row(subjects: Sequence[Subject]) -> str:
+    if not any(map(wants_redis, subjects)):
+        return ""
+    return "| `redis/` | Redis or Valkey for what instances share, in three environments: cache, state, Sentinels |\n"
+
+
+def _redis(subjects: Sequence[Subject]) -> str:
+    names = [subject.name for subject in subjects if wants_redis(subject)]
+    if not names:
+        return ""
+    service = names[0]
+    return f"""
+Redis keeps what the instances of {" and of ".join(names)} share, on machines of your choice: a primary and a replica
+for state, three Sentinels, and one server for the cache. `start` says what it takes; Compose starts none of them.
+
+```console no-run
+$ for name in redis-password redis-admin-password redis-replication-password; do
+>     openssl rand -hex 24 | tr -d '\\n' > secrets/$name
+> done
+$ export SECRETS=$PWD/secrets
+$ DATA=/var/lib/redis/state sh redis/{service}/start production state                               # the primary
+$ DATA=/var/lib/redis/state PRIMARY="redis-1 6379" sh redis/{service}/start production state        # its replica
+$ DATA=/var/lib/redis/sentinel PRIMARY="redis-1 6379" sh redis/{service}/start production sentinel  # three times
+$ DATA=/var/lib/redis/cache PORT=6380 sh redis/{service}/start production cache
+```
+
+The service then gets `REDIS_URL=redis+sentinel://{service}:<redis-password>@a:26379,b:26379,c:26379/state/0` with
+`?sentinel_username=default&sentinel_password=<redis-password>`.
+"""

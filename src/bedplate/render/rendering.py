@@ -12,6 +12,7 @@ from bedplate.render.grafana import Page, address, pages, provisioning
 from bedplate.render.grafana.dashboards import RUNBOOK, runbook_url
 from bedplate.render.readme import readme
 from bedplate.render.recordings import GROUP, recording_file
+from bedplate.render.redis import redis_files
 from bedplate.render.runbooks import runbook
 from bedplate.render.subject import Options, Subject
 
@@ -65,7 +66,7 @@ def _of_service(subject: Subject, options: Options) -> dict[str, str]:
         tests = prometheus.rule_tests(subject, annotations)
         files |= {f"prometheus/tests/{subject.name}/{group}.yml": text for group, text in tests.items()}
     files[f"runbooks/{subject.name}.md"] = runbook(subject, found, options)
-    return files
+    return files | redis_files(subject)
 
 
 def _annotations(subject: Subject, found: Sequence[Page], options: Options) -> dict[tuple[str, str], dict[str, str]]:

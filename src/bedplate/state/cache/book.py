@@ -12,7 +12,7 @@ evict) comes back as a number that no entry has: that costs misses, and never br
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bedplate.state.cache.entries import Versions
 from bedplate.state.cache.keys import matcher
@@ -55,10 +55,10 @@ class Book:
     :param lasting: seconds for which something that was read is relied upon.
     """
 
-    __slots__ = ("_lasting", "_numbers", "log", "tags")
+    __slots__ = ("_numbers", "lasting", "log", "tags")
 
     def __init__(self, lasting: float) -> None:
-        self._lasting = lasting
+        self.lasting = lasting
         self.tags: dict[str, tuple[int, float]] = {}
         self.log: Log | None = None
         self._numbers = -1
@@ -66,7 +66,7 @@ class Book:
     def judge(self, key: str, born: int, tags: Versions, now: float) -> bool | None:
         """Return whether what was born then, and stands on these tags, is valid; None when that is not known."""
         log = self.log
-        if log is None or now - log.read_at > self._lasting:
+        if log is None or now - log.read_at > self.lasting:
             return None
         if not log.allows(key, born):
             return False
@@ -82,9 +82,9 @@ class Book:
     def version(self, tag: str, now: float) -> int | None:
         """Return the version of a tag, None when it is not known."""
         known = self.tags.get(tag)
-        return None if known is None or now - known[1] > self._lasting else known[0]
+        return None if known is None or now - known[1] > self.lasting else known[0]
 
-    def missing(self, tags: tuple[str, ...], now: float) -> list[str]:
+    def missing(self, tags: Sequence[str], now: float) -> list[str]:
         """Return the tags whose version is not known."""
         return [tag for tag in tags if self.version(tag, now) is None]
 

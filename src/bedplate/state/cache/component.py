@@ -14,8 +14,7 @@ from bedplate.problems import BedplateError, DeclarationError
 from bedplate.state.cache.buttons import actions_of
 from bedplate.state.cache.cached import Decorator, Key, Tags, decorate
 from bedplate.state.cache.codec import JSON, Codec, codec_of
-from bedplate.state.cache.entries import RAW, Entry
-from bedplate.state.cache.errors import CacheTimeoutError
+from bedplate.state.cache.entries import RAW
 from bedplate.state.cache.keys import pattern_of, stored
 from bedplate.state.cache.meters import Meters
 from bedplate.state.cache.metrics import METRICS, alerts, checks, panels
@@ -28,7 +27,7 @@ from bedplate.state.cache.stats import PatternStats, Stats
 from bedplate.state.store import Store
 
 if TYPE_CHECKING:
-    from bedplate.state.cache.flights import Make, Result
+    from bedplate.state.cache.flights import Make
 
 __all__ = ["MISSING", "Cache"]
 
@@ -334,57 +333,7 @@ class Cache:
         if running is None:
             stats.bypass += 1
             return await make()
-        shelf, counts = running.shelf, self.parts.stats
-        entry, ident, near = await shelf.look(key, stats)
-        now = shelf.near.now()
-        if entry is not None:
-            try:
-                value = entry.read(plan.codec)
-            except ValueError:
-                entry = None  # written by another version of the code
-        if entry is not None and now < entry.fresh:
-            (counts.near if near else counts.store)(stats)
-            return value
-        flight = running.flights.joinable(key)
-        joined = flight is not None
-        task = flight.task if flight is not None else None
-        if task is None:
-            task = running.flights.start(key, plan, make, tags, ident, stats)
-        if entry is not None and now < entry.ends + plan.stale:
-            counts.stale(stats)
-            return value
-        if entry is not None and plan.keep and now < entry.ends + plan.keep:
-            return await self._or_old(running, task, joined, plan, entry, value, stats)
-        counts.miss(stats)
-        if plan.hard_timeout is not None and not await running.within(plan.hard_timeout, task):
-            running.meters.computed("late")
-            what = f"The value was not there within {plan.hard_timeout:g} s."
-            raise CacheTimeoutError(what, "It is still being computed; ask again.")
-        if plan.hard_timeout is None:
-            await asyncio.wait((task,))
-        return _value_of(task, joined, plan)
-
-    async def _or_old(
-        self,
-        running: Running,
-        task: asyncio.Task[Result],
-        joined: bool,
-        plan: Plan,
-        entry: Entry,
-        old: Any,
-        stats: PatternStats,
-    ) -> Any:
-        """Return a new value if it comes soon and is no failure, else the old one."""
-        if await running.within(plan.soft_timeout, task):
-            if not task.cancelled() and task.exception() is None:
-                self.parts.stats.miss(stats)
-                return _value_of(task, joined, plan)
-            # Not every request tries what has just failed.
-            running.postpone(entry, plan.retry)
-        else:
-            running.meters.computed("late")
-        self.parts.stats.stale(stats)
-        return old
+        return await running.load(key, plan, make, tags, stats)
 
     def _started(self) -> Running:
         if self._running is None:
@@ -405,11 +354,3 @@ class Cache:
 
     def _stats(self, key: str) -> PatternStats:
         return self.parts.stats.pattern(pattern_of(key))
-
-
-def _value_of(task: asyncio.Task[Result], joined: bool, plan: Plan) -> Any:
-    if task.cancelled():
-        raise CacheTimeoutError("Computing the value took far too long and was ended.", "See `give_up` of the cache.")
-    value, text = task.result()
-    # Whoever joined gets an object of their own, unless nobody can change it.
-    return value if not joined or text is None or plan.codec.shared else plan.codec.decode(text)

@@ -296,7 +296,7 @@ class Flights:
         """
         shelf = self._shelf
         texts = [(key, value, plan.codec.encode(value)) for key, value in items]
-        born, versions = await shelf.standing(tags)
+        born, versions = await shelf.standing_now(tags)
         calls: list[Call] = []
         for key, value, text in texts:
             ttl, kept = plan.lifetime(value)
@@ -322,10 +322,12 @@ class Flights:
             replies = [error] * len(calls)
         refused: list[str] = []
         for call, reply in zip(calls, replies, strict=True):
+            key = shelf.names.read(call.keys[0])[1]
+            # Somebody may have read in the meantime what was there before.
+            shelf.near.pop(key)
             if not isinstance(reply, StoreError):
                 continue
             # What was there before is no longer right, whether or not the new value has come to be.
-            key = shelf.names.read(call.keys[0])[1]
             if isinstance(reply, StoreUnavailableError):
                 shelf.remembered.key(key)
                 shelf.lost(reply.what)

@@ -21,6 +21,7 @@ __all__ = [
     "GET",
     "LEASE",
     "LOG",
+    "NUMBER",
     "OPEN_LOG",
     "OPEN_TAG",
     "PUT",
@@ -96,6 +97,10 @@ def _advance(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
     return number
 
 
+def _number(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+    return space.hget(keys[0], "number")
+
+
 def _open_log(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
     if space.hsetnx(keys[0], "floor", space.now):
         space.hset(keys[0], "number", space.now)
@@ -142,5 +147,6 @@ ADVANCE = Operation.lua(_HERE / "advance.lua", _advance)
 LOG = Operation(
     name="cache_log", command=("HGETALL",), memory=lambda space, keys, args: space.hgetall(keys[0]), reads=True
 )
+NUMBER = Operation(name="cache_number", command=("HGET",), memory=_number, reads=True)
 OPEN_LOG = Operation.lua(_HERE / "open_log.lua", _open_log)
 DROP = Operation.lua(_HERE / "drop.lua", _drop)

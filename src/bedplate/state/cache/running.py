@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bedplate.state.cache.entries import Entry
+from bedplate.state.cache.errors import CacheTimeoutError
 from bedplate.state.cache.flights import Flights
 from bedplate.state.cache.intents import Intents
 from bedplate.state.cache.meters import Meters
@@ -18,7 +19,10 @@ from bedplate.state.store import Store
 
 if TYPE_CHECKING:
     from bedplate.component import Host
+    from bedplate.state.cache.flights import Make, Result
+    from bedplate.state.cache.plan import Plan
     from bedplate.state.cache.settings import CacheSettings
+    from bedplate.state.cache.stats import PatternStats
 
 __all__ = ["Running"]
 
@@ -57,9 +61,52 @@ class Running:
         self.meters.end()
         await self.flights.end()
 
-    async def within(self, seconds: float, task: asyncio.Future[Any] | Awaitable[Any]) -> bool:
-        """Wait for a computation, at most so long; return whether it has ended."""
-        return await within(self.host.clock, seconds, task)
+    async def load(self, key: str, plan: Plan, make: Make, tags: Sequence[str], stats: PatternStats) -> Any:
+        """Return a value that was not a plain hit near: of the store, an old one, or a new one."""
+        shelf, counts = self.shelf, self.stats
+        entry, ident, near = await shelf.look(key, stats)
+        now = shelf.near.now()
+        if entry is not None:
+            try:
+                value = entry.read(plan.codec)
+            except ValueError:
+                entry = None  # written by another version of the code
+        if entry is not None and now < entry.fresh:
+            (counts.near if near else counts.store)(stats)
+            return value
+        flight = self.flights.joinable(key)
+        joined = flight is not None
+        task = flight.task if flight is not None else None
+        if task is None:
+            task = self.flights.start(key, plan, make, tags, ident, stats)
+        if entry is not None and now < entry.ends + plan.stale:
+            counts.stale(stats)
+            return value
+        if entry is not None and plan.keep and now < entry.ends + plan.keep:
+            if await self._comes(task, plan, entry):
+                counts.miss(stats)
+                return _value_of(task, joined, plan)
+            counts.stale(stats)
+            return value
+        counts.miss(stats)
+        if plan.hard_timeout is None:
+            await asyncio.wait((task,))
+        elif not await within(self.host.clock, plan.hard_timeout, task):
+            self.meters.computed("late")
+            what = f"The value was not there within {plan.hard_timeout:g} s."
+            raise CacheTimeoutError(what, "It is still being computed; ask again.")
+        return _value_of(task, joined, plan)
+
+    async def _comes(self, task: asyncio.Task[Result], plan: Plan, entry: Entry) -> bool:
+        """Return whether a new value comes soon, and is no failure; else the old entry serves."""
+        if not await within(self.host.clock, plan.soft_timeout, task):
+            self.meters.computed("late")
+            return False
+        if not task.cancelled() and task.exception() is None:
+            return True
+        # Not every request tries what has just failed.
+        self.postpone(entry, plan.retry)
+        return False
 
     def postpone(self, entry: Entry, seconds: float) -> None:
         """Serve an old value as if it were fresh for a while."""
@@ -122,6 +169,14 @@ class Running:
             "waitingInvalidations": len(self.shelf.remembered),
             "computing": len(self.flights),
         }
+
+
+def _value_of(task: asyncio.Task[Result], joined: bool, plan: Plan) -> Any:
+    if task.cancelled():
+        raise CacheTimeoutError("Computing the value took far too long and was ended.", "See `give_up` of the cache.")
+    value, text = task.result()
+    # Whoever joined gets an object of their own, unless nobody can change it.
+    return value if not joined or text is None or plan.codec.shared else plan.codec.decode(text)
 
 
 def _nothing() -> None:

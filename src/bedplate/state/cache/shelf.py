@@ -12,25 +12,17 @@ the store read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bedplate.state.cache.book import Book, Log
+from bedplate.state.cache.book import Book
 from bedplate.state.cache.entries import Entry, Versions, unpacked
 from bedplate.state.cache.keys import matcher
+from bedplate.state.cache.learning import Learning
 from bedplate.state.cache.names import Names
 from bedplate.state.cache.near import Near
-from bedplate.state.cache.operations import (
-    ADVANCE,
-    DROP,
-    FORGET,
-    GET,
-    LOG,
-    OPEN_LOG,
-    OPEN_TAG,
-    VERSION,
-)
+from bedplate.state.cache.operations import ADVANCE, DROP, FORGET, GET, OPEN_LOG
 from bedplate.state.cache.outage import Recent, Remembered
 from bedplate.state.cache.waiting import within
 from bedplate.state.store import Call, Operation, Reply, Store, StoreError, StoreUnavailableError
@@ -94,13 +86,14 @@ class Shelf:
         self._recent = Recent(settings.replay, settings.remembered)
         self.online = True
         self._away_since = 0.0
-        self._host = host
+        self.host = host
         self._reached = reached
-        self._kept = int(settings.longest * 2000)
-        self._patience = settings.store_timeout
+        #: Milliseconds that versions and the log are kept: longer than what stands on them.
+        self.kept = int(settings.longest * 2000)
+        self.patience = settings.store_timeout
         self._trouble = asyncio.Event()
         self._back = asyncio.Event()
-        self._log_read: asyncio.Task[None] | None = None
+        self._learning = Learning(self)
         self._timed: Callable[[str, float], None] = lambda operation, seconds: None
 
     def begin(self, timed: Callable[[str, float], None]) -> Callable[[], None]:
@@ -114,8 +107,7 @@ class Shelf:
         def end() -> None:
             for one in ends:
                 one()
-            if self._log_read is not None:
-                self._log_read.cancel()
+            self._learning.end()
 
         if not self.store.available:
             self.lost("it has not been reached yet")
@@ -130,7 +122,7 @@ class Shelf:
         """
         began = perf_counter()
         try:
-            reply = await self.store.run(operation, keys, args, timeout=self._patience)
+            reply = await self.store.run(operation, keys, args, timeout=self.patience)
         except StoreUnavailableError as error:
             self.lost(error.what)
             raise
@@ -140,7 +132,7 @@ class Shelf:
     async def many(self, kind: str, calls: Sequence[Call]) -> list[Reply | StoreError]:
         """Do several things in one go, and note how long that took."""
         began = perf_counter()
-        replies = await self.store.run_many(calls, timeout=self._patience)
+        replies = await self.store.run_many(calls, timeout=self.patience)
         self._timed(kind, perf_counter() - began)
         return replies
 
@@ -179,19 +171,19 @@ class Shelf:
 
         began = perf_counter()
         try:
-            await self.store.run(GET, (self.names.entry(key),), timeout=self._patience, parsed=fill)
+            await self.store.run(GET, (self.names.entry(key),), timeout=self.patience, parsed=fill)
         except StoreUnavailableError as error:
             self.lost(error.what)
             return None
         except StoreError as error:
-            self._host.log.warning("cache_read_refused", error=str(error))
+            self.host.log.warning("cache_read_refused", error=str(error))
             return None
         self._timed("get", perf_counter() - began)
         return found[0]
 
     async def judge(self, key: str, entry: Entry) -> bool:
         """Return whether an entry is valid, after asking the store for what is not known."""
-        for _ in range(3):
+        for _ in range(5):
             if not self.online:
                 return self._away_valid(entry)
             verdict = self.book.judge(key, entry.born, entry.tags, self.near.now())
@@ -215,76 +207,24 @@ class Shelf:
 
     async def learn(self, tags: Sequence[str]) -> None:
         """Ask for what is not known of the log and of tags; afterwards it is, or the store is away."""
-        now, book = self.near.now(), self.book
-        if book.log is None or now - book.log.read_at > self.settings.longest / 4:
-            await self._learn_log()
-        missing = book.missing(tuple(tags), now)
-        if not missing:
-            return
-        aged = [tag for tag in missing if book.aged(tag)]
-        await self._all([self._run(OPEN_TAG, self.names.tag(tag), self._kept) for tag in aged])
-        for _ in range(2):
-            absent: list[str] = []
-            await self._all([self._read_tag(tag, absent) for tag in missing])
-            if not absent:
-                return
-            await self._all([self._run(OPEN_TAG, self.names.tag(tag), self._kept) for tag in absent])
-            missing = absent
-
-    def _read_tag(self, tag: str, absent: list[str]) -> Awaitable[Reply]:
-        now = self.near.now()
-
-        def fill(reply: Reply) -> None:
-            if reply is None:
-                absent.append(tag)
-            else:
-                self.book.learn(tag, int(reply), now)
-
-        return self.store.run(VERSION, (self.names.tag(tag),), timeout=self._patience, parsed=fill)
-
-    async def _learn_log(self) -> None:
-        # One read for all who need it: after a pattern was dropped that is every request.
-        if self._log_read is None or self._log_read.done():
-            self._log_read = asyncio.ensure_future(self._read_log())
-        await asyncio.shield(self._log_read)
-
-    async def _read_log(self) -> None:
-        aged = self.book.log is not None
-        for _ in range(2):
-            if aged:
-                await self._all([self._run(OPEN_LOG, self.names.log, self._kept)])
-            now = self.near.now()
-
-            def fill(reply: Reply, now: float = now) -> None:
-                self.book.log = Log(reply, now) if reply else None
-
-            await self._all([self.store.run(LOG, (self.names.log,), timeout=self._patience, parsed=fill)])
-            if self.book.log is not None or not self.online:
-                return
-            aged = True
-
-    def _run(self, operation: Operation, key: str, *args: Any) -> Awaitable[Reply]:
-        return self.store.run(operation, (key,), args, timeout=self._patience)
-
-    async def _all(self, asked: Sequence[Awaitable[Reply]]) -> None:
-        """Wait for all; none that fails must keep the others from being waited for."""
-        for one in asked:
-            try:
-                await one
-            except StoreUnavailableError as error:
-                self.lost(error.what)
-            except StoreError as error:
-                self._host.log.warning("cache_read_refused", error=str(error))
+        await self._learning.learn(tags)
 
     async def standing(self, tags: Sequence[str]) -> tuple[int, Versions]:
         """Return what a value that is computed from now on stands on: a number of the log, and versions of its tags."""
+        if self.online:
+            await self._learning.learn(tags)
         now, book = self.near.now(), self.book
-        if self.online and (book.log is None or book.missing(tuple(tags), now)):
-            await self.learn(tags)
         if not self.online or book.log is None:
             return 0, tuple((tag, book.away_version(tag, now)) for tag in tags)
-        versions = tuple((tag, book.version(tag, now) or 0) for tag in tags)
-        return book.log.number, versions
+        return book.log.number, tuple((tag, book.version(tag, now) or 0) for tag in tags)
+
+    async def standing_now(self, tags: Sequence[str]) -> tuple[int, Versions]:
+        """Return the same as the store has it at this moment, not as this process has heard of it.
+
+        What others dropped a moment ago must not take a value along that was known, and set, after that.
+        """
+        found = await self._learning.now(tags) if self.online else None
+        return found or await self.standing(tags)
 
     def stands(self, key: str, born: int, tags: Versions) -> bool:
         """Return whether nothing has happened, as far as is known, to what a value stands on."""
@@ -341,7 +281,7 @@ class Shelf:
             batch = wanted[place : place + _BATCH]
             began = perf_counter()
             try:
-                replies = await self.store.run_many([self._call(*one) for one in batch], timeout=self._patience)
+                replies = await self.store.run_many([self._call(*one) for one in batch], timeout=self.patience)
             except StoreError as error:
                 replies = [error] * len(batch)
             failed = [one for one, reply in zip(batch, replies, strict=True) if isinstance(reply, StoreError)]
@@ -358,8 +298,8 @@ class Shelf:
         if kind == "key":
             return Call(FORGET, self.names.both(name))
         if kind == "tag":
-            return Call(ADVANCE, (self.names.tag(name),), (self._kept,))
-        return Call(DROP, (self.names.log,), (self._kept, name if kind == "pattern" else "", self.settings.patterns))
+            return Call(ADVANCE, (self.names.tag(name),), (self.kept,))
+        return Call(DROP, (self.names.log,), (self.kept, name if kind == "pattern" else "", self.settings.patterns))
 
     # What the store tells
 
@@ -410,13 +350,13 @@ class Shelf:
                 if self.store.available and await self._reconciled():
                     break
                 self._back.clear()
-                await within(self._host.clock, _PAUSE, self._back.wait())
+                await within(self.host.clock, _PAUSE, self._back.wait())
             self._trouble.clear()
 
     async def _reconciled(self) -> bool:
         """Do what was remembered, and rely on the store again; return whether that could be done."""
         try:
-            await self.store.run(OPEN_LOG, (self.names.log,), (self._kept,), timeout=self._patience)
+            await self.store.run(OPEN_LOG, (self.names.log,), (self.kept,), timeout=self.patience)
         except StoreError:
             return False
         while len(self.remembered):

@@ -23,6 +23,7 @@ from benchmarks.suites import (
     redis,
     ring,
     scrape,
+    sessions,
     stall,
     workers,
 )
@@ -41,6 +42,7 @@ SUITES: tuple[Suite, ...] = (
     console.SUITE,
     generator.SUITE,
     cache.SUITE,
+    sessions.SUITE,
 )
 
 

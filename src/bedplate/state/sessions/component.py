@@ -101,7 +101,6 @@ class Sessions:
             remembered=remembered,
             largest=largest,
         )
-        self.touch_ms = self.settings.touch * 1000
         self._store = store
         self._secret, self._length = _rotating(secret)
         self._same_site: SameSite = same_site
@@ -180,7 +179,7 @@ class Sessions:
         self._host, self._keeper = host, keeper
 
         def changed(keys: Sequence[str] | None) -> None:
-            keeper.near.changed(keys, keeper.monotonic())
+            keeper.near.changed(keys and map(names.tag_in, keys), keeper.monotonic())
 
         def missed() -> None:
             # Whoever ended a session meanwhile may have been heard by nobody.

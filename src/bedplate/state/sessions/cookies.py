@@ -45,14 +45,16 @@ class Cookie:
 
     def of(self, scope: Scope) -> str:
         """Return what the cookie of a request says, empty when there is none."""
-        prefix = self._prefixes[self.is_plain(scope)]
+        prefix = self._prefixes[self._plain and self.is_plain(scope)]
+        value: bytes
         for name, value in scope["headers"]:
             if name == b"cookie" and prefix in value:
+                if value.startswith(prefix) and b";" not in value:
+                    return value[len(prefix) :].decode("latin-1")
                 for part in value.split(b";"):
                     part = part.strip()
                     if part.startswith(prefix):
-                        said: str = part[len(prefix) :].decode("latin-1")
-                        return said
+                        return part[len(prefix) :].decode("latin-1")
         return ""
 
     def set(self, scope: Scope, value: str | None) -> bytes:

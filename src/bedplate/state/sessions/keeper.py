@@ -51,19 +51,20 @@ class Keeper:
             for kind in _values(WRITES, 1)
             for outcome in _values(WRITES, 2)
         }
+        self._near, self._saved = self._loads["near"], self._writes["save", "done"]
         gauges = (host.bind(metric, sessions=name) for metric in (NEAR, REMEMBERED, WAITING))
         self._held, self._remembered, self._waiting = gauges
 
     # Reading
 
-    def at_hand(self, key: str, field: str) -> Entry | None:
+    def at_hand(self, tag: str, field: str) -> Entry | None:
         """Return a session that need not be asked for."""
-        entry = self.near.get(key, field, self.monotonic())
+        entry = self.near.get(tag, field, self.monotonic())
         if entry is not None:
-            self._loads["near"].inc()
+            self._near.inc()
         return entry
 
-    async def find(self, key: str, secret: str, field: str) -> tuple[Entry | None, bool]:
+    async def find(self, tag: str, secret: str, field: str) -> tuple[Entry | None, bool]:
         """Return a session from the store, None when there is none; and whether it is but what was known before.
 
         :raises SessionsUnavailableError: when the store is away and the session is not known.
@@ -71,42 +72,42 @@ class Keeper:
         try:
             if not self.is_told:
                 await self.hear_of_everyone()
-            entry = await self._load(key, field)
+            entry = await self._load(tag, field)
             if entry is None and (before := self.names.previous_field(secret)) is not None:
                 # The service's secret has been rotated since: the session gets its new name.
-                await self._ask(ops.TOUCH, key, (before, self._idle, field))
-                entry = await self._load(key, field)
+                await self._store.run(ops.TOUCH, (self.names.key(tag),), (before, self._idle, field))
+                entry = await self._load(tag, field)
         except StoreError as error:
-            return self._known(key, field, error), True
+            return self._known(tag, field, error), True
         self._loads["unknown" if entry is None else "store"].inc()
         return entry, False
 
-    async def _load(self, key: str, field: str) -> Entry | None:
-        reading = _Reading(self, key, field)
-        await self._store.run(ops.LOAD, (key,), (field,), parsed=reading)
+    async def _load(self, tag: str, field: str) -> Entry | None:
+        reading = _Reading(self, tag, field)
+        await self._store.run(ops.LOAD, (self.names.key(tag),), (field,), parsed=reading)
         return reading.entry
 
-    def _known(self, key: str, field: str, error: StoreError) -> Entry:
+    def _known(self, tag: str, field: str, error: StoreError) -> Entry:
         now = self.monotonic()
         self.near.lost(now)
-        entry = self.near.known(key, field, now)
-        if entry is None or self.revoked.covers(key, field, entry.created):
+        entry = self.near.known(tag, field, now)
+        if entry is None or self.revoked.covers(tag, field, entry.created):
             self._loads["refused"].inc()
             raise SessionsUnavailableError("It cannot be told now whose session this is.") from error
         self._loads["known"].inc()
         return entry
 
-    def parsed(self, key: str, field: str, reply: Reply) -> Entry | None:
+    def parsed(self, tag: str, field: str, reply: Reply) -> Entry | None:
         """Take in what the store says of a session, in the order in which it says it."""
         now, raw = reply
         if raw is None:
-            self.near.drop(key, field)
+            self.near.drop(tag, field)
             return None
         entry = Entry(raw, now, self.monotonic(), self.near.coherent)
-        if entry.idle < now or self.revoked.covers(key, field, entry.created):
-            self.near.drop(key, field)
+        if entry.idle < now or self.revoked.covers(tag, field, entry.created):
+            self.near.drop(tag, field)
             return None
-        self.near.put(key, field, entry)
+        self.near.put(tag, field, entry)
         return entry
 
     async def list(self, tag: str) -> list[tuple[str, Entry]]:
@@ -114,16 +115,18 @@ class Keeper:
 
         :raises SessionsUnavailableError: when the store is away.
         """
-        key = self.names.key(tag)
-        if not self.is_told:
-            await self._refusing("", self.hear_of_everyone())
-        now, flat = await self._refusing("", self._ask(ops.LIST, key, ()))
+        try:
+            if not self.is_told:
+                await self.hear_of_everyone()
+            now, flat = await self._store.run(ops.LIST, (self.names.key(tag),))
+        except StoreError as error:
+            raise SessionsUnavailableError("Sessions cannot be read now.") from error
         found = []
         for field, raw in zip(flat[::2], flat[1::2], strict=True):
             name = field.decode()
             if name != ALL:
-                entry = Entry(raw, now, self.monotonic(), -1)
-                if entry.idle >= now and not self.revoked.covers(key, name, entry.created):
+                entry = Entry(raw, now, self.monotonic())
+                if entry.idle >= now and not self.revoked.covers(tag, name, entry.created):
                     found.append((name, entry))
         return sorted(found, key=lambda one: one[1].seen, reverse=True)
 
@@ -146,56 +149,80 @@ class Keeper:
 
     async def begin(self, tag: str, field: str, about: bytes, data: bytes, instead_of: str = "") -> Entry:
         """Begin a session. :raises SessionsUnavailableError: when the store is away."""
-        key, settings = self.names.key(tag), self.settings
+        most = self.settings.most
         if not self.is_told:
-            await self._refusing("begin", self.hear_of_everyone())
-        args = (field, instead_of, self._idle, self._longest, settings.most, self.revoked.everyone, about, data)
-        now, raw = await self._refusing("begin", self._ask(ops.CREATE, key, args))
+            try:
+                await self.hear_of_everyone()
+            except StoreError as error:
+                raise self._refused("begin", error) from error
+        args = (field, instead_of, self._idle, self._longest, most, self.revoked.everyone, about, data)
+        now, raw = await self._write("begin", ops.CREATE, tag, args)
         self._writes["begin", "done"].inc()
-        return Entry(raw, now, self.monotonic(), -1)
+        return Entry(raw, now, self.monotonic())
 
-    async def save(self, key: str, field: str, version: int, data: bytes) -> tuple[Entry | None, bool]:
-        """Replace the data of a session that nobody has changed since ``version``.
+    async def save(self, tag: str, field: str, read: Entry, data: bytes) -> tuple[Entry | None, bool]:
+        """Replace the data of a session, unless somebody has since it was read.
 
         Return it as the store has it now, None when it has ended; and whether it was saved.
 
         :raises SessionsUnavailableError: when the store is away; perhaps it was saved then.
         """
-        args = (field, version, self._idle, data)
-        now, raw, saved = await self._refusing("save", self._ask(ops.SAVE, key, args))
-        entry = None if raw is None else Entry(raw, now, self.monotonic(), -1)
-        if entry is None or self.revoked.covers(key, field, entry.created):
+        try:
+            now, raw, saved = await self._store.run(
+                ops.SAVE, (self.names.key(tag),), (field, read.version, self._idle, data)
+            )
+        except StoreError as error:
+            raise self._refused("save", error) from error
+        # Who comes now reads it anew; what changes later is told, as of anything that is read.
+        self.near.drop(tag)
+        if saved and not self.revoked.covers(tag, field, read.created):
+            self._saved.inc()
+            return read.saved(data, now, self.monotonic(), self._idle), True
+        if raw is None or self.revoked.covers(tag, field, read.created):
             self._writes["save", "gone"].inc()
             return None, False
-        if saved:
-            self._writes["save", "done"].inc()
-        return entry, bool(saved)
+        return Entry(raw, now, self.monotonic()), False
 
     def merged(self) -> None:
         """Count a save that had to take in another's change."""
         self._writes["save", "merged"].inc()
 
-    async def touch(self, key: str, field: str) -> None:
+    async def touch(self, tag: str, field: str) -> None:
         """Say that a session is in use; while the store is away nothing is said."""
         try:
-            _, raw = await self._ask(ops.TOUCH, key, (field, self._idle, ""))
+            _, raw = await self._store.run(ops.TOUCH, (self.names.key(tag),), (field, self._idle, ""))
         except StoreError:
             self._writes["touch", "refused"].inc()
         else:
+            self.near.drop(tag)
             self._writes["touch", "done" if raw is not None else "gone"].inc()
 
-    async def rotate(self, key: str, field: str, new: str) -> Entry | None:
+    async def rotate(self, tag: str, field: str, new: str) -> Entry | None:
         """Give a session another secret; return it, None when it has ended.
 
         :raises SessionsUnavailableError: when the store is away; perhaps the old secret is good no more then.
         """
-        now, raw = await self._refusing("rotate", self._ask(ops.TOUCH, key, (field, self._idle, new)))
-        entry = None if raw is None else Entry(raw, now, self.monotonic(), -1)
-        if entry is None or self.revoked.covers(key, field, entry.created):
+        now, raw = await self._write("rotate", ops.TOUCH, tag, (field, self._idle, new))
+        entry = None if raw is None else Entry(raw, now, self.monotonic())
+        if entry is None or self.revoked.covers(tag, field, entry.created):
             self._writes["rotate", "gone"].inc()
             return None
         self._writes["rotate", "done"].inc()
         return entry
+
+    async def _write(self, kind: str, operation: Operation, tag: str, args: Sequence[Argument]) -> Reply:
+        try:
+            reply = await self._store.run(operation, (self.names.key(tag),), args)
+        except StoreError as error:
+            raise self._refused(kind, error) from error
+        self.near.drop(tag)
+        return reply
+
+    def _refused(self, kind: str, error: StoreError) -> SessionsUnavailableError:
+        # Perhaps it was written; what is held is asked for again, and known as long as nobody can answer.
+        self.near.lost(self.monotonic())
+        self._writes[kind, "refused"].inc()
+        return SessionsUnavailableError("Sessions cannot be changed now.", sent=getattr(error, "sent", False))
 
     # Ending
 
@@ -205,10 +232,9 @@ class Keeper:
         :raises SessionsUnavailableError: when the store is away. They end here at once, and everywhere when it is back
             and this process still runs.
         """
-        key, names = self.names.key(tag), self.names
-        now, found = await self._ending("revoke", key, fields, ops.REVOKE, (names.channel, tag, *fields))
+        now, found = await self._end("revoke", tag, fields, ops.REVOKE, (self.names.channel, tag, *fields))
         for field in fields:
-            self.revoked.add(key, field, now, self.monotonic())
+            self.revoked.add(tag, field, now, self.monotonic())
         self.count()
         return int(found)
 
@@ -217,36 +243,38 @@ class Keeper:
 
         :raises SessionsUnavailableError: as :meth:`revoke`.
         """
-        key, names = self.names.key(tag), self.names
-        args = (names.channel, tag, 0, stays, self._longest)
+        args = (self.names.channel, tag, 0, stays, self._longest)
         # Which others there are is not known while the store is away, so those wait for nothing.
-        void, ended = await self._ending("revoke_all", key, () if stays else (ALL,), ops.REVOKE_ALL, args)
+        void, ended = await self._end("revoke_all", tag, () if stays else (ALL,), ops.REVOKE_ALL, args)
         for field in [name.decode() for name in ended] if stays else [ALL]:
-            self.revoked.add(key, field, void, self.monotonic())
+            self.revoked.add(tag, field, void, self.monotonic())
         self.count()
         return len(ended)
 
     async def revoke_everyone(self) -> None:
         """End all sessions of everybody. :raises SessionsUnavailableError: when the store is away."""
-        asked = self._ask(ops.REVOKE_EVERYONE, self.names.epoch, (self.names.channel, 0))
-        self.everyone(int(await self._refusing("revoke_all", asked)))
+        try:
+            void = await self._store.run(ops.REVOKE_EVERYONE, (self.names.epoch,), (self.names.channel, 0))
+        except StoreError as error:
+            raise self._refused("revoke_all", error) from error
+        self.everyone(int(void))
         self._writes["revoke_all", "done"].inc()
 
-    async def _ending(
-        self, kind: str, key: str, fields: Sequence[str], operation: Operation, args: Sequence[Argument]
-    ) -> Any:
+    async def _end(
+        self, kind: str, tag: str, fields: Sequence[str], operation: Operation, args: Sequence[Argument]
+    ) -> Reply:
         try:
-            reply = await self._refusing(kind, self._ask(operation, key, args))
+            reply = await self._write(kind, operation, tag, args)
         except SessionsUnavailableError:
             # Whoever asked hears that it is not done. It holds here nevertheless, and is done as soon as can be.
             for field in fields:
-                self.revoked.wait(key, field)
-                self.near.drop(key, None if field == ALL else field)
+                self.revoked.wait(tag, field)
+                self.near.drop(tag, None if field == ALL else field)
             self.count()
             self._changed()
             raise
         for field in fields:
-            self.revoked.waiting.pop((key, field), None)
+            self.revoked.waiting.pop((tag, field), None)
         self._writes[kind, "done"].inc()
         return reply
 
@@ -256,17 +284,15 @@ class Keeper:
         if tag == ALL:
             self.everyone(int(at))
             return
-        key = self.names.key(tag)
-        self.near.drop(key, None if field == ALL else field)
-        self.revoked.add(key, field, int(at), self.monotonic())
+        self.near.drop(tag, None if field == ALL else field)
+        self.revoked.add(tag, field, int(at), self.monotonic())
 
     async def tell_again(self) -> None:
         """Tell a store that is back what it may have missed, or forgotten.
 
         :raises StoreError: when it is away again; nothing that waits is lost.
         """
-        for key, field in list(self.revoked.waiting):
-            tag = key[len(self.names.prefix) : -1]
+        for tag, field in list(self.revoked.waiting):
             if field == ALL:
                 await self.revoke_all(tag)
             else:
@@ -281,8 +307,8 @@ class Keeper:
         await self.hear_of_everyone()
         self.count()
 
-    def _again(self, key: str, field: str, at: int) -> Call:
-        tag = key[len(self.names.prefix) : -1]
+    def _again(self, tag: str, field: str, at: int) -> Call:
+        key = self.names.key(tag)
         if field == ALL:
             return Call(ops.REVOKE_ALL, (key,), ("", tag, at, "", self._longest))
         return Call(ops.REVOKE, (key,), ("", tag, field))
@@ -293,54 +319,18 @@ class Keeper:
         self._remembered.set(float(len(self.revoked)))
         self._waiting.set(float(len(self.revoked.waiting)))
 
-    # Asking
-
-    async def _ask(self, operation: Operation, key: str, args: Sequence[Argument]) -> Reply:
-        if operation.reads:
-            return await self._store.run(operation, (key,), args)
-        # What is held is older than what is written now, whether or not somebody still waits for the answer.
-        dropping = _Dropping(self.near, key)
-        try:
-            return await self._store.run(operation, (key,), args, parsed=dropping)
-        except StoreUnavailableError:
-            # Perhaps it was written; what is held is asked for again, and known as long as nobody can answer.
-            self.near.lost(self.monotonic())
-            raise
-
-    async def _refusing(self, kind: str, asked: Any) -> Any:
-        try:
-            return await asked
-        except StoreError as error:
-            if kind:
-                self._writes[kind, "refused"].inc()
-            sent = getattr(error, "sent", False)
-            what = "Sessions cannot be changed now." if kind else "Sessions cannot be read now."
-            raise SessionsUnavailableError(what, sent=sent) from error
-
 
 class _Reading:
     """Takes in a reply when it is parsed."""
 
-    __slots__ = ("_field", "_keeper", "_key", "entry")
+    __slots__ = ("_field", "_keeper", "_tag", "entry")
 
-    def __init__(self, keeper: Keeper, key: str, field: str) -> None:
-        self._keeper, self._key, self._field = keeper, key, field
+    def __init__(self, keeper: Keeper, tag: str, field: str) -> None:
+        self._keeper, self._tag, self._field = keeper, tag, field
         self.entry: Entry | None = None
 
     def __call__(self, reply: Reply) -> None:
-        self.entry = self._keeper.parsed(self._key, self._field, reply)
-
-
-class _Dropping:
-    """Forgets what was held of a user when a write is answered."""
-
-    __slots__ = ("_key", "_near")
-
-    def __init__(self, near: Near, key: str) -> None:
-        self._near, self._key = near, key
-
-    def __call__(self, reply: Reply) -> None:
-        self._near.drop(self._key)
+        self.entry = self._keeper.parsed(self._tag, self._field, reply)
 
 
 def _values(metric: Any, label: int) -> Sequence[str]:

@@ -29,66 +29,62 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        if scope["type"] not in ("http", "websocket"):
+        kind = scope["type"]
+        if kind != "http":
+            if kind == "websocket":
+                # Its cookie cannot be set, so what is changed is saved by whoever changes it.
+                session = Carried(self._sessions, scope, receive, send)
+                scope.setdefault("state", {})["session"] = session
             await self._app(scope, receive, send)
             return
-        session = _Carried(self._sessions, scope)
+        session = Carried(self._sessions, scope, receive, send)
         scope.setdefault("state", {})["session"] = session
-        if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
-        else:
-            exchange = _Exchange(session, scope, receive, send)
-            try:
-                await self._app(scope, receive, exchange.send)
-            except SessionsUnavailableError as error:
-                # An application that is no FastAPI does not know what to answer.
-                if exchange.started:
-                    raise
-                await exchange.refuse(error)
-        if session.is_loaded:
+        try:
+            await self._app(scope, receive, session.pass_on)
+        except SessionsUnavailableError as error:
+            # An application that is no FastAPI does not know what to answer.
+            if session.started:
+                raise
+            await session.refuse(error)
+        if session.is_to_be_touched:
             await session.touch()
 
 
-class _Carried(Session):
-    """The session of a request, whose cookie is looked for when the session is asked for."""
+class Carried(Session):
+    """The session of a request, whose cookie is looked for when it is asked for, and its answer on its way out."""
 
-    __slots__ = ("scope",)
+    #: Whether the answer has begun.
+    started = False
+    _refused = False
 
-    def __init__(self, sessions: Sessions, scope: Scope) -> None:
-        super().__init__(sessions)
-        self.scope = scope
+    def __init__(self, sessions: Sessions, scope: Scope, receive: Receive, send: Send) -> None:
+        self._sessions = sessions
+        self._scope, self._receive, self._send = scope, receive, send
 
     def _given(self) -> str:
-        for name, value in self.scope["headers"]:
+        token = self.token = self._sessions.cookie_of(self._scope)
+        return token
+
+    def _name_agent(self) -> None:
+        for name, value in self._scope["headers"]:
             if name == b"user-agent":
                 self.agent = value.decode("latin-1")
-        self.token = self._sessions.cookie_of(self.scope)
-        return self.token
 
-
-class _Exchange:
-    """One request's answer on its way out."""
-
-    __slots__ = ("_receive", "_refused", "_scope", "_send", "_session", "started")
-
-    def __init__(self, session: _Carried, scope: Scope, receive: Receive, send: Send) -> None:
-        self._session, self._scope, self._receive, self._send = session, scope, receive, send
-        self._refused = self.started = False
-
-    async def send(self, message: Message) -> None:
+    async def pass_on(self, message: Message) -> None:
         """Pass on what the application says; with the session saved, and the cookie."""
         if self._refused:
             return
         if not self.started and message["type"] == "http.response.start":
-            session = self._session
-            if session.is_loaded:
-                try:
-                    await session.save()
-                except SessionEndedError:
-                    pass  # its user has signed out meanwhile: nobody will ask for what is lost
-                except (SessionsUnavailableError, SessionConflictError) as error:
-                    await self.refuse(error)
-                    return
+            if self._loaded:
+                changed = None if self._data is None else self.changed()
+                if changed is not None:
+                    try:
+                        await self.write(changed)
+                    except SessionEndedError:
+                        pass  # its user has signed out meanwhile: nobody will ask for what is lost
+                    except (SessionsUnavailableError, SessionConflictError) as error:
+                        await self.refuse(error)
+                        return
                 message = {**message, "headers": self._headers(message)}
             self.started = True
         await self._send(message)
@@ -103,9 +99,8 @@ class _Exchange:
 
     def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
         headers = [*message.get("headers", ()), _VARY]
-        session = self._session
-        if session.is_replaced:
-            cookie = session._sessions.set_cookie(session.scope, session.token)
+        if self._replaced or self.token is None:
+            cookie = self._sessions.set_cookie(self._scope, self.token)
             if cookie is not None:
                 headers.append((b"set-cookie", cookie))
                 if not any(name.lower() == b"cache-control" for name, _ in headers):

@@ -43,6 +43,10 @@ class Names:
         """Return the key of a user's sessions."""
         return f"{self.prefix}{tag}}}"
 
+    def tag_in(self, key: str) -> str:
+        """Return the tag in a key."""
+        return key[len(self.prefix) : -1]
+
     def tag_of(self, user: str) -> str:
         """Return the tag of a user: always the same, and nothing to guess the user by for who sees a key."""
         digest = blake2b(user.encode(), digest_size=_TAG_BYTES, salt=self._salt, person=b"bedplate-user").digest()

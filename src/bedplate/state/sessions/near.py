@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from bedplate.state.sessions.record import Entry
 
@@ -32,56 +32,56 @@ class Near:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: str, field: str, monotonic: float) -> Entry | None:
+    def get(self, tag: str, field: str, monotonic: float) -> Entry | None:
         """Return a session that is right as far as the store has told, None when it must be asked."""
-        fields = self._kept.get(key)
+        fields = self._kept.get(tag)
         if fields is None:
             return None
         entry = fields.get(field)
-        if entry is None or entry.coherent != self.coherent or monotonic - entry.read > self._fresh:
+        if entry is None or entry.coherent != self.coherent or monotonic > entry.over:
             return None
-        if entry.over(monotonic):
+        if monotonic - entry.read > self._fresh:
             return None
-        self._kept.move_to_end(key)
+        self._kept.move_to_end(tag)
         return entry
 
-    def known(self, key: str, field: str, monotonic: float) -> Entry | None:
+    def known(self, tag: str, field: str, monotonic: float) -> Entry | None:
         """Return a session that was right when the store was there last, not long ago, and is not over."""
-        entry = self._kept.get(key, {}).get(field)
-        if entry is None or entry.over(monotonic):
+        entry = self._kept.get(tag, {}).get(field)
+        if entry is None or monotonic > entry.over:
             return None
         sound = max(entry.read, self._ended.get(entry.coherent, 0.0))
         return entry if monotonic - sound <= self._known else None
 
-    def put(self, key: str, field: str, entry: Entry) -> None:
+    def put(self, tag: str, field: str, entry: Entry) -> None:
         """Hold a session."""
-        fields = self._kept.get(key)
+        fields = self._kept.get(tag)
         if fields is None:
-            fields = self._kept[key] = {}
+            fields = self._kept[tag] = {}
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         fields[field] = entry
         self._read = True
 
-    def drop(self, key: str, field: str | None = None) -> None:
+    def drop(self, tag: str, field: str | None = None) -> None:
         """Forget a session, or all of a user."""
         if field is None:
-            self._kept.pop(key, None)
-        elif key in self._kept:
-            self._kept[key].pop(field, None)
+            self._kept.pop(tag, None)
+        elif tag in self._kept:
+            self._kept[tag].pop(field, None)
 
     def clear(self) -> None:
         """Forget all."""
         self._kept.clear()
 
-    def changed(self, keys: Sequence[str] | None, monotonic: float) -> None:
-        """Be told of changes; None for those that may have been missed: then all is asked for again.
+    def changed(self, tags: Iterable[str] | None, monotonic: float) -> None:
+        """Be told of users whose sessions changed; None when some may have been missed: then all is asked for again.
 
         It is not forgotten: while the store is away it is what is known.
         """
-        if keys is not None:
-            for key in keys:
-                self._kept.pop(key, None)
+        if tags is not None:
+            for tag in tags:
+                self._kept.pop(tag, None)
         else:
             self.lost(monotonic)
 

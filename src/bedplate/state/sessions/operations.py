@@ -90,7 +90,7 @@ def _save(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Rep
     about = raw.split(b"\n", 2)[1]
     raw = b"%d %d %d %d %d\n%b\n%b" % (version + 1, created, now, idle, ends, about, _bytes(data))
     _put(space, key, field, raw, idle)
-    return [now, raw, 1]
+    return [now, None, 1]
 
 
 def _touch(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
@@ -171,7 +171,8 @@ LOAD = Operation.lua(_HERE / "load.lua", _load, reads=True)
 LIST = Operation.lua(_HERE / "list.lua", _list, reads=True)
 #: A new session: ``[ms, record]``.
 CREATE = Operation.lua(_HERE / "create.lua", _create)
-#: New data of a session: ``[ms, record or nil, saved]``.
+#: New data of a session: ``[ms, nil, 1]``, ``[ms, record, 0]`` when somebody else has changed it, ``[ms, nil, 0]``
+#: when it is gone.
 SAVE = Operation.lua(_HERE / "save.lua", _save)
 #: A session is in use, and perhaps gets another name: ``[ms, record or nil]``.
 TOUCH = Operation.lua(_HERE / "touch.lua", _touch)

@@ -11,17 +11,17 @@ __all__ = ["Entry", "SessionInfo", "info"]
 
 
 class Entry:
-    """A session as the store had it; nothing in it changes but when it was read.
+    """A session as the store had it; nothing in it changes.
 
     :ivar version: grows with every change of its data. :ivar created: ms of the store's clock, as are ``seen`` (its
         last use), ``idle`` and ``ends``. :ivar user: whose it is, None for nobody's. :ivar data: JSON.
-    :ivar offset: seconds that this process's monotonic time is behind the store's clock.
+    :ivar read: this process's monotonic time when it was read; ``over``: when its time is over.
     :ivar coherent: number of the time in which changes have been told of without a gap.
     """
 
-    __slots__ = ("_about", "coherent", "created", "data", "ends", "idle", "offset", "read", "seen", "user", "version")
+    __slots__ = ("_about", "coherent", "created", "data", "ends", "idle", "over", "read", "seen", "user", "version")
 
-    def __init__(self, raw: bytes, now: int, monotonic: float, coherent: int) -> None:
+    def __init__(self, raw: bytes, now: int, monotonic: float, coherent: int = -1) -> None:
         head, about, self.data = raw.split(b"\n", 2)
         version, created, seen, idle, ends = head.split(b" ")
         self.version, self.created, self.seen = int(version), int(created), int(seen)
@@ -29,8 +29,18 @@ class Entry:
         self._about = about
         self.user: str | None = orjson.loads(about).get("user") if about != b"{}" else None
         self.read = monotonic
-        self.offset = now / 1000 - monotonic
+        self.over = monotonic + (self.idle - now) / 1000
         self.coherent = coherent
+
+    def saved(self, data: bytes, now: int, monotonic: float, idle: int) -> Entry:
+        """Return it with other data, as the store has it since ``now``."""
+        entry = Entry.__new__(Entry)
+        entry.version, entry.created, entry.seen, entry.ends = self.version + 1, self.created, now, self.ends
+        entry.idle = min(now + idle, self.ends)
+        entry.data, entry.user, entry._about = data, self.user, self._about
+        entry.read, entry.coherent = monotonic, -1
+        entry.over = monotonic + (entry.idle - now) / 1000
+        return entry
 
     @property
     def about(self) -> dict[str, Any]:
@@ -38,9 +48,9 @@ class Entry:
         found: dict[str, Any] = orjson.loads(self._about)
         return found
 
-    def over(self, monotonic: float) -> bool:
-        """Whether its time is over."""
-        return self.idle < (monotonic + self.offset) * 1000
+    def unused(self, monotonic: float) -> float:
+        """Return the seconds since its last use that the store knows of."""
+        return monotonic - self.over + (self.idle - self.seen) / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ __all__ = ["ALL", "Deed", "Revoked"]
 
 #: Stands for all sessions of a user.
 ALL = "*"
-#: A user's key and a session, or :data:`ALL`.
+#: A user's tag and a session, or :data:`ALL`.
 Deed = tuple[str, str]
 #: Deeds that may wait for the store; beyond it they are refused and not remembered.
 _MOST_WAITING = 10_000
@@ -31,21 +31,21 @@ class Revoked:
     def __len__(self) -> int:
         return len(self._deeds)
 
-    def add(self, key: str, field: str, at: int, monotonic: float) -> None:
+    def add(self, tag: str, field: str, at: int, monotonic: float) -> None:
         """Remember the end of a session, or of all sessions of a user that began up to ``at``."""
-        old, _ = self._deeds.pop((key, field), (0, 0.0))
-        self._deeds[key, field] = (max(old, at), monotonic + self._lifetime)
+        old, _ = self._deeds.pop((tag, field), (0, 0.0))
+        self._deeds[tag, field] = (max(old, at), monotonic + self._lifetime)
         while len(self._deeds) > self._most or next(iter(self._deeds.values()))[1] < monotonic:
             self._deeds.popitem(last=False)
 
-    def wait(self, key: str, field: str) -> None:
+    def wait(self, tag: str, field: str) -> None:
         """Remember what the store has still to be told of; it holds here at once."""
         if len(self.waiting) < _MOST_WAITING:
-            self.waiting[key, field] = None
+            self.waiting[tag, field] = None
 
-    def covers(self, key: str, field: str, created: int) -> bool:
+    def covers(self, tag: str, field: str, created: int) -> bool:
         """Whether a session was ended that began at ``created``, in ms of the store's clock."""
-        deed, every = (key, field), (key, ALL)
+        deed, every = (tag, field), (tag, ALL)
         if created <= self.everyone or deed in self._deeds:
             return True
         if self.waiting and (deed in self.waiting or every in self.waiting):
@@ -55,4 +55,4 @@ class Revoked:
 
     def all(self) -> list[tuple[str, str, int]]:
         """Return user, session and time of each, the latest first."""
-        return [(key, field, at) for (key, field), (at, _) in reversed(self._deeds.items())]
+        return [(tag, field, at) for (tag, field), (at, _) in reversed(self._deeds.items())]

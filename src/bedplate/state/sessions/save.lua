@@ -1,6 +1,6 @@
 -- Replace the data of a session, if nobody else has since it was read; never bring back one that is gone.
 -- KEYS: the sessions of a user. ARGV: the session, the version that was read, ms until it is idle, the data.
--- Returns the time, the record or nil, and whether it was saved.
+-- Returns the time, the record as somebody else has changed it or nil, and whether it was saved.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
@@ -12,4 +12,4 @@ local idle = math.min(now + tonumber(ARGV[3]), tonumber(ends))
 raw = string.format('%.0f %s %.0f %.0f %s\n%s\n%s', version + 1, created, now, idle, ends, about, ARGV[4])
 redis.call('HSET', KEYS[1], ARGV[1], raw)
 if redis.call('PEXPIRETIME', KEYS[1]) < idle then redis.call('PEXPIREAT', KEYS[1], idle) end
-return {now, raw, 1}
+return {now, false, 1}

@@ -26,6 +26,8 @@ T = TypeVar("T")
 _ATTEMPTS = 20
 _EMPTY = b"{}"
 _AGENT = 200
+#: What is JSON as it is.
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class Session:
@@ -43,33 +45,21 @@ class Session:
     :ivar is_known_only: the store is away, and this is what was known before: it can be read and not be changed.
     """
 
-    __slots__ = (
-        "_base",
-        "_data",
-        "_entry",
-        "_field",
-        "_key",
-        "_loaded",
-        "_replaced",
-        "_sessions",
-        "_tag",
-        "agent",
-        "is_known_only",
-        "token",
-    )
+    # Defaults are the class's: most requests never look at their session, and one is made for each.
+    is_known_only = False
+    agent = ""
+    #: What the cookie says; a secret. None: the cookie is to be removed.
+    token: str | None = ""
+    _loaded = _replaced = False
+    _tag = _field = ""
+    _entry: Entry | None = None
+    _data: dict[str, Any] | None = None
+    _base = _EMPTY
 
     def __init__(self, sessions: Sessions, token: str = "", agent: str = "") -> None:
         self._sessions = sessions
+        self.token = token
         self.agent = agent
-        #: What the cookie says; a secret. None: the cookie is to be removed.
-        self.token: str | None = token
-        self.is_known_only = False
-        self._loaded = False
-        self._replaced = False
-        self._tag = self._field = self._key = ""
-        self._entry: Entry | None = None
-        self._data: dict[str, Any] | None = None
-        self._base: bytes = _EMPTY
 
     # Reading
 
@@ -80,30 +70,33 @@ class Session:
         """
         if self._loaded:
             return self
-        parts = split_token(self._given())
-        if parts is None:
+        token = self._given()
+        if not token or (parts := split_token(token)) is None:
             self._loaded = True
             return self
         keeper = self._sessions.keeper
-        self._tag, secret = parts
-        key, field = keeper.names.key(self._tag), keeper.names.field(secret)
-        entry = keeper.at_hand(key, field)
+        tag, secret = parts
+        field = keeper.names.field(secret)
+        entry = keeper.at_hand(tag, field)
         if entry is None:
-            entry, self.is_known_only = await keeper.find(key, secret, field)
+            entry, self.is_known_only = await keeper.find(tag, secret, field)
         self._loaded = True
         if entry is None:
             self.token = None
-        else:
-            self._take(key, field, entry)
-            if entry.user is not None:
-                bind_context(user_id=entry.user)
+            return self
+        self._tag, self._field, self._entry, self._base = tag, field, entry, entry.data
+        if entry.user is not None:
+            bind_context(user_id=entry.user)
         return self
 
     def _given(self) -> str:
         return self.token or ""
 
-    def _take(self, key: str, field: str, entry: Entry | None) -> None:
-        self._key, self._field, self._entry = key, field, entry
+    def _name_agent(self) -> None:
+        """Find out the browser, when a session begins."""
+
+    def _take(self, tag: str, field: str, entry: Entry | None) -> None:
+        self._tag, self._field, self._entry = tag, field, entry
         self._base, self._data = (entry.data if entry is not None else _EMPTY), None
 
     @property
@@ -167,7 +160,7 @@ class Session:
     # Changing
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._writable()[name] = to_jsonable_python(value)
+        self._writable()[name] = value if type(value) in _PLAIN else to_jsonable_python(value)
 
     def __delitem__(self, name: str) -> None:
         del self._writable()[name]
@@ -193,6 +186,7 @@ class Session:
         if not user:
             raise BedplateError("A user needs a name.", "Give sign_in() the user's id.")
         await self.load()
+        self._name_agent()
         about = {"user": user}
         if self.agent:
             about["agent"] = self.agent[:_AGENT]
@@ -243,7 +237,7 @@ class Session:
         names = self._sessions.keeper.names
         secret = names.new_secret()
         field = names.field(secret)
-        entry = await self._sessions.keeper.rotate(self._key, self._field, field)
+        entry = await self._sessions.keeper.rotate(self._tag, self._field, field)
         if entry is None:
             self._forget()
             raise SessionEndedError
@@ -258,33 +252,35 @@ class Session:
         :raises SessionsUnavailableError: when the store is away. :raises SessionConflictError: when others change it
             all the time. :raises SessionEndedError: when it has ended; what was to be written is gone with it.
         """
-        changed = self._changed()
-        if changed is None:
+        changed = self.changed()
+        if changed is not None:
+            await self.write(changed)
+
+    async def write(self, changed: bytes) -> None:
+        """Write these data, or with them what others have written meanwhile; see :meth:`save`."""
+        entry, keeper = self._entry, self._sessions.keeper
+        if entry is None:
+            self._name_agent()
+            about = {"agent": self.agent[:_AGENT]} if self.agent else {}
+            await self._begin(keeper.names.new_tag(), about)
             return
-        if self._entry is None:
-            await self._begin(
-                self._sessions.keeper.names.new_tag(), {"agent": self.agent[:_AGENT]} if self.agent else {}
-            )
-            return
-        keeper, entry = self._sessions.keeper, self._entry
-        mine, base = self._data or {}, orjson.loads(self._base)
         for attempt in range(_ATTEMPTS):
-            found, saved = await keeper.save(self._key, self._field, entry.version, changed)
+            found, saved = await keeper.save(self._tag, self._field, entry, changed)
             if found is None:
                 self._forget()
                 raise SessionEndedError
             if saved:
                 if attempt:
                     keeper.merged()
-                self._take(self._key, self._field, found)
+                self._take(self._tag, self._field, found)
                 return
             entry = found
-            changed = self._packed(_merged(orjson.loads(found.data), base, mine))
+            changed = self._packed(_merged(orjson.loads(found.data), orjson.loads(self._base), self._data or {}))
         raise SessionConflictError("Other requests keep changing this session.", "Try again.")
 
-    def _changed(self) -> bytes | None:
+    def changed(self) -> bytes | None:
         """Return the data to write, None when they are as they were."""
-        if self._data is None or not self._loaded:
+        if self._data is None:
             return None
         packed = self._packed(self._data)
         return None if packed == self._base else packed
@@ -298,15 +294,19 @@ class Session:
             )
         return packed
 
-    async def touch(self) -> None:
-        """Say that it is in use, if that was not said lately."""
+    @property
+    def is_to_be_touched(self) -> bool:
+        """Whether it was not said lately that it is in use."""
         entry = self._entry
         if entry is None or self.is_known_only:
-            return
-        keeper = self._sessions.keeper
-        now = (keeper.monotonic() + entry.offset) * 1000
-        if now - entry.seen >= self._sessions.touch_ms:
-            await keeper.touch(self._key, self._field)
+            return False
+        sessions = self._sessions
+        return entry.unused(sessions.keeper.monotonic()) >= sessions.settings.touch
+
+    async def touch(self) -> None:
+        """Say that it is in use, if that was not said lately."""
+        if self.is_to_be_touched:
+            await self._sessions.keeper.touch(self._tag, self._field)
 
     async def _begin(self, tag: str, about: dict[str, str], instead_of: str = "") -> None:
         names = self._sessions.keeper.names
@@ -314,18 +314,12 @@ class Session:
         field = names.field(secret)
         data = self._packed(self._data) if self._data is not None else self._base
         entry = await self._sessions.keeper.begin(tag, field, orjson.dumps(about), data, instead_of)
-        self._tag = tag
-        self._take(names.key(tag), field, entry)
+        self._take(tag, field, entry)
         self.token, self._replaced = f"{tag}.{secret}", True
-
-    @property
-    def is_replaced(self) -> bool:
-        """Whether the browser has to be given another cookie, or none."""
-        return self._replaced or self.token is None
 
     def _forget(self) -> None:
         self._take("", "", None)
-        self._tag, self.token = "", None
+        self.token = None
 
     def _read(self) -> Session:
         if not self._loaded:

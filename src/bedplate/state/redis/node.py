@@ -23,6 +23,7 @@ from typing import Any
 
 from bedplate.state.redis.address import Address
 from bedplate.state.redis.breaker import Backoff, Slowness
+from bedplate.state.redis.chances import Chances, Entry
 from bedplate.state.redis.common import Common
 from bedplate.state.redis.connection import Connection
 from bedplate.state.redis.ear import Ear
@@ -58,8 +59,6 @@ AGAIN, LOADED, TRACKED, MOVED = 1, 2, 4, 8
 #: A slot that is moved while its keys are asked for is told of twice or three times.
 _HOPS = 5
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
-#: How many are told in one turn of the loop that they failed.
-_PORTION = 50
 #: Seconds after which a connection that ended counts as one that was well.
 _LIVED = 5.0
 
@@ -80,7 +79,7 @@ class Node:
         self._limit = common.settings.in_flight
         self._connection: Connection | None = None
         self._lost, self._hurry = asyncio.Event(), asyncio.Event()
-        self._again: list[tuple[Slot, bool]] = []
+        self._chances = Chances(common.name)
         self._slowness = Slowness()
         self._backoff = Backoff(self._settings.backoff, self._settings.backoff_limit)
         self._hung = self._closing = False
@@ -148,8 +147,7 @@ class Node:
         """
         connection = self._connection
         if connection is None or self.refusal is not None:
-            self._again.append((slot, False))
-            self._guard_again()
+            self._chances.wait([(slot, False)])
             return
         if slot[TRIES] & TRACKED and connection.tracked:
             before = (*before, CACHING)
@@ -214,15 +212,14 @@ class Node:
 
     def forsaken(self) -> list[Slot]:
         """Return what waits for the server to come back; for a router that knows better. It waits here no more."""
-        again, self._again = self._again, []
-        return [slot for slot, _ in again if not slot[FUTURE].done()]
+        return self._chances.take()
 
     def _demoted(self, slot: Slot) -> None:
         """Leave a server that takes no writes any more; what it refused was not done, and has its second chance."""
         if slot[TRIES] & AGAIN:
-            self._fail(slot, AWAY["READONLY"], sent=False)
+            self._chances.fail([(slot, False)], AWAY["READONLY"])
         else:
-            self._again.append((slot, False))
+            self._chances.wait([(slot, False)])
         self.drop(AWAY["READONLY"])
 
     def late(self, slots: Sequence[Slot], silent: float) -> None:
@@ -271,50 +268,20 @@ class Node:
             self._connection, self._hung, self.refusal = None, False, why
             self.present.clear()
             self.ear.drop(why)
-        failed: list[tuple[Slot, bool]] = []
+        failed: list[Entry] = []
+        again: list[Entry] = []
         for slots, left in ((sent, True), (unsent, False)):
             for slot in slots:
                 if slot[FUTURE].done():
                     continue
                 own = not isinstance(slot[METER], OperationMeter)
                 hopeless = own or slot[TRIES] & AGAIN or (left and not slot[OPERATION].reads)
-                (failed if hopeless else self._again).append((slot, left))
-        self._fail_all(failed, why)
+                (failed if hopeless else again).append((slot, left))
+        self._chances.fail(failed, why)
+        self._chances.wait(again)
         if current:
-            self._guard_again()
             self._turned()
             self._lost.set()
-
-    def _fail(self, slot: Slot, why: str, *, sent: bool) -> None:
-        if isinstance(slot[METER], OperationMeter):
-            slot[METER].count("lost")
-        if not slot[FUTURE].done():
-            slot[FUTURE].set_exception(away(self._common.name, why, sent=sent))
-
-    def _fail_all(self, entries: Sequence[tuple[Slot, bool]], why: str, start: int = 0) -> None:
-        """Tell all of them, and let others have a turn between: whoever is told runs at once."""
-        end = start + _PORTION
-        for slot, sent in entries[start:end]:
-            self._fail(slot, why, sent=sent)
-        if end < len(entries):
-            asyncio.get_running_loop().call_soon(self._fail_all, entries, why, end)
-
-    def _guard_again(self) -> None:
-        """See that nobody who has a second chance waits for longer than was said."""
-        if self._again:
-            soonest = min(slot[DEADLINE] for slot, _ in self._again)
-            asyncio.get_running_loop().call_later(max(0.001, soonest - time.monotonic()), self._overdue)
-
-    def _overdue(self) -> None:
-        now, again = time.monotonic(), self._again
-        self._again = [entry for entry in again if entry[0][DEADLINE] > now]
-        over = [entry for entry in again if entry[0][DEADLINE] <= now]
-        self._fail_all(over, self.refusal or "it did not come back in time")
-        self._guard_again()
-
-    def _give_up(self, why: str) -> None:
-        again, self._again = self._again, []
-        self._fail_all(again, why)
 
     # Slow, but there
 
@@ -369,7 +336,7 @@ class Node:
         finally:
             self._closing = True
             self.drop("the service stops")
-            self._give_up("the service stops")
+            self._chances.end("the service stops")
 
     async def _keep(self) -> None:
         while True:
@@ -402,16 +369,14 @@ class Node:
         self._connection, self.refusal, self._slowness = connection, None, Slowness()
         self._common.pushes.flush()
         self.present.set()
-        again, self._again = self._again, []
-        for slot, _ in again:
-            if not slot[FUTURE].done():
-                self.resend(slot, AGAIN)
+        for slot in self._chances.take():
+            self.resend(slot, AGAIN)
         self._turned()
         return True
 
     def _unreached(self, why: str) -> bool:
         self.refusal = why
-        self._give_up(why)
+        self._chances.end(why)
         self._turned()
         return False
 

@@ -29,8 +29,9 @@ asyncio client with hiredis and RESP3, and a pool of 50 connections, so that nob
 the component as it runs in a service, with its deadlines, metrics and heartbeat.
 
 P13: a function with `@cached`, called with arguments that no call had before, so that each asks Redis. Redis is killed
-(P13a): what counts is the slowest of 1,000 calls. It is stopped with SIGSTOP (P13b): one call finds that out, which
-takes the cache's soft time-out; what counts is the median of the 1,000 calls after it. The notes have the first."""
+(P13a) or stopped with SIGSTOP (P13b): one call finds that out, which takes the cache's soft time-out when Redis hangs.
+What counts are the 1,000 calls after it: how long all but one in a hundred take at most, and the median. The notes have
+the first."""
 
 _CACHED_CALLS = 1_000
 _RUNNING: list[Any] = []
@@ -68,33 +69,36 @@ def _outages(lab: Lab) -> list[Row]:
     lab.say("P13: a cached call while Redis is away")
     killed: list[float] = []
     hung: list[float] = []
-    first: list[float] = []
-    rounds = lab.scale(5, 3)
-    for _ in range(rounds):
+    finders: dict[str, list[float]] = {"killed": [], "hung": []}
+    for _ in range(lab.scale(5, 3)):
         with redis(lab.other_core) as server:
-            killed += _outage(lab, server, server.kill)[1]
+            found, seconds = _outage(lab, server, server.kill)
+            finders["killed"].append(found)
+            killed.append(sorted(seconds)[-len(seconds) // 100])
         with redis(lab.other_core) as server:
-            found, slow = _outage(lab, server, server.hang)
-            first.append(found)
-            hung.append(sorted(slow)[len(slow) // 2])
-    note = f"The call that found Redis hung took {Spread.of(value * 1e3 for value in first).median:.0f} ms."
-    unit_a, unit_b = "ms a call, the slowest", "µs a call"
-    slowest = [max(killed[place::rounds]) * 1e3 for place in range(rounds)]
+            found, seconds = _outage(lab, server, server.hang)
+            finders["hung"].append(found)
+            hung.append(sorted(seconds)[len(seconds) // 2])
+    notes = {
+        how: f"The call that found Redis {how} took {Spread.of(value * 1e3 for value in values).median:.1f} ms."
+        for how, values in finders.items()
+    }
     return [
         Row(
             "P13a",
             "Redis killed: a cached call",
-            Measure("Bedplate", unit_a, Spread.of(slowest)),
+            Measure("Bedplate", "ms a call, 99th percentile", Spread.of(value * 1e3 for value in killed)),
             (),
             Goal("ours", "<=", 1.0, "≤ 1 ms"),
+            notes=(notes["killed"],),
         ),
         Row(
             "P13b",
             "Redis hung: a cached call after the first",
-            Measure("Bedplate", unit_b, Spread.of(value * 1e6 for value in hung)),
+            Measure("Bedplate", "µs a call, median", Spread.of(value * 1e6 for value in hung)),
             (),
             Goal("ours", "<=", 50.0, "≤ 50 µs"),
-            notes=(note,),
+            notes=(notes["hung"],),
         ),
     ]
 

@@ -19,6 +19,7 @@ from benchmarks.suites import (
     hostile,
     http_cpu,
     http_load,
+    locks,
     promql,
     redis,
     ring,
@@ -43,6 +44,7 @@ SUITES: tuple[Suite, ...] = (
     generator.SUITE,
     cache.SUITE,
     sessions.SUITE,
+    locks.SUITE,
 )
 
 

@@ -1,5 +1,5 @@
--- Takes a lock, or the next turn. ARGV: token, ttl in ms, 1 to wait, ms that a waiter counts as alive, ms to claim in,
--- channel. Returns {1, fence}, or {0, ms until the lock ends by itself}. Asking again with the same token is harmless.
+-- Takes a lock, or the next turn. ARGV: token, ttl in ms, 1 to wait. Returns {1, fence}, or {0, ms until the lock ends
+-- by itself}. Asking again with the same token is harmless.
 
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
@@ -13,7 +13,7 @@ local now = microseconds()
 if not holder then
   local first, fence
   if redis.call('EXISTS', KEYS[3]) == 1 then
-    first, fence = hand_over(now, ARGV[1], '', ARGV[5], ARGV[6])
+    first, fence = hand_over(now, ARGV[1], '')
   end
   if not first then
     fence = next_fence(now)
@@ -29,8 +29,8 @@ if ARGV[3] == '1' then
   local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
   local turn = math.max(tonumber(last[2] or '0') + 1, now)
   redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', turn), ARGV[1])
-  redis.call('HSET', KEYS[4], ARGV[1], string.format('%.0f', math.floor(now / 1000) + ARGV[4]))
-  redis.call('PEXPIRE', KEYS[3], 10 * ARGV[4])
-  redis.call('PEXPIRE', KEYS[4], 10 * ARGV[4])
+  redis.call('HSET', KEYS[4], ARGV[1], string.format('%.0f', math.floor(now / 1000) + ALIVE))
+  redis.call('PEXPIRE', KEYS[3], 10 * ALIVE)
+  redis.call('PEXPIRE', KEYS[4], 10 * ALIVE)
 end
 return {0, redis.call('PTTL', KEYS[1])}

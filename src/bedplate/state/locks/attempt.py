@@ -78,10 +78,8 @@ class Attempt:
         began = locks.now()
         self.under_way += 1
         try:
-            # Its parts are named in acquire.lua.
-            reply = await locks.store.run(
-                ACQUIRE, self.place.keys, locks.asking(self.token, self.ttl, waits), parsed=self.parsed
-            )
+            given = (self.token, int(self.ttl * 1000), "1" if waits else "0")
+            reply = await locks.store.run(ACQUIRE, self.place.keys, given, parsed=self.parsed)
         except StoreUnavailableError as error:
             if not error.sent:
                 self.under_way -= 1

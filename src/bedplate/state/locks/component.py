@@ -34,9 +34,6 @@ from bedplate.state.store import Store, StoreError
 __all__ = ["Locks", "LocksSettings"]
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
-#: Milliseconds in which a waiter of another instance must say that it is alive once the lock is its own.
-_CLAIM = 1000
-_ALIVE = int(ALIVE * 1000)
 #: Seconds that a lock is taken for at least: below it, a garbage collection may lose it.
 _LEAST = 0.1
 _PLACES = 4096
@@ -86,7 +83,7 @@ class Locks:
         self._leaders: dict[str, Leader] = {}
         self._places: dict[str, Place] = {}
         self._host: Host | None = None
-        self._prefix = self._channel = self._me = ""
+        self._prefix = self._me = ""
         self._number = 0
         suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
@@ -125,15 +122,14 @@ class Locks:
         """Serve locks; at the end, those that are still held are given back and their holders told."""
         self._me = f"{socket.gethostname().replace('/', '-')}-{os.getpid()}-{uuid4().hex[:12]}"
         self._prefix = f"{host.service}:locks:{self.name}"
-        self._channel = f"{self._prefix}:to:"
         self.now = host.clock.monotonic
         self.cells = Cells(host)
         self.timers = Timers()
-        self.debts = Debts(self.store, self.timers, self.now, self._releasing, self.handed)
+        self.debts = Debts(self.store, self.timers, self.now, self.handed)
         self.keeping = Keeping(self, host)
         self._places.clear()
         self._host = host
-        listening = self.store.listen(self._channel + self._me, self._heard, missed=self._missed)
+        listening = self.store.listen(f"{self._prefix}:to:{self._me}", self._heard, missed=self._missed)
         unwatch = self.store.watch(self._told)
         self.cells.reached(self.store.available)
         host.spawn("keep", self.keeping.run)
@@ -230,7 +226,7 @@ class Locks:
         began = held.began = self.now()
         self.cells.holding.observe(began - held.since)
         try:
-            reply = await self.store.run(RELEASE, held.place.keys, self._releasing(held.token), parsed=held.parsed)
+            reply = await self.store.run(RELEASE, held.place.keys, (held.token,), parsed=held.parsed)
         except BaseException as error:
             # It has ended by itself when its time is over, if the store does not hear of it before.
             self.debts.owe(held.place, held.token, began + held.ttl, certain=True)
@@ -264,7 +260,7 @@ class Locks:
 
         :raises LockUnavailableError: when the store is away.
         """
-        holder, left, fence, waiting = await self._ask(LOOK, name, ())
+        holder, left, fence, waiting = await self._ask(LOOK, name)
         free = holder is None
         instance = "" if free else holder.decode().rsplit("/", 2)[0]
         return LockInfo(name, instance, 0.0 if free else max(0, left) / 1000, fence, waiting)
@@ -276,7 +272,7 @@ class Locks:
 
         :raises LockUnavailableError: when the store is away.
         """
-        holder = await self._ask(FORCE, name, (_CLAIM, self._channel))
+        holder = await self._ask(FORCE, name)
         return "" if holder is None else str(holder.decode().rsplit("/", 2)[0])
 
     def lease(self, name: str, *, ttl: float = 15.0) -> Leader:
@@ -300,10 +296,6 @@ class Locks:
         return actions_of(self)
 
     # What the parts of the component ask of it.
-
-    def asking(self, token: str, ttl: float, waits: bool) -> tuple[Any, ...]:
-        """Return the arguments of acquire.lua."""
-        return (token, int(ttl * 1000), 1 if waits else 0, _ALIVE, _CLAIM, self._channel)
 
     def give_up(self, attempt: Attempt) -> None:
         """See to it that an attempt has neither the lock nor a turn."""
@@ -370,14 +362,11 @@ class Locks:
         place = self._places.get(name)
         return None if place is None else place.holder
 
-    def _releasing(self, token: str) -> tuple[Any, ...]:
-        return (token, self._me, _CLAIM, self._channel)
-
-    async def _ask(self, operation: Any, name: str, arguments: tuple[Any, ...]) -> Any:
+    async def _ask(self, operation: Any, name: str) -> Any:
         if self._host is None:
             raise LockUnavailableError(name, "the component does not run.")
         try:
-            return await self.store.run(operation, (self._places.get(name) or self._place(name)).keys, arguments)
+            return await self.store.run(operation, (self._places.get(name) or self._place(name)).keys)
         except StoreError as error:
             raise unavailable(name, error) from error
 

@@ -57,13 +57,11 @@ class Debts:
         store: Store,
         timers: Timers,
         now: Callable[[], float],
-        arguments: Callable[[str], tuple[Any, ...]],
         granted: Callable[[Any, float], None],
     ) -> None:
         self._store = store
         self._timers = timers
         self._now = now
-        self._arguments = arguments
         self._granted = granted
         self._open: dict[str, Debt] = {}
         self._ready: dict[str, Debt] = {}
@@ -108,7 +106,7 @@ class Debts:
                 self._open.pop(debt.token, None)
         if not due:
             return
-        calls = [Call(RELEASE, debt.place.keys, self._arguments(debt.token)) for debt in due]
+        calls = [Call(RELEASE, debt.place.keys, (debt.token,)) for debt in due]
         certain = [debt.certain for debt in due]
         try:
             replies = await self._store.run_many(calls)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["ACQUIRE", "FETCH", "FORCE", "LOOK", "PUT", "RELEASE", "RENEW"]
 
 _WEEK = 604_800_000
+# As in queue.lua, in ms.
+_ALIVE = 3000
+_CLAIM = 1000
 
 
 def _bytes(value: Argument) -> bytes:
@@ -30,9 +33,11 @@ def _next_fence(space: Keyspace, keys: Sequence[str]) -> int:
     return fence
 
 
-def _hand_over(
-    space: Keyspace, keys: Sequence[str], *, me: bytes, mine: bytes, claim: int, channel: Argument
-) -> tuple[bytes, int] | None:
+def _tell(space: Keyspace, keys: Sequence[str], instance: bytes, message: bytes) -> None:
+    space.publish(keys[0].split(":{")[0].encode() + b":to:" + instance, message)
+
+
+def _hand_over(space: Keyspace, keys: Sequence[str], *, me: bytes, mine: bytes) -> tuple[bytes, int] | None:
     while True:
         first: Any = space.zpopmin(keys[2])
         if not first:
@@ -47,13 +52,13 @@ def _hand_over(
         if token == me or instance == mine:
             space.set(keys[0], token, px=int(ttl))
         else:
-            space.set(keys[0], token, px=min(int(ttl), claim))
-            space.publish(_bytes(channel) + instance, token)
+            space.set(keys[0], token, px=min(int(ttl), _CLAIM))
+            _tell(space, keys, instance, token)
         return token, fence
 
 
 def _acquire(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-    token, ttl, waits, alive, claim, channel = _bytes(args[0]), int(args[1]), int(args[2]), int(args[3]), *args[4:6]
+    token, ttl, waits = _bytes(args[0]), int(args[1]), int(args[2])
     holder = space.get(keys[0])
     if holder == token:
         space.pexpire(keys[0], ttl)
@@ -61,7 +66,7 @@ def _acquire(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
     if holder is None:
         given = None
         if space.exists(keys[2]):
-            given = _hand_over(space, keys, me=token, mine=b"", claim=int(claim), channel=channel)
+            given = _hand_over(space, keys, me=token, mine=b"")
         if given is None:
             given = token, _next_fence(space, keys)
             space.set(keys[0], token, px=ttl)
@@ -72,9 +77,9 @@ def _acquire(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
         last: Any = space.zrange(keys[2], 0, 0, withscores=True, rev=True)
         turn = max(int(last[0][1]) + 1 if last else 1, space.now)
         space.zadd(keys[2], {token: turn}, nx=True)
-        space.hset(keys[3], token, space.now_ms + alive)
-        space.pexpire(keys[2], 10 * alive)
-        space.pexpire(keys[3], 10 * alive)
+        space.hset(keys[3], token, space.now_ms + _ALIVE)
+        space.pexpire(keys[2], 10 * _ALIVE)
+        space.pexpire(keys[3], 10 * _ALIVE)
     return [0, space.pttl(keys[0])]
 
 
@@ -86,7 +91,7 @@ def _release(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
         return [0]
     given = None
     if space.exists(keys[2]):
-        given = _hand_over(space, keys, me=b"", mine=_bytes(args[1]), claim=int(args[2]), channel=args[3])
+        given = _hand_over(space, keys, me=b"", mine=token.rsplit(b"/", 2)[0])
     if given is not None:
         return [1, *given]
     space.delete(keys[0])
@@ -98,8 +103,8 @@ def _force(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Re
     if holder is None:
         return None
     space.delete(keys[0])
-    _hand_over(space, keys, me=b"", mine=b"", claim=int(args[0]), channel=args[1])
-    space.publish(_bytes(args[1]) + holder.rsplit(b"/", 2)[0], b"!" + holder)
+    _hand_over(space, keys, me=b"", mine=b"")
+    _tell(space, keys, holder.rsplit(b"/", 2)[0], b"!" + holder)
     return holder
 
 

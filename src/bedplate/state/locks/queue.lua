@@ -2,6 +2,10 @@
 -- alive. A token is instance/number/ttl in ms.
 
 local WEEK = '604800000'
+-- A waiter that has not asked for so many ms is not alive.
+local ALIVE = 3000
+-- In so many ms a waiter of another instance must say that it is.
+local CLAIM = 1000
 
 local function microseconds()
   local time = redis.call('TIME')
@@ -17,9 +21,18 @@ local function next_fence(now)
   return fence
 end
 
+-- Every instance listens to a channel of its own.
+local function tell(instance, message)
+  redis.call('PUBLISH', string.match(KEYS[1], '^(.-):{') .. ':to:' .. instance, message)
+end
+
+local function instance_of(token)
+  return string.match(token, '^(.*)/%d+/%d+$')
+end
+
 -- Gives the lock to the first waiter that is alive; returns its token and fence, nothing when there is none. One of
 -- another instance has to claim it in time, since it may have died a moment ago.
-local function hand_over(now, me, mine, claim, channel)
+local function hand_over(now, me, mine)
   while true do
     local first = redis.call('ZPOPMIN', KEYS[3])
     if not first[1] then
@@ -34,8 +47,8 @@ local function hand_over(now, me, mine, claim, channel)
       if token == me or instance == mine then
         redis.call('SET', KEYS[1], token, 'PX', ttl)
       else
-        redis.call('SET', KEYS[1], token, 'PX', math.min(tonumber(ttl), tonumber(claim)))
-        redis.call('PUBLISH', channel .. instance, token)
+        redis.call('SET', KEYS[1], token, 'PX', math.min(tonumber(ttl), CLAIM))
+        tell(instance, token)
       end
       return token, fence
     end

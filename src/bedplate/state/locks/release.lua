@@ -1,5 +1,5 @@
--- Gives back what a token has: the lock, or its turn. ARGV: token, instance, ms to claim in, channel.
--- Returns {1} or {1, next token, its fence} when it had the lock, {0} when not.
+-- Gives back what a token has: the lock, or its turn. ARGV: token. Returns {1} or {1, next token, its fence}
+-- when it had the lock, {0} when not.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   redis.call('ZREM', KEYS[3], ARGV[1])
@@ -7,7 +7,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {0}
 end
 if redis.call('EXISTS', KEYS[3]) == 1 then
-  local token, fence = hand_over(microseconds(), '', ARGV[2], ARGV[3], ARGV[4])
+  local token, fence = hand_over(microseconds(), '', instance_of(ARGV[1]))
   if token then
     return {1, token, fence}
   end

@@ -112,6 +112,7 @@ class Backend:
         """Run a service of the store and of what was made on it."""
         service = Service("test", None, [self.store, *components], settings=self.settings())
         async with running(service, clock=self.clock) as harness:
+            await harness.eventually(lambda: self.store.available)
             yield harness
 
     @asynccontextmanager
@@ -123,7 +124,8 @@ class Backend:
                 its: Any = self.store if number == 0 else self._another()
                 component = make(its)
                 service = Service("test", None, [its, component], settings=self.settings())
-                await stack.enter_async_context(running(service, clock=self.clock))
+                harness = await stack.enter_async_context(running(service, clock=self.clock))
+                await harness.eventually(lambda its=its: its.available)
                 made.append(component)
             yield made
 
@@ -135,7 +137,8 @@ class Backend:
             for number in range(count):
                 its: Any = self.store if number == 0 else self._another()
                 service = Service("test", None, [its], settings=self.settings())
-                await stack.enter_async_context(running(service, clock=self.clock))
+                harness = await stack.enter_async_context(running(service, clock=self.clock))
+                await harness.eventually(lambda its=its: its.available)
                 made.append(its)
             yield made
 

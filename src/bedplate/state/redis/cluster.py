@@ -180,6 +180,9 @@ class Cluster:
             node = self._node(place)
             used[node] = None
             owners[first : last + 1] = [node] * (last + 1 - first)
+        if self._complete and owners != self._owners:
+            # Of what was read from the old owner nobody tells any more.
+            self._common.pushes.flush()
         self._owners = owners
         self._complete = None not in owners
         self._why = "no server has these keys: the cluster is not complete"
@@ -228,7 +231,9 @@ class Cluster:
             return None
         target = self._node((host or node.address.host, int(port)))
         if code == "MOVED":
-            self._owners[int(number)] = target
+            if self._owners[int(number)] is not target:
+                self._owners[int(number)] = target
+                self._common.pushes.flush()
             self._wake.set()
         return target, code == "ASK"
 

@@ -28,8 +28,10 @@ BOTH = Operation(name="both", command=("MGET",), memory=lambda space, keys, _: s
 
 
 @asynccontextmanager
-async def _running(redis: Redis) -> AsyncIterator[Harness]:
+async def _running(redis: Redis, *, reached: bool = True) -> AsyncIterator[Harness]:
     async with running(Service("test", None, [redis], settings=settings()), clock=RealClock()) as harness:
+        if reached:
+            await harness.eventually(lambda: redis.available)
         yield harness
 
 
@@ -128,6 +130,11 @@ async def test_what_is_read_of_a_slot_that_moves_is_never_held_stale(cluster: Cl
             # Nobody remembers that it was read where the slot is not yet: it is called changed at once.
             assert await redis.run(GET, ["near:moving"]) == b"1"
             assert told == ["near:moving"]
+            cluster.end_move(slot, target)
+            told.clear()
+            # From whom it was read before does not tell any more, so nothing may be held of it.
+            assert await redis.run(GET, ["near:moving"]) == b"1"
+            assert None in told
         finally:
             cluster.end_move(slot, target)
             cluster.begin_move(slot, target, source)
@@ -138,14 +145,14 @@ async def test_what_is_read_of_a_slot_that_moves_is_never_held_stale(cluster: Cl
 async def test_a_server_that_is_no_cluster_says_so(redis_servers: Servers) -> None:
     server = redis_servers.server("valkey9")
     redis = Redis(f"redis+cluster://127.0.0.1:{server.port}", settings=RedisSettings(connect_timeout=0.3))
-    async with _running(redis):
+    async with _running(redis, reached=False):
         with pytest.raises(StoreUnavailableError, match="cluster support disabled"):
             await redis.run(GET, ["a"])
 
 
 async def test_a_node_of_a_cluster_is_no_single_server(cluster: Cluster) -> None:
     redis = Redis(cluster.nodes[0].url)
-    async with _running(redis):
+    async with _running(redis, reached=False):
         with pytest.raises(StoreUnavailableError, match=r"redis\+cluster"):
             await redis.run(GET, ["a"])
 

@@ -20,7 +20,7 @@ from bedplate.state.cache.metrics import (
     INVALIDATIONS,
     KEY_REQUESTS,
     ONLINE,
-    RECENT,
+    RECENT_REQUESTS,
     REMEMBERED,
     REQUESTS,
 )
@@ -45,16 +45,16 @@ async def stats_figures(running: Running) -> dict[str, Any]:
         entries, size, online = float(len(shelf.near)), float(shelf.near.size), shelf.online
         totals: dict[str, float] = dict(running.stats.totals())
         times = {name: one.summary() for name, one in running.stats.times.items()}
-        recent = hits / (hits + misses) if hits + misses else None
-        counted: dict[str, Any] = {"hits": hits, "misses": misses, "operations": hits + misses, "window": WINDOW}
     else:
         asked = Asked(host, running.name)
         entries, size = await asked.sum(ENTRIES), await asked.sum(BYTES)
         online = await asked.one(f"min({ONLINE(cache=running.name)})", 1.0) == 1.0
         totals = await asked.by(REQUESTS, "outcome")
         times = {name: await asked.times(name) for name in ("get", "set", "delete")}
-        recent = await asked.one(f"max({RECENT(cache=running.name)})", None)
-        counted = {"window": WINDOW}
+        window = await asked.by(RECENT_REQUESTS, "result")
+        hits, misses = int(window.get("hit", 0)), int(window.get("miss", 0))
+    recent = hits / (hits + misses) if hits + misses else None
+    counted = {"hits": hits, "misses": misses, "operations": hits + misses, "window": WINDOW}
     missed = None if recent is None else 1 - recent
     memory = store.spec.kind == "memory"
     return {

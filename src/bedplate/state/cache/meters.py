@@ -20,6 +20,7 @@ from bedplate.state.cache.metrics import (
     KEY_REQUESTS,
     ONLINE,
     RECENT,
+    RECENT_REQUESTS,
     REMEMBERED,
     REQUESTS,
     UNKEPT,
@@ -56,6 +57,7 @@ class Meters:
         self._entries, self._bytes = host.bind(ENTRIES), host.bind(BYTES)
         self._evictions, self._evicted = host.bind(EVICTIONS), 0
         self._recent, self._remembered = host.bind(RECENT), host.bind(REMEMBERED)
+        self._window = {result: host.bind(RECENT_REQUESTS, result=result) for result in ("hit", "miss")}
         self._online = host.bind(ONLINE)
         self._ends: list[Callable[[], None]] = []
         self.invalidations = {"total": 0, "failed": 0, "key": 0, "tag": 0, "pattern": 0, "all": 0}
@@ -113,6 +115,8 @@ class Meters:
         self._remembered.set(float(len(shelf.remembered)))
         hits, misses = self._stats.window()
         self._recent.ratio(float(hits), float(hits + misses))
+        self._window["hit"].set(float(hits))
+        self._window["miss"].set(float(misses))
 
     def reset(self) -> None:
         """Forget what was counted here; metrics go on, as counters do."""

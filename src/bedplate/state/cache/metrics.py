@@ -22,6 +22,7 @@ __all__ = [
     "METRICS",
     "ONLINE",
     "RECENT",
+    "RECENT_REQUESTS",
     "REMEMBERED",
     "REQUESTS",
     "UNKEPT",
@@ -76,6 +77,11 @@ BYTES = Gauge("bedplate_cache_near_bytes", "Bytes that they take, approximately.
 EVICTIONS = Counter(
     "bedplate_cache_near_evictions_total", "Values that made room for others in the memory of the processes.", _CACHE
 )
+RECENT_REQUESTS = Gauge(
+    "bedplate_cache_recent_requests",
+    "Hits and misses among the last 1000 requests of each process.",
+    {**_CACHE, "result": ("hit", "miss")},
+)
 RECENT = Gauge(
     "bedplate_cache_recent_hit_ratio",
     "Share of hits in the last 1000 requests of each process.",
@@ -113,7 +119,7 @@ FAILED_LIMIT = Gauge(
 
 METRICS: tuple[Metric, ...] = (
     REQUESTS, KEY_REQUESTS, DURATION, COMPUTATIONS, UNKEPT, INVALIDATIONS, REMEMBERED, ENTRIES, BYTES, EVICTIONS,
-    RECENT, ONLINE, HIT_LIMIT, GET_LIMIT, FAILED_LIMIT,
+    RECENT, RECENT_REQUESTS, ONLINE, HIT_LIMIT, GET_LIMIT, FAILED_LIMIT,
 )  # fmt: skip
 
 _SUFFIX = {"warning": "", "critical": "Critical"}
@@ -286,6 +292,13 @@ def panels(name: str) -> tuple[Panel, ...]:
                 ("evicted a second", f"sum(rate({EVICTIONS(cache=name)}[5m]))"),
             ),
             row=row,
+        ),
+        Panel(
+            title="Last requests",
+            expr=(("{{result}}", f"sum by (result) ({RECENT_REQUESTS(cache=name)})"),),
+            row=row,
+            summary="What the hit rate of the last 1000 stands on: few requests say little.",
+            stacked=True,
         ),
         Panel(title="Memory", expr=f"sum({BYTES(cache=name)})", unit="bytes", row=row),
         Panel(

@@ -10,6 +10,7 @@ package_of() {
     node | npm) echo npm ;;
     chromium) echo chromium ;;
     redis-server) echo redis-server ;;
+    faketime) echo faketime ;;
     wrk) echo wrk ;;
     *)
         echo "tools/servers.sh: no package is known for '$1'; add it to package_of." >&2

@@ -30,10 +30,14 @@ class Membership:
         self._least = max(1, least)
         self._me = uuid.uuid4().hex
         self._counts = counts
+        self._found: list[tuple[float, int]] = []
         self.known = self._least
 
-    async def beat(self) -> bool:
+    async def beat(self, now: float) -> bool:
         """Say that this one is there, and learn how many there are; return whether the others do not know of it yet.
+
+        The most that were found lately count: a store that has lost its data, or whose clock was set, knows of few for
+        some seconds, and if it goes away again then, nobody shall let more through than their part.
 
         :raises StoreError: when the store does not answer.
         """
@@ -42,7 +46,8 @@ class Membership:
             new, found = await self._store.run(BEAT, self._keys, lasts, timeout=self._timeout)
         else:
             new, found = 0, await self._store.run(MEMBERS, self._keys, timeout=self._timeout)
-        self.known = max(self._least, int(found))
+        self._found = [(at, count) for at, count in self._found if at > now - _LASTS] + [(now, int(found))]
+        self.known = max(self._least, *(count for _, count in self._found))
         return bool(new)
 
     async def leave(self) -> bool:

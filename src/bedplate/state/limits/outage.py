@@ -185,7 +185,7 @@ class Outage:
             if members is None:
                 return
             try:
-                new = await members.beat()
+                new = await members.beat(self._clock.monotonic())
             except StoreError as error:
                 self.failed(error)
                 return

@@ -60,7 +60,7 @@ async def test_one_that_stops_leaves_its_part_to_the_others() -> None:
     staying, leaving = (RateLimit(Faulty(memory), limits="10/minute") for _ in range(2))
 
     async def known() -> Any:
-        await clock.advance(6)
+        await clock.advance(21)
         return staying.overview()["instances"]
 
     async with running(memory, clock=clock), running(staying, clock=clock):
@@ -73,7 +73,7 @@ async def test_one_that_stops_leaves_its_part_to_the_others() -> None:
 async def test_one_that_dies_is_forgotten_by_the_others() -> None:
     async with fleet(3, limits="10/minute") as (limits, stores, owner):
         stores[2].breaks("gone")
-        await owner.clock.advance(30)
+        await owner.clock.advance(40)
         assert limits[0].overview()["instances"] == 2
         assert limits[2].overview() | {"limits": [], "keys": 0} == {
             "limits": [],
@@ -82,6 +82,16 @@ async def test_one_that_dies_is_forgotten_by_the_others() -> None:
             "instances": 3,
             "refused_for_now": 0,
         }
+
+
+async def test_a_store_that_lost_its_data_and_goes_again_makes_nobody_generous() -> None:
+    async with fleet(4, limits="100/minute") as (limits, stores, owner):
+        for fault in ("gone", "", "gone"):
+            stores[0].forget()
+            for store in stores:
+                store.breaks(fault)  # type: ignore[arg-type]
+            await owner.clock.advance(0.1)
+        assert sum([await passes(limit, 150, "b") for limit in limits]) == 100
 
 
 async def test_how_many_there_are_at_least_can_be_said() -> None:

@@ -18,14 +18,15 @@ def test_three_clicks_lead_from_the_home_page_to_the_log_line_and_two_to_the_run
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(link)
-        base = f"{link.partition('/console/')[0].removesuffix('/synfinance')}/synfinance/console"
+        origin = link.partition("/console/")[0].removesuffix("/synfinance")
+        base, home = f"{origin}/synfinance/console", f"{origin}/console/"
         page.goto(f"{base}/components/trouble/default/actions/begin")
         page.get_by_label("Fault").select_option("bank-fails")
         page.get_by_role("button", name="Go on").click()
         page.get_by_role("button", name="Begin").click()
         expect(page.get_by_role("heading", name="Done: begin")).to_be_visible()
 
-        page.goto(f"{base}/")
+        page.goto(home)
         fault = page.locator("article", has_text="of the requests fail")
         expect(fault.first).to_be_visible(timeout=PATIENCE)  # it appears by itself: the page is live
         expect(page.locator("h1")).to_contain_text("is not well")
@@ -36,7 +37,7 @@ def test_three_clicks_lead_from_the_home_page_to_the_log_line_and_two_to_the_run
         expect(page).to_have_url(re.compile(r"/logs\?trace_id="))
         expect(page.locator(".log")).to_contain_text("RateSourceError")
 
-        page.goto(f"{base}/")
+        page.goto(home)
         fault.first.get_by_role("link", name="Runbook").click()
         expect(page.locator("#runbook")).to_contain_text("What to do.")
         browser.close()

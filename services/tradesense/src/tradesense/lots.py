@@ -22,7 +22,7 @@ from tradesense.money import EXACT, ROUNDED, digits, minor, share
 from tradesense.rates import NO_RATES, RateSource
 from tradesense.trades import QUANTITY_DIGITS, Trade, ordered
 
-__all__ = ["METHODS", "Book", "CashMove", "Closing", "Earning", "Lot", "Mark", "Method", "Position", "build_book"]
+__all__ = ["METHODS", "Book", "Closing", "Earning", "Lot", "Method", "Position", "build_book"]
 
 Method = Literal["fifo", "lifo", "average"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -33,15 +33,16 @@ _SCALE: Final = 10**QUANTITY_DIGITS
 class Closing(NamedTuple):
     """A part of a lot that a later trade ended.
 
-    :ivar units: of 10^-10, with the sign of the position: negative where a short was bought back. :ivar pnl: in minor
-        units of the trade's currency, fees included. :ivar base_pnl: the same in the base currency, each side at the
-        rate of its own day, so what the currency itself did is in it. :ivar basis: what had been put in: the cost of a
-        purchase, the proceeds of a short; in the base currency, positive.
+    :ivar day: on which it was closed. :ivar units: of 10^-10, with the sign of the position: negative where a short
+        was bought back. :ivar pnl: in minor units of the trade's currency, fees included. :ivar base_pnl: the same in
+        the base currency, each side at the rate of its own day, so what the currency itself did is in it. :ivar basis:
+        what had been put in: the cost of a purchase, the proceeds of a short; in the base currency, positive.
     """
 
     symbol: str
     currency: str
     account: str
+    day: int
     units: int
     opened: Trade
     closed: Trade
@@ -81,22 +82,6 @@ class Lot:
         return Decimal(self.units).scaleb(-QUANTITY_DIGITS, context=ROUNDED)
 
 
-class Mark(NamedTuple):
-    """A position after a trade: on which day, how many, and what is put into it in the base currency."""
-
-    day: int
-    units: int
-    held: int
-
-
-class CashMove(NamedTuple):
-    """What a trade did to the cash, in minor units of the base currency; ``outside`` for deposits and withdrawals."""
-
-    day: int
-    base: int
-    outside: bool
-
-
 class Earning(NamedTuple):
     """What came in or went out beside trades: dividends, interest, fees; in minor units of the base currency."""
 
@@ -118,9 +103,10 @@ class Position:
     units: int = 0
     cash: int = 0
     base: int = 0
-    marks: list[Mark] = field(default_factory=list)
-    #: Days and prices that it was traded at, days and ratios of splits.
-    prices: list[tuple[int, Decimal]] = field(default_factory=list)
+    #: By day, ascending: units held at its end and what is put into them in the base currency; the last price of a
+    #: trade. And days with ratios of splits.
+    marks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    prices: dict[int, Decimal] = field(default_factory=dict)
     splits: list[tuple[int, Decimal]] = field(default_factory=list)
 
     @property
@@ -135,8 +121,9 @@ class Book:
     :param method: which lot goes first. :param base: the currency of totals.
     :param rates: what other currencies are worth. :param zone: whose midnight ends a day; UTC by default.
 
-    :ivar days: of each execution. :ivar missing: pairs of currency and day that no rate was known for; what was in
-        them counts as 0 in the base.
+    :ivar paid: what came in and went out by day, in minor units of the base currency.
+    :ivar transferred: deposits and withdrawals likewise. :ivar days: on which something was traded.
+    :ivar missing: pairs of currency and day that no rate was known for; what was in them counts as 0 in the base.
     """
 
     def __init__(
@@ -147,10 +134,11 @@ class Book:
         self.zone = zone
         self.closings: list[Closing] = []
         self.positions: dict[tuple[str, str, str], Position] = {}
-        self.moves: list[CashMove] = []
+        self.paid: dict[int, int] = {}
+        self.transferred: dict[int, int] = {}
         self.cash: dict[str, int] = {}
         self.earnings: list[Earning] = []
-        self.days: list[int] = []
+        self.days: set[int] = set()
         self.fees = 0
         self.missing: set[tuple[str, date]] = set()
         self._rates = rates
@@ -160,22 +148,25 @@ class Book:
     def add(self, trade: Trade) -> None:
         """Book a trade; it must not be earlier than those before."""
         at = trade.at if self.zone is None else trade.at.astimezone(self.zone)
-        day = at.toordinal()
-        currency, cash = trade.currency, trade.cash
-        base = cash if currency == self.base else self.convert(cash, currency, day)
+        day, currency, kind = at.toordinal(), trade.currency, trade.kind
+        fee = minor(trade.fee, currency) if trade.fee else 0
+        cash = -fee if kind == "split" else trade.cash_before_fee - fee
+        same = currency == self.base
+        base = cash if same else self.convert(cash, currency, day)
         if cash:
             self.cash[currency] = self.cash.get(currency, 0) + cash
-            self.moves.append(CashMove(day, base, trade.kind in ("deposit", "withdrawal")))
-        if trade.fee and trade.kind != "split":
-            self.fees += self.convert(-minor_fee(trade), currency, day)
-        if trade.kind in ("buy", "sell"):
+            moved = self.transferred if kind in ("deposit", "withdrawal") else self.paid
+            moved[day] = moved.get(day, 0) + base
+        if fee and kind != "split":
+            self.fees -= fee if same else self.convert(fee, currency, day)
+        if kind in ("buy", "sell"):
             self._execute(trade, day, cash, base)
-        elif trade.kind in ("deposit", "withdrawal"):
-            if trade.fee:
+        elif kind in ("deposit", "withdrawal"):
+            if fee:
                 # What the transfer cost is no transfer.
-                self._earn(trade, day, self._fee_of_transfer(trade, day))
+                self._earn(trade, day, self._fee_of_transfer(fee, currency, day))
         else:
-            if trade.kind == "split":
+            if kind == "split":
                 self._split(trade, day)
             self._earn(trade, day, base)
 
@@ -201,36 +192,37 @@ class Book:
             self._factors[key] = rate
         return self._factors[key]
 
-    def _fee_of_transfer(self, trade: Trade, day: int) -> int:
-        fee = self.convert(-minor_fee(trade), trade.currency, day)
-        move = self.moves.pop()
-        self.moves += (CashMove(day, move.base - fee, True), CashMove(day, fee, False))
-        return fee
+    def _fee_of_transfer(self, fee: int, currency: str, day: int) -> int:
+        """Book the fee of a transfer, which is in the move already, apart from it; return it as it is earned."""
+        paid = self.convert(-fee, currency, day)
+        self.transferred[day] -= paid
+        self.paid[day] = self.paid.get(day, 0) + paid
+        return paid
 
     def _earn(self, trade: Trade, day: int, base: int) -> None:
         if base:
             kind = trade.kind if trade.kind in ("dividend", "interest") else "fee"
             self.earnings.append(Earning(day, kind, trade.symbol, base))
 
-    def _position(self, account: str, trade: Trade) -> Position:
-        key = (account, trade.symbol, trade.currency)
+    def _position(self, trade: Trade) -> Position:
+        key = (trade.account, trade.symbol, trade.currency)
         position = self.positions.get(key)
         if position is None:
-            position = self.positions[key] = Position(account, trade.symbol, trade.currency, trade.multiplier)
+            position = self.positions[key] = Position(trade.account, trade.symbol, trade.currency, trade.multiplier)
         return position
 
     def _execute(self, trade: Trade, day: int, cash: int, base: int) -> None:
-        self.days.append(day)
-        position = self._position(trade.account, trade)
+        self.days.add(day)
+        position = self._position(trade)
         units = int(trade.quantity.scaleb(QUANTITY_DIGITS, context=EXACT))
         signed = units if trade.kind == "buy" else -units
         left = signed
         if position.units and (position.units > 0) != (signed > 0):
-            left, cash, base = self._close(position, trade, signed, cash, base)
+            left, cash, base = self._close(position, trade, day, signed, cash, base)
         if left:
             self._open(position, Lot(trade, left, cash, base))
-        position.prices.append((day, trade.price))
-        position.marks.append(Mark(day, position.units, abs(position.base)))
+        position.prices[day] = trade.price
+        position.marks[day] = (position.units, abs(position.base))
 
     def _open(self, position: Position, lot: Lot) -> None:
         position.units += lot.units
@@ -244,7 +236,9 @@ class Book:
         else:
             position.lots.append(lot)
 
-    def _close(self, position: Position, trade: Trade, signed: int, cash: int, base: int) -> tuple[int, int, int]:
+    def _close(
+        self, position: Position, trade: Trade, day: int, signed: int, cash: int, base: int
+    ) -> tuple[int, int, int]:
         """End lots with a trade; return what is left of its units and its cash, to open a position the other way."""
         lots, last = position.lots, -1 if self.method == "lifo" else 0
         same = position.currency == self.base
@@ -257,7 +251,7 @@ class Book:
             own_base, its_base = (own, its) if same else (share(base, part, left), share(lot.base, part, held))
             taken = part if lot.units > 0 else -part
             self.closings.append(
-                Closing(trade.symbol, trade.currency, trade.account, taken, lot.trade, trade,
+                Closing(trade.symbol, trade.currency, trade.account, day, taken, lot.trade, trade,
                         own + its, own_base + its_base, abs(its_base))
             )  # fmt: skip
             left -= part
@@ -289,7 +283,7 @@ class Book:
                 total -= part
                 lot.units = part
             position.units = sum(lot.units for lot in position.lots)
-            position.marks.append(Mark(day, position.units, abs(position.base)))
+            position.marks[day] = (position.units, abs(position.base))
 
 
 def build_book(
@@ -308,11 +302,6 @@ def build_book(
             break
         book.add(trade)
     return book
-
-
-def minor_fee(trade: Trade) -> int:
-    """Return the fee of a trade in minor units."""
-    return minor(trade.fee, trade.currency)
 
 
 def _scaled(units: int, ratio: Decimal) -> int:

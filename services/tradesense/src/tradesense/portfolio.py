@@ -82,7 +82,9 @@ def portfolio(
 
 def last_price(position: Position, prices: Prices, day: int) -> tuple[int, Decimal, PricedBy]:
     """Return the latest known price of a position until a day, as shares are now: splits since then are in it."""
-    traded = next(((when, price) for when, price in reversed(position.prices) if when <= day), (day, Decimal(0)))
+    traded = next(
+        ((when, price) for when, price in reversed(position.prices.items()) if when <= day), (day, Decimal(0))
+    )
     found = traded
     by: PricedBy = "trade"
     close = prices.close(position.symbol, position.currency, day)

@@ -11,7 +11,22 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, Numeric, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    text,
+    type_coerce,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
 __all__ = [
@@ -46,6 +61,12 @@ class Exact(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Any) -> Decimal | None:
         """Return the decimal."""
         return Decimal(value) if isinstance(value, str) else value
+
+
+def raw(column: Column[Any], connection: AsyncConnection) -> ColumnElement[Any]:
+    """Return a column whose values are read as the driver gives them: text, where there are no decimals."""
+    exact = isinstance(column.type, Exact) and connection.dialect.name == "sqlite"
+    return type_coerce(column, String) if exact else column
 
 
 def micros(at: datetime) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from bedplate.problems import BedplateError
 from tradesense.money import EXACT, is_currency, minor, shown
@@ -39,8 +38,7 @@ class BadTrade(BedplateError, ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """One line of a broker's statement.
 
     :param kind: what happened. ``buy`` also covers a short, ``sell`` also opens one.
@@ -71,18 +69,20 @@ class Trade:
         return self.kind in ("buy", "sell")
 
     @property
-    def gross(self) -> Decimal:
-        """Price times quantity, exactly."""
+    def cash_before_fee(self) -> int:
+        """What it did to the cash account without its fee, in minor units: negative where money went out."""
+        if self.kind == "split":
+            return 0
         product = EXACT.multiply(self.quantity, self.price)
-        return product if self.multiplier == _ONE else EXACT.multiply(product, self.multiplier)
+        if self.multiplier != _ONE:
+            product = EXACT.multiply(product, self.multiplier)
+        gross = minor(product, self.currency)
+        return gross if self.kind in _INCOMING else -gross
 
     @property
     def cash(self) -> int:
-        """What it did to the cash account, in minor units: negative where money went out."""
-        if self.kind == "split":
-            return -minor(self.fee, self.currency)
-        gross = minor(self.gross, self.currency)
-        return (gross if self.kind in _INCOMING else -gross) - (minor(self.fee, self.currency) if self.fee else 0)
+        """What it did to the cash account, fee included."""
+        return self.cash_before_fee - minor(self.fee, self.currency)
 
     def fingerprint(self) -> str:
         """Return what two reports of the same trade have in common, as 32 hexadecimal digits.

@@ -78,8 +78,8 @@ async def _trades(records: Records) -> None:
         await trades.add(connection, "bob", [exact], 5.0)
         found = await trades.by_id(connection, "ada", id)
         assert found is not None
-        assert {name: getattr(found, name) for name in Trade.__slots__ if name != "id"} == {
-            name: getattr(exact, name) for name in Trade.__slots__ if name != "id"
+        assert {name: getattr(found, name) for name in Trade._fields if name != "id"} == {
+            name: getattr(exact, name) for name in Trade._fields if name != "id"
         }
         assert await trades.by_id(connection, "bob", id) is None
         assert await trades.fingerprints(connection, "ada", AT - timedelta(1), AT) == [
@@ -119,9 +119,11 @@ async def _market(records: Records) -> None:
         assert await market.put_prices(connection, "ada", [Price("X", day, Decimal(1), "USD")] * 2) == 1
         await market.put_prices(connection, "ada", [Price("X", day, Decimal("2.5"), "USD")])
         await market.put_rates(connection, "ada", [Rate(day, "EUR", "USD", Decimal("1.0834"))])
-        prices = [tuple(row) for row in await market.prices(connection, "ada")]
+        prices = [
+            (symbol, day, Decimal(close), money) for symbol, day, close, money in await market.prices(connection, "ada")
+        ]
         assert prices == [("X", day.toordinal(), Decimal("2.5"), "USD")]
-        assert [tuple(row) for row in await market.rates(connection, "ada")] == [
+        assert [(*row[:3], Decimal(row[3])) for row in await market.rates(connection, "ada")] == [
             (day.toordinal(), "EUR", "USD", Decimal("1.0834"))
         ]
         assert await market.prices(connection, "bob") == []

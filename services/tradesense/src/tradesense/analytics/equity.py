@@ -7,7 +7,6 @@ the margin of what was sold short.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,11 +53,9 @@ def equity(book: Book, prices: Prices = NO_PRICES, *, until: int, capital: int =
     count = days.size
     flows, cash = np.zeros(count, np.int64), np.zeros(count, np.int64)
     last = count - 1
-    for outside, into in ((True, flows), (False, cash)):
-        moves = [move for move in book.moves if move.outside is outside]
-        if moves and count:
-            at = np.minimum(np.searchsorted(days, [move.day for move in moves]), last)
-            np.add.at(into, at, [move.base for move in moves])
+    for moved, into in ((book.transferred, flows), (book.paid, cash)):
+        if moved and count:
+            np.add.at(into, np.minimum(np.searchsorted(days, list(moved)), last), list(moved.values()))
     cash = np.cumsum(cash)
     value, invested, short = np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64)
     factors: dict[str, Floats] = {}
@@ -76,7 +73,7 @@ def equity(book: Book, prices: Prices = NO_PRICES, *, until: int, capital: int =
 
 
 def _grid(book: Book, until: int) -> tuple[Ints, float]:
-    seen = [*book.days, *(move.day for move in book.moves)]
+    seen = [*book.days, *book.paid, *book.transferred]
     if not seen or min(seen) > until:
         return np.zeros(0, np.int64), 252.0
     days = np.arange(min(seen), until + 1, dtype=np.int64)
@@ -92,14 +89,14 @@ def _add_position(
     value: Floats, invested: Ints, short: Ints,
 ) -> None:  # fmt: skip
     """Add a position to the sums, from its first day on."""
-    start = int(np.searchsorted(days, position.marks[0].day))
+    start = int(np.searchsorted(days, next(iter(position.marks))))
     if start >= days.size:
         return
     mine = days[start:]
-    at = np.searchsorted([mark.day for mark in position.marks], mine, "right")
-    units = np.array([0, *(mark.units for mark in position.marks)], dtype=np.float64)[at]
-    held = np.array([0, *(mark.held for mark in position.marks)], dtype=np.int64)[at]
-    known, observed = _observed(position, prices, int(days[-1]))
+    at = np.searchsorted(list(position.marks), mine, "right")
+    marked = np.array([(0, 0), *position.marks.values()], dtype=np.int64)[at]
+    units, held = marked[:, 0].astype(np.float64), marked[:, 1]
+    known, observed = _observed(position, prices)
     price = observed[np.maximum(np.searchsorted(known, mine, "right") - 1, 0)]
     each = float(position.multiplier) * 10.0 ** (digits(position.currency) - QUANTITY_DIGITS)
     worth = units * price * each
@@ -110,21 +107,24 @@ def _add_position(
     short[start:] += np.where(units < 0, held, 0)
 
 
-def _observed(position: Position, prices: Prices, until: int) -> tuple[Sequence[int], Floats]:
+def _observed(position: Position, prices: Prices) -> tuple[Ints, Floats]:
     """Return days and the prices known on them: of trades, of closes, which go before, and after splits."""
-    closes = prices.series(position.symbol, position.currency)
-    if not closes[0] and not position.splits:
-        return [day for day, _ in position.prices], np.array([price for _, price in position.prices], np.float64)
-    seen = [(day, 1, price) for day, price in position.prices]
-    seen += [(day, 2, close) for day, close in zip(*closes, strict=True) if day <= until]
-    seen += [(day, 0, ratio) for day, ratio in position.splits]
-    seen.sort(key=lambda one: one[:2])
-    known, observed, latest = [], [], 0.0
-    for day, kind, price in seen:
-        latest = float(price) if kind else latest / float(price)
-        known.append(day)
-        observed.append(latest)
-    return known, np.array(observed)
+    days, closes = prices.series(position.symbol, position.currency)
+    known = np.array([*position.prices, *days], dtype=np.int64)
+    observed = np.array([float(price) for price in (*position.prices.values(), *closes)])
+    order = np.argsort(known, kind="stable")
+    known, observed = known[order], observed[order]
+    return _split(position, known, observed) if position.splits else (known, observed)
+
+
+def _split(position: Position, known: Ints, observed: Floats) -> tuple[Ints, Floats]:
+    """Add what the last price from before each split is after it."""
+    for day, ratio in position.splits:
+        place = int(np.searchsorted(known, day))
+        if place:
+            known = np.insert(known, place, day)
+            observed = np.insert(observed, place, observed[place - 1] / float(ratio))
+    return known, observed
 
 
 def _factor(book: Book, currency: str, days: Ints, factors: dict[str, Floats]) -> Floats:

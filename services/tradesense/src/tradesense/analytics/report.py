@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ from tradesense.trades import Trade
 __all__ = ["Analysis", "ClosedTrade", "Outcomes", "Returns", "analyse"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedTrade:
+class ClosedTrade(NamedTuple):
     """An execution that closed something; money in minor units of the base currency.
 
     :ivar days: how long what it closed had been held, weighted by what was put in.
@@ -261,25 +260,23 @@ def analyse(
 
 def _closed(book: Book) -> Iterable[ClosedTrade]:
     for _, group in groupby(book.closings, key=lambda closing: id(closing.closed)):
-        yield _one_closed(book, list(group))
+        yield _one_closed(list(group))
 
 
-def _one_closed(book: Book, closings: Sequence[Closing]) -> ClosedTrade:
+def _one_closed(closings: Sequence[Closing]) -> ClosedTrade:
     first = closings[0]
     trade = first.closed
-    at = trade.at if book.zone is None else trade.at.astimezone(book.zone)
     if len(closings) == 1:
         held = (trade.at - first.opened.at).total_seconds() / 86_400
-        return ClosedTrade(trade, at.toordinal(), first.base_pnl, held, first.tags)
-    tags = trade.tags
-    if any(closing.opened.tags for closing in closings):
-        tags = tuple(dict.fromkeys(tag for closing in closings for tag in closing.tags))
-    weight = sum(closing.basis for closing in closings)
-    held = sum((trade.at - closing.opened.at).total_seconds() * closing.basis for closing in closings)
-    return ClosedTrade(
-        trade, at.toordinal(), sum(closing.base_pnl for closing in closings),
-        held / weight / 86_400 if weight else 0.0, tags,
-    )  # fmt: skip
+        return ClosedTrade(trade, first.day, first.base_pnl, held, first.tags)
+    tags, pnl, weight, seconds = dict.fromkeys(trade.tags), 0, 0, 0.0
+    for closing in closings:
+        pnl += closing.base_pnl
+        weight += closing.basis
+        seconds += (trade.at - closing.opened.at).total_seconds() * closing.basis
+        if closing.opened.tags:
+            tags.update(dict.fromkeys(closing.opened.tags))
+    return ClosedTrade(trade, first.day, pnl, seconds / weight / 86_400 if weight else 0.0, tuple(tags))
 
 
 def _returns(series: Equity, profit: int) -> Returns:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy.exc import IntegrityError
 from starlette.responses import Response
@@ -35,7 +33,7 @@ def routes(parts: Parts) -> APIRouter:
             raise Refused(409, f"There is a trade with the broker's id {trade.broker_id} already.") from None
         records.recorded("entry", 1)
         await records.changed(user.id)
-        return TradeOut.of(replace(trade, id=id))
+        return TradeOut.of(trade._replace(id=id))
 
     @router.get("/trades")
     async def find(
@@ -76,7 +74,7 @@ def routes(parts: Parts) -> APIRouter:
             trade = await trades.by_id(connection, user.id, id)
             if trade is None:
                 raise Refused(404, _NO_TRADE)
-            trade = check(replace(trade, **changes))
+            trade = check(trade._replace(**changes))
             await trades.change(connection, user.id, trade)
         await records.changed(user.id)
         return TradeOut.of(trade)

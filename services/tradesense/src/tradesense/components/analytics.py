@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -208,9 +209,12 @@ def _analysed(user: User, day: date, loaded: Loaded) -> Analysis:
         known,
         method=user.method,
         base=user.base,
-        rates=Rates(Rate(date.fromordinal(on), currency, base, rate) for on, currency, base, rate in loaded.rates),
+        rates=Rates(
+            Rate(date.fromordinal(on), currency, base, Decimal(rate)) for on, currency, base, rate in loaded.rates
+        ),
         prices=Prices(
-            Price(symbol, date.fromordinal(on), close, currency) for symbol, on, close, currency in loaded.prices
+            Price(symbol, date.fromordinal(on), Decimal(close), currency)
+            for symbol, on, close, currency in loaded.prices
         ),
         capital=minor(user.capital, user.base),
         zone=zone,

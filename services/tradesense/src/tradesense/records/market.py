@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tradesense.prices import Price
 from tradesense.rates import Rate
-from tradesense.tables import PRICES, RATES
+from tradesense.tables import PRICES, RATES, raw
 
 __all__ = ["closes", "prices", "put_prices", "put_rates", "rates", "symbols"]
 
@@ -45,14 +45,14 @@ async def put_rates(connection: AsyncConnection, user_id: str, given: Sequence[R
 
 
 async def prices(connection: AsyncConnection, user_id: str) -> list[Sequence[Any]]:
-    """Return rows of symbol, ordinal day, close and currency."""
-    columns = (PRICES.c.symbol, PRICES.c.day, PRICES.c.close, PRICES.c.currency)
+    """Return rows of symbol, ordinal day, close and currency; the close may be text."""
+    columns = (PRICES.c.symbol, PRICES.c.day, raw(PRICES.c.close, connection), PRICES.c.currency)
     return await _all(connection, select(*columns).where(PRICES.c.user_id == user_id))
 
 
 async def rates(connection: AsyncConnection, user_id: str) -> list[Sequence[Any]]:
-    """Return rows of ordinal day, currency, base and rate."""
-    columns = (RATES.c.day, RATES.c.currency, RATES.c.base, RATES.c.rate)
+    """Return rows of ordinal day, currency, base and rate, which may be text."""
+    columns = (RATES.c.day, RATES.c.currency, RATES.c.base, raw(RATES.c.rate, connection))
     return await _all(connection, select(*columns).where(RATES.c.user_id == user_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Select, func, select
@@ -12,7 +13,7 @@ from uuid_utils import uuid7
 
 from tradesense.importing import Known
 from tradesense.records.paging import Page, narrowed, page_of
-from tradesense.tables import TRADES, micros, moment
+from tradesense.tables import TRADES, micros, moment, raw
 from tradesense.trades import Trade
 
 __all__ = [
@@ -34,7 +35,8 @@ def trade_of(row: Sequence[Any], more: Iterable[str] = ()) -> Trade:
     """
     kind, at, symbol, quantity, price, fee, currency, multiplier, account, broker_id, tags, note, id = row
     return Trade(
-        kind, moment(at), symbol, quantity, price, fee, currency, multiplier, account, broker_id,
+        kind, moment(at), symbol, Decimal(quantity), Decimal(price), Decimal(fee), currency, Decimal(multiplier),
+        account, broker_id,
         tuple(dict.fromkeys([*tags.split(), *more])) if tags or more else (), note, id,
     )  # fmt: skip
 
@@ -64,7 +66,9 @@ async def add(
 
 async def everything(connection: AsyncConnection, user_id: str) -> AsyncIterator[list[Sequence[Any]]]:
     """Yield the rows of all trades, oldest first, in portions between which others have their turn."""
-    query = select(*_COLUMNS).where(TRADES.c.user_id == user_id).order_by(TRADES.c.at, TRADES.c.id)
+    # As the driver gives them: where decimals are text, they are read in a thread and not here.
+    columns = [raw(column, connection) for column in _COLUMNS]
+    query = select(*columns).where(TRADES.c.user_id == user_id).order_by(TRADES.c.at, TRADES.c.id)
     async with connection.stream(query.execution_options(yield_per=_PORTION)) as result:
         async for rows in result.partitions():
             yield list(rows)

@@ -69,8 +69,13 @@ class Attempt:
         if self.given_up:
             self._locks.give_up(self)
 
-    async def ask(self, waits: bool) -> int:
-        """Ask once; return the fence, 0 when somebody else has it.
+    def failed(self, error: BaseException) -> None:
+        """Note that a question has failed; unless it was sent and not answered, nothing of it is under way."""
+        if isinstance(error, StoreError) and not (isinstance(error, StoreUnavailableError) and error.sent):
+            self.under_way = max(0, self.under_way - 1)
+
+    async def ask(self) -> int:
+        """Ask again; return the fence, 0 when somebody else has it.
 
         :raises StoreUnavailableError: when the store is away.
         """
@@ -78,14 +83,10 @@ class Attempt:
         began = locks.now()
         self.under_way += 1
         try:
-            given = (self.token, int(self.ttl * 1000), "1" if waits else "0")
+            given = (self.token, int(self.ttl * 1000), "1")
             reply = await locks.store.run(ACQUIRE, self.place.keys, given, parsed=self.parsed)
-        except StoreUnavailableError as error:
-            if not error.sent:
-                self.under_way -= 1
-            raise
-        except StoreError:
-            self.under_way -= 1
+        except StoreError as error:
+            self.failed(error)
             raise
         if reply[0]:
             self.began = began
@@ -93,15 +94,16 @@ class Attempt:
         self._left = reply[1] / 1000
         return 0
 
-    async def wait(self, seconds: float, asked: float) -> int:
+    async def wait(self, seconds: float, asked: float, left: int) -> int:
         """Wait for the turn that was taken; return the fence.
 
-        :param asked: when it was first asked for.
+        :param asked: when it was first asked for. :param left: ms until the lock ends by itself, as far as known.
         :raises LockTakenError: when it did not come in time. :raises LockUnavailableError: when it did not, and the
             store was away at the end.
         """
         locks, timers = self._locks, self._locks.timers
         end = asked + seconds
+        self._left = left / 1000
         away: StoreError | None = None
         locks.waiting[self.token] = self
         try:
@@ -121,7 +123,7 @@ class Attempt:
                 if locks.now() >= end:
                     raise self._too_late(seconds, away)
                 try:
-                    fence = await self.ask(True)
+                    fence = await self.ask()
                 except StoreError as error:
                     # Its turn may be over with the store's memory; it is taken again when the store is back.
                     away, self._left = error, RECHECK

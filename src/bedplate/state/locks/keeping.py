@@ -13,10 +13,10 @@ from bedplate.state.store import Call, StoreError
 if TYPE_CHECKING:
     from bedplate.state.locks.component import Locks
 
-__all__ = ["Keeping"]
+__all__ = ["RENEW_AFTER", "Keeping"]
 
 #: The parts of its time after which a lock is renewed, and after which a renewal that failed is tried again.
-_RENEW, _RETRY = 1 / 3, 1 / 10
+RENEW_AFTER, _RETRY = 1 / 3, 1 / 10
 #: Seconds between two counts.
 _COUNT = 5.0
 
@@ -39,10 +39,6 @@ class Keeping:
         for task in self._tasks:
             task.cancel()
 
-    def watch(self, held: Held) -> None:
-        """Begin to renew a lock."""
-        self._locks.timers.add(held, held.began + held.ttl * _RENEW)
-
     def renewed(self, held: Held, began: float) -> None:
         """Note that the store has renewed a lock by a call that was made at ``began``."""
         if held.why or held.released:
@@ -50,7 +46,7 @@ class Keeping:
         held.renewing = False
         held.began = began
         held.deadline = began + SAFE * held.ttl
-        self.watch(held)
+        self._locks.timers.add(held, began + held.ttl * RENEW_AFTER)
 
     def due(self, held: Held, now: float) -> None:
         """Renew a lock, or tell its holder that it is lost."""

@@ -130,7 +130,8 @@ class Held:
 
     def parsed(self, reply: Any) -> None:
         """Take the answer to a release as it comes: whoever is next in this process has the lock from now on."""
-        self._locks.handed(reply, self.began)
+        if len(reply) > 1:
+            self._locks.handed(reply, self.began)
 
     def tell(self, why: str) -> None:
         """Say that it is lost; its body is cancelled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from bedplate.state.idempotency.errors import (
 from bedplate.state.idempotency.keys import checked, digest, fingerprint, key_of
 from bedplate.state.idempotency.ledger import Mark
 from bedplate.state.idempotency.record import Answer
+from bedplate.telemetry.http.routes import ROUTE_KEY, Templates
 
 if TYPE_CHECKING:
     from bedplate.state.idempotency.component import Idempotency
@@ -54,6 +56,7 @@ class IdempotencyMiddleware:
     def __init__(self, app: ASGIApp, idempotency: Idempotency) -> None:
         self._app = app
         self._idempotency = idempotency
+        self._templates = Templates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -98,7 +101,7 @@ class IdempotencyMiddleware:
             await self._refuse(error, "refused", scope, receive, send)
         else:
             scope.setdefault("state", {})["idempotency"] = Requested(found)
-            recording = _Recording(idempotency, found, body, receive, send)
+            recording = _Recording(idempotency, found, body, receive, send, lambda: self._templates.of(scope))
             try:
                 await self._app(scope, recording.receive, recording.send)
             except asyncio.CancelledError:
@@ -114,6 +117,8 @@ class IdempotencyMiddleware:
         if answer.body is None:
             raise DoneWithoutRecordError
         self._idempotency.count("replayed")
+        # Measured and logged as what it is, although no router sees it.
+        scope[ROUTE_KEY] = answer.route
         headers = [*answer.headers, REPLAYED]
         if answer.status not in (204, 304):
             headers.append((b"content-length", str(len(answer.body)).encode()))
@@ -132,8 +137,16 @@ class IdempotencyMiddleware:
 class _Recording:
     """One execution: the body given again, the answer passed on and kept."""
 
-    def __init__(self, idempotency: Idempotency, mark: Mark, body: bytes, receive: Receive, send: Send) -> None:
-        self._idempotency, self._mark = idempotency, mark
+    def __init__(
+        self,
+        idempotency: Idempotency,
+        mark: Mark,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+        route: Callable[[], str],
+    ) -> None:
+        self._idempotency, self._mark, self._route = idempotency, mark, route
         self._body: bytes | None = body
         self._receive, self._send = receive, send
         self._start: Message | None = None
@@ -211,7 +224,7 @@ class _Recording:
         body = b"".join(self._parts) if self._is_kept else None
         if body is None:
             self._idempotency.ledger.incident("unkept")
-        answer = Answer.of(start["status"], start.get("headers", ()), kept, body)
+        answer = Answer.of(start["status"], start.get("headers", ()), kept, body, self._route())
         await self._idempotency.ledger.finish(self._mark, answer.packed())
         self._idempotency.count("executed")
 

@@ -30,23 +30,32 @@ class Answer:
     """An HTTP answer.
 
     :param body: None when it was not kept: it was too large, or broke off.
+    :param route: the template of the route that gave it.
     """
 
     status: int
     headers: Headers
     body: bytes | None
+    route: str = ""
 
     @classmethod
     def of(
-        cls, status: int, headers: Iterable[tuple[bytes, bytes]], kept: frozenset[bytes], body: bytes | None
+        cls,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        kept: frozenset[bytes],
+        body: bytes | None,
+        route: str = "",
     ) -> Answer:
         """Return an answer with those of its headers that are kept."""
-        return cls(status, tuple((name.lower(), value) for name, value in headers if name.lower() in kept), body)
+        chosen = tuple((name.lower(), value) for name, value in headers if name.lower() in kept)
+        return cls(status, chosen, body, route)
 
     def packed(self) -> bytes:
         """Return it as bytes: a line of JSON, and the body."""
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers]
-        head = orjson.dumps({"status": self.status, "headers": headers, "kept": self.body is not None})
+        kept = self.body is not None
+        head = orjson.dumps({"status": self.status, "headers": headers, "kept": kept, "route": self.route})
         return head + b"\n" + (self.body or b"")
 
     @classmethod
@@ -55,4 +64,4 @@ class Answer:
         head, _, body = packed.partition(b"\n")
         found = orjson.loads(head)
         headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in found["headers"])
-        return cls(found["status"], headers, body if found["kept"] else None)
+        return cls(found["status"], headers, body if found["kept"] else None, found["route"])

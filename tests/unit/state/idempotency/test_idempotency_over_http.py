@@ -19,6 +19,8 @@ async def test_a_request_that_is_repeated_is_executed_once_and_answered_alike(on
     assert second.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
     assert await one.count("executed") == await one.count("replayed") == 1
+    counted = "http_server_request_duration_seconds_count"
+    assert await one.harness.value(counted, http_route="/orders", http_response_status_code="201") == 2
 
 
 async def test_an_answer_brings_neither_cookies_nor_what_is_not_to_be_kept_again(one) -> None:

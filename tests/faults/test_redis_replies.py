@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -21,7 +19,8 @@ from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.store import Operation, StoreTimeoutError, StoreUnavailableError
 from bedplate.testing import running
 from tests.endurance import dice, size
-from tests.proxy import Proxy, proxy
+from tests.harm import EVILS, harm
+from tests.proxy import proxy
 from tests.redis import Server, server
 
 _KEYS = 500
@@ -104,50 +103,6 @@ class Witness:
         self.seen["written though refused"] = len(self.never & set(notes))
 
 
-@asynccontextmanager
-async def _harm(target: Server, network: Proxy, thrown: Random) -> AsyncIterator[Counter[str]]:
-    """Do something bad every few milliseconds while inside; yields how often what."""
-    done: Counter[str] = Counter()
-
-    async def harm() -> None:
-        evils = ["hang", "cut within a reply", "fragment", "delay", "part", "cut"]
-        for number in itertools.count():
-            await asyncio.sleep(thrown.uniform(0.01, 0.05))
-            if number % len(evils) == 0:
-                thrown.shuffle(evils)
-            what = evils[number % len(evils)]
-            done[what] += 1
-            match what:
-                case "hang":
-                    target.pause()
-                    await asyncio.sleep(thrown.uniform(0.001, 0.06))
-                    target.resume()
-                case "cut within a reply":
-                    network.cut_after(thrown.randrange(1, 3000))
-                case "fragment":
-                    network.fragment = thrown.choice((7, 200, 5000))
-                    await asyncio.sleep(thrown.uniform(0.001, 0.02))
-                case "delay":
-                    network.delay = thrown.choice((0.001, 0.02))
-                    await asyncio.sleep(thrown.uniform(0.001, 0.05))
-                case "part":
-                    network.partition()
-                    await asyncio.sleep(thrown.uniform(0.001, 0.06))
-                case "cut":
-                    network.cut()
-            if what != "cut within a reply":
-                network.heal()
-
-    task = asyncio.create_task(harm())
-    try:
-        yield done
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        target.resume()
-        network.heal()
-
-
 async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[str], Counter[str]]:
     """Call until ``ended`` calls were cancelled or timed out; return what became of all, and what was done to them."""
     settings = RedisSettings(quiet=0.1, patience=0.5, connect_timeout=0.5, backoff=0.005, backoff_limit=0.05)
@@ -155,13 +110,13 @@ async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[s
     witness = Witness()
 
     async def caller(redis: Redis, done: Counter[str]) -> None:
-        while witness.seen["cancelled"] + witness.seen["timeout"] < ended or len(done) < 6:
+        while witness.seen["cancelled"] + witness.seen["timeout"] < ended or len(done) < len(EVILS):
             await witness.call(redis, thrown)
 
     async with proxy(target.port) as network:
         redis = Redis(network.url, settings=settings)
         async with running(redis) as harness:
-            async with _harm(target, network, thrown) as done:
+            async with harm(target, network, thrown) as done:
                 await asyncio.gather(*(caller(redis, done) for _ in range(_CALLERS)))
             # It comes back by itself, and nothing is left behind.
             await harness.eventually(lambda: redis.available, timeout=10)

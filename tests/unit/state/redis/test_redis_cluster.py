@@ -112,6 +112,32 @@ async def test_operations_follow_a_slot_that_moves_while_it_moves_and_after(clus
         assert await redis.run(GET, ["moving"]) == b"54"
 
 
+async def test_keys_that_are_half_moved_are_away_and_others_are_not(cluster: Cluster) -> None:
+    slot, source = slot_of("half"), cluster.node_of("half")
+    target = next(node for node in cluster.nodes if node is not source)
+    redis = Redis(cluster.url)
+    async with _running(redis):
+        await redis.run(SET, ["{half}1"], [1])
+        cluster.begin_move(slot, source, target)
+        try:
+            cluster.move_keys(slot, source, target)
+            source.call("CLUSTER", "SETSLOT", slot, "STABLE")
+            await redis.run(SET, ["{half}2"], [2])
+            cluster.begin_move(slot, source, target)
+            with pytest.raises(StoreUnavailableError, match="moving the keys") as caught:
+                await redis.run(BOTH, ["{half}1", "{half}2"])
+            assert not caught.value.sent
+            assert redis.available
+            assert await redis.run(GET, ["{half}2"]) == b"2"
+        finally:
+            cluster.move_keys(slot, source, target)
+            cluster.end_move(slot, target)
+            cluster.begin_move(slot, target, source)
+            cluster.move_keys(slot, target, source)
+            cluster.end_move(slot, source)
+        assert await redis.run(BOTH, ["{half}1", "{half}2"]) == [b"1", b"2"]
+
+
 async def test_what_is_read_of_a_slot_that_moves_is_never_held_stale(cluster: Cluster) -> None:
     slot, source = slot_of("near:moving"), cluster.node_of("near:moving")
     target = next(node for node in cluster.nodes if node is not source)

@@ -23,7 +23,7 @@ __all__ = ["Session"]
 
 T = TypeVar("T")
 #: Attempts to put a change on top of those of others.
-_ATTEMPTS = 20
+_ATTEMPTS = 50
 _EMPTY = b"{}"
 _AGENT = 200
 #: What is JSON as it is.
@@ -202,14 +202,17 @@ class Session:
         bind_context(user_id=user)
 
     async def sign_out(self) -> None:
-        """End the session.
+        """End the session; it need not have been read.
 
         :raises SessionsUnavailableError: when the store is away. This process serves it no more, and it ends as soon
             as the store is back, if this process still runs.
         """
-        await self.load()
-        if self._entry is not None:
-            await self._sessions.keeper.revoke(self._tag, (self._field,))
+        tag, field = self._tag, self._field
+        if not self._loaded and (parts := split_token(self._given())) is not None:
+            tag, field = parts[0], self._sessions.keeper.names.field(parts[1])
+        if tag:
+            await self._sessions.keeper.revoke(tag, (field,))
+        self._loaded = True
         self._forget()
 
     async def sign_out_everywhere(self, *, but_here: bool = False) -> int:

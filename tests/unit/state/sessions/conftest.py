@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, WebSocket
 
 from bedplate.service import Service
 from bedplate.state.memory import Memory
@@ -42,8 +42,8 @@ def application(sessions: Sessions) -> FastAPI:
         return session.id
 
     @app.post("/sign-out")
-    async def sign_out(session: Session = current) -> None:
-        await session.sign_out()
+    async def sign_out(request: Request) -> None:
+        await request.state.session.sign_out()
 
     @app.post("/sign-out-everywhere")
     async def everywhere(but_here: bool = False, session: Session = current) -> int:
@@ -60,6 +60,14 @@ def application(sessions: Sessions) -> FastAPI:
     @app.delete("/values/{name}")
     async def delete(name: str, session: Session = current) -> None:
         session.pop(name)
+
+    @app.websocket("/live")
+    async def live(socket: WebSocket, session: Session = required) -> None:
+        await socket.accept()
+        session["seen"] = 1
+        await session.save()
+        await socket.send_text(session.user or "")
+        await socket.close()
 
     return app
 

@@ -272,3 +272,33 @@ async def test_everybody_is_signed_out(one) -> None:
     assert await one.sessions.find(token) is None
     assert await one.sessions.find(fresh) is not None
     assert len(await one.sessions.list("ada")) == 1
+
+
+async def test_a_websocket_has_its_session(one) -> None:
+    token, _ = await one.sessions.open("ada")
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        return {"type": "websocket.connect"}
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "wss",
+        "path": "/live",
+        "raw_path": b"/live",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"shop"), (b"cookie", f"__Host-shop-session={token}".encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("shop", 443),
+        "subprotocols": [],
+    }
+    await one.harness.service(scope, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert sent[1]["text"] == "ada"
+    assert (await one.sessions.find(token))["seen"] == 1

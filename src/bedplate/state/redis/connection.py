@@ -138,6 +138,9 @@ class Connection(asyncio.Protocol):
 
     def say(self, slot: Slot) -> None:
         """Send a command with the others of this turn."""
+        if self.closed:
+            self._owner.lost(self, (), (slot,), self._why)
+            return
         if not self.scheduled:
             self.schedule()
         if slot[DEADLINE] < self.alarm:

@@ -146,11 +146,14 @@ class Node:
         :param mark: why. :param before: commands that go right before it.
         """
         connection = self._connection
-        if connection is None or self.refusal is not None:
+        if connection is None:
             self._chances.wait([(slot, False)])
             return
-        if slot[TRIES] & TRACKED and connection.tracked:
-            before = (*before, CACHING)
+        if slot[TRIES] & TRACKED:
+            if connection.tracked:
+                before = (*before, CACHING)
+            else:
+                slot = self._forgotten(slot)
         for packed in before:
             connection.say(skip(packed, time.monotonic()))
         connection.say((*slot[:TRIES], slot[TRIES] | mark))
@@ -205,10 +208,13 @@ class Node:
         if asking and tries & TRACKED:
             # ASKING and CACHING each hold for the very next command only, so this one is read without being remembered.
             tries -= TRACKED
-            parsed = self._common.pushes.forgetting(slot[PARSED], slot[KEYS])
-            slot = (slot[FUTURE], parsed, *slot[METER:])
+            slot = self._forgotten(slot)
         node.resend((*slot[:TRIES], tries), 0, *((_ASKING,) if asking else ()))
         return True
+
+    def _forgotten(self, slot: Slot) -> Slot:
+        """Return a read of which nothing may be held, as nobody will tell of changes."""
+        return (slot[FUTURE], self._common.pushes.forgetting(slot[PARSED], slot[KEYS]), *slot[METER:])
 
     def forsaken(self) -> list[Slot]:
         """Return what waits for the server to come back; for a router that knows better. It waits here no more."""

@@ -150,6 +150,13 @@ async def test_what_the_server_does_not_read_waits_and_is_known_not_to_have_left
     assert [slot[7] for slot in sent] == [b"0;"] and [slot[7] for slot in unsent] == [b"1;", b"2;"]
 
 
+async def test_what_is_said_after_the_end_is_given_back() -> None:
+    connection, witness, _ = _made()
+    connection.connection_lost(None)
+    _say(connection, witness, b"late")
+    assert [slot[7] for slot in witness.lost_slots[1]] == [b"late"]
+
+
 async def test_it_goes_on_when_the_server_reads_again() -> None:
     connection, witness, wire = _made()
     connection.pause_writing()

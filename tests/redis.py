@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 from redis import UnixDomainSocketConnection
@@ -191,7 +191,7 @@ class Server:
     @contextmanager
     def _connection(self, timeout: float) -> Iterator[Any]:
         who = {"username": "tests", "password": "tests"} if self.users else {}
-        connection: Any = UnixDomainSocketConnection(
+        connection = cast(Any, UnixDomainSocketConnection)(
             path=str(self.socket), protocol=3, socket_timeout=timeout, socket_connect_timeout=timeout, **who
         )
         connection.connect()

@@ -1,0 +1,33 @@
+-- Removes what all groups have answered for and is old, and says how the groups are. KEYS: stream, dead. ARGV: the
+-- greatest id in ms that is old, how many entries are counted at most. Returns {entries, dead, {group, entries that wait,
+-- ms of the oldest of them or -1}…}.
+
+local function ms(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
+local reply = {}
+local least = ARGV[1] .. '-0'
+local any = redis.call('EXISTS', KEYS[1]) == 1
+if any then
+  local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
+  for _, group in ipairs(groups) do
+    local of = {}
+    for at = 1, #group, 2 do
+      of[group[at]] = group[at + 1]
+    end
+    local last = of['last-delivered-id']
+    local fresh = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', ARGV[2])
+    local owed = redis.call('XPENDING', KEYS[1], of['name'])
+    local oldest = owed[2] or (fresh[1] and fresh[1][1]) or nil
+    local safe = owed[2] or last
+    if ms(safe) < ms(least) then
+      least = safe
+    end
+    table.insert(reply, {of['name'], owed[1] + #fresh, oldest and ms(oldest) or -1})
+  end
+  if groups[1] then
+    redis.call('XTRIM', KEYS[1], 'MINID', least)
+  end
+end
+return {redis.call('XLEN', KEYS[1]), redis.call('XLEN', KEYS[2]), reply}

@@ -109,6 +109,7 @@ class Server:
         else:
             yield from ("port 0", f"tls-port {self.port}", f"tls-ca-cert-file {self.tls.authority}")
             yield from (f"tls-cert-file {self.tls.certificate}", f"tls-key-file {self.tls.key}", "tls-auth-clients no")
+            yield "tls-replication yes"
         if self.users:
             # The harness itself comes in by the socket, as one who may do all.
             yield "user default off"
@@ -267,12 +268,13 @@ class Sentinels:
 
     def __init__(self, servers: list[Server], watchers: list[Server]) -> None:
         self.servers, self.watchers = servers, watchers
+        self.tls = servers[0].tls
 
     @property
     def url(self) -> str:
         """The address of the primary, whoever that is."""
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in self.watchers)
-        return f"redis+sentinel://{hosts}/{PRIMARY}/0"
+        return f"{_scheme(self.tls)}+sentinel://{hosts}/{PRIMARY}/0{_trust(self.tls)}"
 
     @property
     def primary(self) -> Server:
@@ -329,18 +331,22 @@ class Sentinels:
 
 
 @contextmanager
-def sentinels(kind: Kind = "valkey9", config: Sequence[str] = (), *, down_after_ms: int = 400) -> Iterator[Sentinels]:
+def sentinels(
+    kind: Kind = "valkey9", config: Sequence[str] = (), *, down_after_ms: int = 400, tls: bool = False
+) -> Iterator[Sentinels]:
     """Run a primary, a replica and three Sentinels while inside; they fail over on their own in about two seconds."""
     with ExitStack() as stack:
-        servers = [_started(stack, kind, config)]
-        servers.append(_started(stack, kind, [*config, f"replicaof 127.0.0.1 {servers[0].port}"]))
+        certified = certificates(stack.enter_context(_folder())) if tls else None
+        servers = [_started(stack, kind, config, tls=certified)]
+        follower = [*config, f"replicaof 127.0.0.1 {servers[0].port}"]
+        servers.append(_started(stack, kind, follower, tls=certified))
         watched = [
             f"sentinel monitor {PRIMARY} 127.0.0.1 {servers[0].port} 2",
             f"sentinel down-after-milliseconds {PRIMARY} {down_after_ms}",
             f"sentinel failover-timeout {PRIMARY} 1000",
             "sentinel announce-ip 127.0.0.1",
         ]
-        watchers = [_started(stack, kind, watched, arguments=["--sentinel"]) for _ in range(3)]
+        watchers = [_started(stack, kind, watched, arguments=["--sentinel"], tls=certified) for _ in range(3)]
         for watcher in watchers:
             watcher.call("SENTINEL", "DEBUG", *_HASTE)
         made = Sentinels(servers, watchers)
@@ -360,12 +366,13 @@ class Cluster:
 
     def __init__(self, nodes: list[Server], replicas: list[Server]) -> None:
         self.nodes, self.replicas = nodes, replicas
+        self.tls = nodes[0].tls
 
     @property
     def url(self) -> str:
         """The address of all its nodes."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return f"redis+cluster://{hosts}"
+        return f"{_scheme(self.tls)}+cluster://{hosts}{_trust(self.tls)}"
 
     def node_of(self, key: str) -> Server:
         """Return the node that a key was given to when the cluster was made."""
@@ -408,12 +415,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster(kind: Kind = "valkey9", config: Sequence[str] = (), *, replicas: bool = False) -> Iterator[Cluster]:
+def cluster(
+    kind: Kind = "valkey9", config: Sequence[str] = (), *, replicas: bool = False, tls: bool = False
+) -> Iterator[Cluster]:
     """Run a Cluster of three nodes while inside."""
     with ExitStack() as stack:
+        certified = certificates(stack.enter_context(_folder())) if tls else None
         options = ["cluster-enabled yes", "cluster-node-timeout 2000", "cluster-announce-ip 127.0.0.1", *config]
         count = 6 if replicas else 3
-        nodes = [_started(stack, kind, [*options, f"cluster-port {free_port()}"]) for _ in range(count)]
+        options += ["tls-cluster yes"] if tls else []
+        nodes = [_started(stack, kind, [*options, f"cluster-port {free_port()}"], tls=certified) for _ in range(count)]
         made = Cluster(nodes[:3], nodes[3:])
         for number, node in enumerate(made.nodes):
             first, last = -(-_SLOTS * number // 3), -(-_SLOTS * (number + 1) // 3) - 1
@@ -484,3 +495,11 @@ def _folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scheme(tls: Certificates | None) -> str:
+    return "redis" if tls is None else "rediss"
+
+
+def _trust(tls: Certificates | None) -> str:
+    return "" if tls is None else f"?ssl_ca_certs={quote(str(tls.authority))}"

@@ -41,16 +41,17 @@ class Flight:
     """A computation under way.
 
     :ivar token: of its lease, empty without one. :ivar writing: its value is on its way to the store.
+    :ivar doomed: what it computes is not to be kept here, since it may be of before a drop.
     :ivar born: what it stands on, None until that is known. :ivar started: the monotonic time when the computation
         itself began, None before.
     """
 
-    __slots__ = ("born", "generation", "key", "started", "tags", "task", "token", "writing")
+    __slots__ = ("born", "doomed", "generation", "key", "started", "tags", "task", "token", "writing")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.token = ""
-        self.writing = False
+        self.writing = self.doomed = False
         self.born: int | None = None
         self.tags: Versions = ()
         self.generation = -1
@@ -86,7 +87,7 @@ class Flights:
         shelf = self._shelf
         if flight.generation != shelf.near.generation:
             if not shelf.stands(key, flight.born, flight.tags):
-                del self._flights[key]
+                self._doom(flight)
                 return None
             flight.generation = shelf.near.generation
         return flight
@@ -112,8 +113,13 @@ class Flights:
         """Hear that a key was dropped: who asks from now on asks anew."""
         flight = self._flights.get(key)
         if flight is not None and flight.started is not None:
-            del self._flights[key]
+            self._doom(flight)
         self.written(key)
+
+    def dropped_matching(self, matches: Callable[[str], object]) -> None:
+        """Hear that all keys of a pattern were dropped."""
+        for key in [key for key in self._flights if matches(key)]:
+            self.dropped(key)
 
     def lease_changed(self, key: str) -> None:
         """Hear that the lease of a key was taken, prolonged, given back or taken away."""
@@ -146,6 +152,10 @@ class Flights:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _doom(self, flight: Flight) -> None:
+        flight.doomed = True
+        del self._flights[flight.key]
 
     def _landed(self, flight: Flight, task: asyncio.Task[Result]) -> None:
         self._all.discard(flight)
@@ -273,8 +283,8 @@ class Flights:
                 pass
             except StoreError as error:
                 self._counted("refused")
-                self._host.log.warning("cache_write_refused", error=str(error))
-        if not shelf.online and shelf.stands(flight.key, flight.born, flight.tags):
+                shelf.complain("cache_write_refused", error)
+        if not shelf.online and not flight.doomed and shelf.stands(flight.key, flight.born, flight.tags):
             self.keep_here(flight.key, text, ttl, kept, flight.tags, stats)
         return False
 
@@ -298,12 +308,14 @@ class Flights:
         texts = [(key, value, plan.codec.encode(value)) for key, value in items]
         born, versions = await shelf.standing_now(tags)
         calls: list[Call] = []
+        large: list[str] = []
         for key, value, text in texts:
             ttl, kept = plan.lifetime(value)
             shelf.near.pop(key)
             self.dropped(key)
             if len(text) > shelf.settings.value_bytes:
                 self._counted("too_large")
+                large.append(key)
                 continue
             if not shelf.online:
                 self.keep_here(key, text, ttl, kept, versions, stats(key))
@@ -313,6 +325,9 @@ class Flights:
             calls.append(Call(PUT, shelf.names.both(key), (whole, max(1, int(kept * 1000)))))
         if calls:
             await self._write(calls)
+        if large:
+            # What cannot be kept must not leave an older value in its place.
+            await shelf.drop(large)
 
     async def _write(self, calls: Sequence[Call]) -> None:
         shelf = self._shelf
@@ -334,7 +349,7 @@ class Flights:
             else:
                 refused.append(key)
                 self._counted("refused")
-                self._host.log.warning("cache_write_refused", error=str(reply))
+                shelf.complain("cache_write_refused", reply)
         if refused:
             await shelf.drop(refused)
 

@@ -115,4 +115,4 @@ class Learning:
             except StoreUnavailableError as error:
                 self._shelf.lost(error.what)
             except StoreError as error:
-                self._shelf.host.log.warning("cache_read_refused", error=str(error))
+                self._shelf.complain("cache_read_refused", error)

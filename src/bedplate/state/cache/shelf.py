@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bedplate.clock import SystemClock
 from bedplate.state.cache.book import Book
 from bedplate.state.cache.entries import Entry, Versions, unpacked
 from bedplate.state.cache.keys import matcher
@@ -36,6 +37,8 @@ __all__ = ["Shelf"]
 
 #: Invalidations told to the store in one go.
 _BATCH = 500
+#: Keys that are looked at in one go.
+_MOST_MATCHED = 10_000
 #: Seconds between two attempts at a store that is away, if nobody says earlier that it is back.
 _PAUSE = 0.1
 
@@ -49,6 +52,10 @@ class Hears(Protocol):
 
     def dropped(self, key: str) -> None:
         """A key was dropped by this process."""
+        ...
+
+    def dropped_matching(self, matches: Callable[[str], object]) -> None:
+        """All keys of a pattern were dropped by this process."""
         ...
 
     def lease_changed(self, key: str) -> None:
@@ -80,7 +87,8 @@ class Shelf:
         self.settings = settings
         self.names = Names(host.service, name)
         self.near = Near(settings.near_entries, settings.near_bytes)
-        self.near.now = host.clock.monotonic
+        # The machine's own clock without a call in between: every hit asks for the time.
+        self.near.now = monotonic if isinstance(host.clock, SystemClock) else host.clock.monotonic
         self.book = Book(settings.longest / 4)
         self.remembered = Remembered(settings.remembered)
         self._recent = Recent(settings.replay, settings.remembered)
@@ -94,6 +102,7 @@ class Shelf:
         self._trouble = asyncio.Event()
         self._back = asyncio.Event()
         self._learning = Learning(self)
+        self._complained: dict[str, float] = {}
         self._timed: Callable[[str, float], None] = lambda operation, seconds: None
 
     def begin(self, timed: Callable[[str, float], None]) -> Callable[[], None]:
@@ -147,7 +156,7 @@ class Shelf:
             near.pop(key)
             entry = None
         if not self.online:
-            return (entry if entry is not None and self._away_valid(entry) else None), "", True
+            return (entry if entry is not None and self._away_valid(key, entry) else None), "", True
         if entry is not None and not entry.local:
             if await self.judge(key, entry):
                 return entry, entry.ident, True
@@ -176,7 +185,7 @@ class Shelf:
             self.lost(error.what)
             return None
         except StoreError as error:
-            self.host.log.warning("cache_read_refused", error=str(error))
+            self.complain("cache_read_refused", error)
             return None
         self._timed("get", perf_counter() - began)
         return found[0]
@@ -185,7 +194,7 @@ class Shelf:
         """Return whether an entry is valid, after asking the store for what is not known."""
         for _ in range(5):
             if not self.online:
-                return self._away_valid(entry)
+                return self._away_valid(key, entry)
             verdict = self.book.judge(key, entry.born, entry.tags, self.near.now())
             if verdict is None:
                 await self.learn(tuple(tag for tag, _ in entry.tags))
@@ -196,10 +205,14 @@ class Shelf:
         # It changes faster than it can be read.
         return False
 
-    def _away_valid(self, entry: Entry) -> bool:
+    def _away_valid(self, key: str, entry: Entry) -> bool:
         if not self.book.away_valid(entry.tags):
             return False
         if not entry.local:
+            log = self.book.log
+            # Without the log it is known that a pattern was dropped, and not which one.
+            if log is None or not log.allows(key, entry.born):
+                return False
             # A change of others is not heard of any more: it is trusted for a stated time only.
             entry.fresh = min(entry.fresh, self._away_since + self.settings.away_ttl)
         entry.generation = self.near.generation
@@ -259,6 +272,8 @@ class Shelf:
                 self.book.forget(tag)
             else:
                 self.book.away_drop(tag, self.near.now())
+        if pattern:
+            self.hears.dropped_matching(matcher(pattern))
         if pattern == "*":
             self.near.clear()
             self.book.log = None
@@ -270,6 +285,9 @@ class Shelf:
             self.near.generation += 1
 
     def _drop_matching(self, pattern: str) -> None:
+        if len(self.near) > _MOST_MATCHED:
+            self.near.clear()  # to look at every key would stall the event loop
+            return
         matches = matcher(pattern)
         for key in [key for key in self.near.keys() if matches(key)]:  # noqa: SIM118 - a method
             self.near.pop(key)
@@ -341,6 +359,13 @@ class Shelf:
         self._back.clear()
         self._trouble.set()
         self._reached(why)
+
+    def complain(self, event: str, error: StoreError) -> None:
+        """Log what the store refused; once a minute is enough for what may happen with every request."""
+        now = self.near.now()
+        if now >= self._complained.get(event, now):
+            self._complained[event] = now + 60
+            self.host.log.warning(event, error=str(error))
 
     async def keep(self) -> None:
         """Bring the store back whenever it is away; a task for as long as the cache runs."""

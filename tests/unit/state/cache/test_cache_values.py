@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from bedplate.problems import DeclarationError
-from bedplate.state.cache import MISSING, CacheTypeError
+from bedplate.state.cache import MISSING, CacheSettings, CacheTypeError
 from bedplate.state.cache.codec import JSON, codec_of, is_immutable
 from tests.unit.state.cache.instances import Node, nodes
 
@@ -218,8 +218,6 @@ async def test_a_value_ends_with_its_time(node: Node) -> None:
 
 
 async def test_what_is_too_large_is_computed_and_not_kept() -> None:
-    from bedplate.state.cache import CacheSettings
-
     async with nodes(settings=CacheSettings(value_bytes=100)) as (node,):
         calls = []
 
@@ -230,3 +228,10 @@ async def test_what_is_too_large_is_computed_and_not_kept() -> None:
 
         assert await text() == await text()
         assert len(calls) == 2
+
+
+async def test_what_is_too_large_leaves_no_older_value_in_its_place() -> None:
+    async with nodes(2, settings=CacheSettings(value_bytes=100)) as (one, other):
+        await one.cache.set("k", "small", type=str)
+        await one.cache.set("k", "x" * 200, type=str)
+        assert await one.cache.get("k", type=str) is await other.cache.get("k", type=str) is None

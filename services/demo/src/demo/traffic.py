@@ -190,6 +190,7 @@ class Traffic:
         if not (await self.client.http.get("/console/")).is_success:
             await self.client.http.get("/console/enter", params={"key": self._key()})
             await self.client.http.get("/console/")
+        await self.client.http.get(f"{self._base}/tradesense/console/")
 
     async def _lost(self) -> None:
         await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))

@@ -10,6 +10,7 @@ from bedplate.service import Service
 from bedplate.state import store
 from bedplate.state.cache import Cache
 from bedplate.state.confirmations import Confirmations
+from bedplate.state.events import Events
 from bedplate.state.idempotency import Idempotency
 from bedplate.state.limits import RateLimit, by_client
 from bedplate.state.locks import Locks
@@ -23,6 +24,7 @@ from tradesense.components import (
     AnalyticsSettings,
     Deletion,
     Deletions,
+    Imported,
     Imports,
     ImportSettings,
     Live,
@@ -33,7 +35,6 @@ from tradesense.components import (
     NoQuotes,
     QuoteSource,
     Records,
-    Wire,
 )
 from tradesense.settings import TradeSenseSettings
 
@@ -56,6 +57,8 @@ def build(
         longest=settings.session_longest,
     )  # fmt: skip
     locks = Locks(shared)
+    events = Events(shared)
+    imported = events.stream("imported", Imported)
     records = Records(database=database)
     accounts = Accounts(
         AccountSettings(
@@ -72,13 +75,16 @@ def build(
         AnalyticsSettings(threads=settings.analysis_threads, waiting=settings.analysis_waiting),
         records=records,
         cache=cache,
+        events=events,
+        imported=imported,
     )
-    imports = Imports(ImportSettings(rows=settings.import_rows), records=records, locks=locks)
-    wire = Wire(shared)
+    imports = Imports(
+        ImportSettings(rows=settings.import_rows), records=records, locks=locks, events=events, imported=imported
+    )
     source = quotes or (MadeUpQuotes() if settings.quotes == "made-up" else NoQuotes())
-    market = Market(source, MarketSettings(every=settings.quotes_every), wire=wire, locks=locks)
+    market = Market(source, MarketSettings(every=settings.quotes_every), events=events, locks=locks)
     live = Live(
-        LiveSettings(viewers=settings.live_viewers), records=records, analytics=analytics, market=market, wire=wire
+        LiveSettings(viewers=settings.live_viewers), records=records, analytics=analytics, market=market, events=events
     )
     deletions = Deletions(
         records=records,

@@ -22,6 +22,7 @@ from bedplate.telemetry.traces.recorder import TraceRecorder
 __all__ = ["Http"]
 
 _FAILED = DURATION.count + '{http_response_status_code=~"5.."}'
+_ALL = f"sum(rate({DURATION.count}[5m]))"
 
 _PANELS = (
     Panel(
@@ -31,7 +32,8 @@ _PANELS = (
     ),
     Panel(
         title="Failed requests",
-        expr=f"sum(rate({_FAILED}[5m])) / sum(rate({DURATION.count}[5m]))",
+        # Where nothing has ever failed there is no series of failures; that is a share of 0, not nothing known.
+        expr=f"(sum(rate({_FAILED}[5m])) or {_ALL} * 0) / {_ALL}",
         unit="percentunit",
         summary="Share of requests that were answered with a 5xx.",
     ),

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.redis import Server, server
+from tradesense.components import MadeUpQuotes
 from tradesense.samples import generic_csv, made_up
 
 from .conftest import Desk, Trader, desk_of
+from .watching import watching
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,30 @@ async def test_instances_share_sessions_caches_locks_and_keys(redis: Server, tmp
             return (await there.ask("GET", "/me")).status_code == 401
 
         await other.harness.eventually(signed_out)
+
+
+async def test_a_viewer_sees_what_another_instance_changes_and_what_its_source_quotes(
+    redis: Server, tmp_path: Path
+) -> None:
+    async with instances(redis, tmp_path, quotes=MadeUpQuotes()) as (one, other):
+        here = await one.trader()
+        await here.trade("buy", 10, 100)
+        async with watching(other, elsewhere(other, here)) as watch:
+            assert (await watch.news())["holdings"][0]["quantity"] == "10"
+            await here.trade("buy", 5, 100)
+            said = await watch.news()
+            while said["type"] != "portfolio":
+                said = await watch.news()
+            assert said["holdings"][0]["quantity"] == "15"
+
+            async def quoted() -> bool:
+                # One of the two leads, and asks for what somebody watches at the other.
+                for desk in (one, other):
+                    await desk.harness.clock.advance(1)
+                return not watch.outbox.empty()
+
+            await one.harness.eventually(quoted, timeout=15)
+            assert (await watch.news())["type"] == "quotes"
 
 
 async def test_while_redis_is_dead_reads_go_on_and_all_is_well_when_it_is_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bedplate.monitor.alerts.trial import trial_refusals
 from bedplate.promql.selectors import metric_references, scoped
 from bedplate.state.cache import Cache
 from bedplate.state.confirmations import Confirmations
+from bedplate.state.events import Events
 from bedplate.state.limits import RateLimit
 from bedplate.state.locks import Locks
 from bedplate.state.memory import Memory
@@ -28,12 +29,12 @@ from tradesense.components import (
     Analytics,
     Deletion,
     Deletions,
+    Imported,
     Imports,
     Live,
     MadeUpQuotes,
     Market,
     Records,
-    Wire,
 )
 from tradesense.samples import generic_csv, made_up
 from tradesense.service import build
@@ -139,12 +140,13 @@ def _component(kind: str, folder: Path) -> Component:
     records = Records(database=Database(f"sqlite:///{folder / 'records.sqlite3'}", lazy=True))
     if kind == "trade_records":
         return records
-    locks, wire, cache = Locks(shared), Wire(shared), Cache(shared)
+    locks, events, cache = Locks(shared), Events(shared), Cache(shared)
     limits = [RateLimit(shared, name, limits="9/s", paths=()) for name in ("a", "b", "c")]
     sessions = Sessions(shared)
-    imports = Imports(records=records, locks=locks)
-    analytics = Analytics(records=records, cache=cache)
-    market = Market(MadeUpQuotes(), wire=wire, locks=locks)
+    imported = events.stream("imported", Imported)
+    imports = Imports(records=records, locks=locks, events=events, imported=imported)
+    analytics = Analytics(records=records, cache=cache, events=events, imported=imported)
+    market = Market(MadeUpQuotes(), events=events, locks=locks)
     if kind == "accounts":
         by_address, by_account, opening = limits
         return Accounts(records=records, sessions=sessions, cache=cache, by_address=by_address, by_account=by_account,
@@ -153,7 +155,7 @@ def _component(kind: str, folder: Path) -> Component:
         asking = Confirmations(shared, Deletion)
         return Deletions(records=records, sessions=sessions, imports=imports, confirmations=asking)
     if kind == "live":
-        return Live(records=records, analytics=analytics, market=market, wire=wire)
+        return Live(records=records, analytics=analytics, market=market, events=events)
     return {"imports": imports, "analytics": analytics, "market": market}[kind]
 
 

@@ -153,7 +153,7 @@ async def test_analyses_follow_every_change(desk: Desk) -> None:
 
 async def test_an_analysis_is_computed_once_until_something_changes(desk: Desk) -> None:
     ada = await desk.trader()
-    await ada.upload(generic_csv(made_up(50)))
+    await ada.trade("buy", 10, 4)
     before = await desk.harness.value(COMPUTED, report="report")
     for _ in range(3):
         await ada.get("/analytics")
@@ -161,6 +161,20 @@ async def test_an_analysis_is_computed_once_until_something_changes(desk: Desk) 
     await ada.trade("buy", 1, 5)
     await ada.get("/analytics")
     assert await desk.harness.value(COMPUTED, report="report") == before + 2
+
+
+async def test_whoever_has_imported_a_file_finds_the_report_made(desk: Desk) -> None:
+    ada = await desk.trader()
+    before = await desk.harness.value(COMPUTED, report="report")
+    await ada.upload(generic_csv(made_up(50)))
+
+    async def made() -> bool:
+        await desk.harness.clock.advance(1)
+        return await desk.harness.value(COMPUTED, report="report") == before + 1
+
+    await desk.harness.eventually(made)
+    assert (await ada.get("/analytics"))["trades"] == 50
+    assert await desk.harness.value(COMPUTED, report="report") == before + 1
 
 
 async def test_prices_and_rates_value_what_is_held(desk: Desk) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from tradesense.components.accounts import Accounts, AccountSettings, BadCredentials, EmailTaken, WeakPassword
 from tradesense.components.analytics import Analytics, AnalyticsSettings
 from tradesense.components.deletions import Deletion, Deletions
-from tradesense.components.imports import Imports, ImportSettings
+from tradesense.components.imports import Imported, Imports, ImportSettings
 from tradesense.components.live import Live, LiveSettings
 from tradesense.components.market import MadeUpQuotes, Market, MarketSettings, NoQuotes, QuoteSource
 from tradesense.components.pool import Busy
 from tradesense.components.records import Records
-from tradesense.components.wire import Wire
 
 __all__ = [
     "AccountSettings",
@@ -23,6 +22,7 @@ __all__ = [
     "Deletions",
     "EmailTaken",
     "ImportSettings",
+    "Imported",
     "Imports",
     "Live",
     "LiveSettings",
@@ -33,5 +33,4 @@ __all__ = [
     "QuoteSource",
     "Records",
     "WeakPassword",
-    "Wire",
 ]

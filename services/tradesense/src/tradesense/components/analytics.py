@@ -16,8 +16,10 @@ from pydantic import Field
 from bedplate.component import BoundHistogram, Host, Spec
 from bedplate.settings import Section
 from bedplate.state.cache import Cache
+from bedplate.state.events import Event, Events, Stream
 from bedplate.telemetry.traces import traced
 from tradesense.analytics import Analysis, analyse
+from tradesense.components.imports import Imported
 from tradesense.components.pool import Pool
 from tradesense.components.records import Records
 from tradesense.components.signals.analytics import (
@@ -36,7 +38,7 @@ from tradesense.money import amount, minor, shown
 from tradesense.portfolio import Holding, Portfolio
 from tradesense.prices import Price, Prices
 from tradesense.rates import Rate, Rates
-from tradesense.records import journal, market, trades
+from tradesense.records import journal, market, trades, users
 from tradesense.records.users import User
 
 __all__ = ["Analytics", "AnalyticsSettings", "portfolio_document", "today"]
@@ -69,12 +71,17 @@ class Analytics:
     """Says how well it goes; each answer is computed once until records of its user change.
 
     :param cache: where answers are kept, dropped by the tag ``user:<id>``.
+    :param imported: what tells of imported files: whoever imports one looks at the report next, so it is made at once.
     """
 
-    def __init__(self, settings: AnalyticsSettings | None = None, *, records: Records, cache: Cache) -> None:
+    def __init__(
+        self, settings: AnalyticsSettings | None = None, *, records: Records, cache: Cache, events: Events,
+        imported: Stream[Imported],
+    ) -> None:  # fmt: skip
         self.settings = settings or AnalyticsSettings()
         self._records = records
         self._cache = cache
+        self._events = events
         self._pool = Pool("analytics", threads=self.settings.threads, waiting=self.settings.waiting)
         cached = {
             kind: cache.cached(key=f"{kind}:{{user.id}}:{{day}}", tags=("user:{user.id}",))
@@ -85,6 +92,7 @@ class Analytics:
         self.equity = cached["equity"](self._equity)
         self.portfolio = cached["portfolio"](self._portfolio)
         records.subscribe(self._changed)
+        imported.group("warm", concurrency=1, tries=2)(self._warm)
 
     @property
     def spec(self) -> Spec:
@@ -92,7 +100,7 @@ class Analytics:
         return Spec(
             kind="analytics",
             summary="Analyses trades: profit, outcomes, returns, risk, and what is held.",
-            needs=(self._records, self._cache),
+            needs=(self._records, self._cache, self._events),
             settings=self.settings,
             metrics=METRICS,
             alerts=ALERTS,
@@ -120,6 +128,12 @@ class Analytics:
         made = await self._pool.run(_analysed, user, day, loaded)
         self._durations["live"].observe(time.perf_counter() - began)
         return made
+
+    async def _warm(self, event: Event[Imported]) -> None:
+        async with self._records.reading() as connection:
+            user = await users.by_id(connection, event.payload.user_id)
+        if user is not None:
+            await self.report(user, today(user, self._records.now()))
 
     async def _report(self, user: User, day: date) -> str:
         return await self._text("report", user, day)

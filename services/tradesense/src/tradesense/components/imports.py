@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from uuid_utils import uuid7
 from bedplate.component import Host, Spec
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
+from bedplate.state.events import Events, EventsUnavailableError, Stream
 from bedplate.state.locks import Locks
 from bedplate.telemetry.traces import traced
 from tradesense.components.pool import Pool
@@ -23,7 +25,7 @@ from tradesense.records import imports, trades
 from tradesense.records.imports import Import
 from tradesense.records.users import User
 
-__all__ = ["ImportSettings", "Imports"]
+__all__ = ["ImportSettings", "Imported", "Imports"]
 
 #: Faults that are told of one file.
 TOLD: Final = 200
@@ -42,17 +44,33 @@ class ImportSettings(Section):
     """Files that may wait for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A file has added trades."""
+
+    user_id: str
+    import_id: str
+    added: int
+
+
 class Imports:
     """Turns files into trades.
 
     A file is imported under a lock of its user, in one transaction: two that come at once, on any instances, add no
     trade twice, and one that fails adds none.
+
+    :param imported: the stream that is told of files that added trades.
     """
 
-    def __init__(self, settings: ImportSettings | None = None, *, records: Records, locks: Locks) -> None:
+    def __init__(
+        self, settings: ImportSettings | None = None, *, records: Records, locks: Locks, events: Events,
+        imported: Stream[Imported],
+    ) -> None:  # fmt: skip
         self.settings = settings or ImportSettings()
         self._records = records
         self._locks = locks
+        self._events = events
+        self._imported = imported
         self.pool = Pool("imports", threads=self.settings.threads, waiting=self.settings.waiting)
         self._host: Host | None = None
 
@@ -62,7 +80,7 @@ class Imports:
         return Spec(
             kind="imports",
             summary="Imports trades from the files of brokers, each trade once.",
-            needs=(self._records, self._locks),
+            needs=(self._records, self._locks, self._events),
             settings=self.settings,
             metrics=METRICS,
             alerts=ALERTS,
@@ -118,6 +136,8 @@ class Imports:
         if done.added:
             self._records.recorded("import", done.added)
             await self._records.changed(user.id)
+            with suppress(EventsUnavailableError):  # whoever would work on it makes answers come sooner, no more
+                await self._imported.add(Imported(user.id, done.id, done.added), key=done.id)
         return done
 
     async def undo(self, user_id: str, import_id: str = "") -> int:

@@ -20,13 +20,14 @@ from bedplate.component import Host, Spec
 from bedplate.declarations import Degradation
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
+from bedplate.state.events import Events, EventsUnavailableError
 from bedplate.state.store import StoreError
 from tradesense.analytics import Analysis
 from tradesense.components.analytics import Analytics, portfolio_document, today
+from tradesense.components.following import follow
 from tradesense.components.market import Market, Symbol
 from tradesense.components.records import Records
 from tradesense.components.signals.live import ALERTS, ENDED, METRICS, PANELS, RUNBOOK, SENT, UPDATE, VIEWERS
-from tradesense.components.wire import Wire
 from tradesense.portfolio import Portfolio, portfolio
 from tradesense.records.users import User
 
@@ -83,13 +84,13 @@ class Live:
         records: Records,
         analytics: Analytics,
         market: Market,
-        wire: Wire,
+        events: Events,
     ) -> None:
         self.settings = settings or LiveSettings()
         self._records = records
         self._analytics = analytics
         self._market = market
-        self._wire = wire
+        self._events = events
         self._viewers: set[_Viewer] = set()
         self._host: Host | None = None
         records.subscribe(self._tell)
@@ -101,7 +102,7 @@ class Live:
         return Spec(
             kind="live",
             summary="Pushes portfolios to those who watch, as prices and trades change.",
-            needs=(self._records, self._analytics, self._market, self._wire.events),
+            needs=(self._records, self._analytics, self._market, self._events),
             settings=self.settings,
             degradation=Degradation(
                 policy="serve", summary="While events do not arrive, viewers see what this instance itself changes."
@@ -121,13 +122,12 @@ class Live:
         self._update = host.bind(UPDATE)
         self._sent = {kind: host.bind(SENT, kind=kind) for kind in ("portfolio", "quotes")}
         self._ended = {reason: host.bind(ENDED, reason=reason) for reason in _CODES}
-        listening = self._wire.listen(_CHANGED, self._heard, self._missed)
+        host.spawn("hear", lambda: follow(self._events, _CHANGED, host, self._heard, self._missed))
         host.spawn("watch", lambda: self._keep_watching(host))
         try:
             yield
         finally:
             self._host = None
-            listening.close()
             tasks = [viewer.task for viewer in self._viewers if viewer.task is not None]
             for task in tasks:
                 task.cancel()
@@ -244,10 +244,11 @@ class Live:
             await host.clock.sleep(self._market.settings.forget / 3)
 
     async def _tell(self, user_id: str) -> None:
-        """Tell all instances that records of a user have changed; this one at once."""
-        self._heard(user_id)
-        with suppress(StoreError):
-            await self._wire.publish(_CHANGED, user_id)
+        """Tell all instances that records of a user have changed; this one in any case."""
+        try:
+            await self._events.publish(_CHANGED, user_id)
+        except EventsUnavailableError:
+            self._heard(user_id)
 
     def _heard(self, user_id: Any) -> None:
         for viewer in self._viewers:

@@ -17,10 +17,11 @@ from pydantic import Field
 from bedplate.component import Host, Spec
 from bedplate.declarations import Degradation
 from bedplate.settings import Section
+from bedplate.state.events import Events
 from bedplate.state.locks import Locks
 from bedplate.state.store import StoreError
+from tradesense.components.following import follow
 from tradesense.components.signals.market import ALERTS, ASKED, METRICS, PANELS, QUOTED, QUOTES, RUNBOOK, WATCHED
-from tradesense.components.wire import Wire
 
 __all__ = ["MadeUpQuotes", "Market", "MarketSettings", "NoQuotes", "QuoteSource", "Symbol"]
 
@@ -85,11 +86,11 @@ class Market:
     """
 
     def __init__(
-        self, source: QuoteSource, settings: MarketSettings | None = None, *, wire: Wire, locks: Locks
+        self, source: QuoteSource, settings: MarketSettings | None = None, *, events: Events, locks: Locks
     ) -> None:
         self.settings = settings or MarketSettings()
         self._source = source
-        self._wire = wire
+        self._events = events
         self._locks = locks
         self._host: Host | None = None
         #: Of all instances: when somebody last said that he watches it, and the latest price.
@@ -104,7 +105,7 @@ class Market:
         return Spec(
             kind="market",
             summary="Asks for live prices of what somebody watches.",
-            needs=(self._wire.events, self._locks),
+            needs=(self._events, self._locks),
             settings=self.settings,
             scope="cluster",
             degradation=Degradation(
@@ -138,17 +139,13 @@ class Market:
         self._asked = {outcome: host.bind(ASKED, outcome=outcome) for outcome in ("answered", "failed")}
         host.bind(WATCHED).set(0)
         host.bind(QUOTED).set(host.clock.time())
-        listening = [
-            self._wire.listen(_QUOTES, self._heard, lambda: None),
-            self._wire.listen(_WATCHING, self._hear_of_watching, lambda: None),
-        ]
         if self.quoting:
-            host.spawn("quotes", lambda: self._keep_asking(host), lease=self._locks.lease("quotes"))
+            host.spawn("hear-quotes", lambda: follow(self._events, _QUOTES, host, self._heard))
+            host.spawn("hear-watching", lambda: follow(self._events, _WATCHING, host, self._hear_of_watching))
+            host.spawn("ask", lambda: self._keep_asking(host), lease=self._locks.lease("quotes"))
         try:
             yield
         finally:
-            for one in listening:
-                one.close()
             self._host = None
             self._watched.clear()
             self._known.clear()
@@ -163,7 +160,7 @@ class Market:
         if self.quoting and known:
             rows = [[symbol, currency, str(price)] for (symbol, currency), price in known.items()]
             self._hear_of_watching(rows)
-            await self._wire.publish(_WATCHING, rows)
+            await self._events.publish(_WATCHING, rows)
 
     async def ask(self, host: Host) -> None:
         """Ask the source for what is watched, and tell all.
@@ -188,7 +185,7 @@ class Market:
         self._asked["answered"].inc()
         if found:
             rows = [[symbol, currency, str(price)] for (symbol, currency), price in found.items()]
-            await self._wire.publish(_QUOTES, rows)
+            await self._events.publish(_QUOTES, rows)
 
     async def _keep_asking(self, host: Host) -> None:
         while True:

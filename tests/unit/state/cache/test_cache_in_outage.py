@@ -193,3 +193,32 @@ async def test_a_computation_begun_in_the_outage_is_not_written_when_it_ends_aft
     assert await asked == 1
     # Others may have dropped it meanwhile, and nobody would have been told here.
     assert await node.cache.get("k", type=int) is None
+
+
+@pytest.mark.parametrize("drop", [{"keys": ("k",)}, {"tags": ("t",)}, {"pattern": "k*"}, {"pattern": "*"}])
+async def test_what_was_being_computed_when_it_was_dropped_in_the_outage_is_not_kept(drop: dict[str, object]) -> None:
+    async with nodes() as (node,):
+        source = Source()
+        source.free.clear()
+        node.link.cut()
+        first = asyncio.create_task(node.cache.get_or_set("k", source.read, tags=("t",), type=int))
+        await settle()
+        await node.cache.invalidate(**drop)  # type: ignore[arg-type]
+        second = asyncio.create_task(node.cache.get_or_set("k", source.read, tags=("t",), type=int))
+        await settle()
+        source.free.set()
+        assert (await first, await second) == (1, 2)
+        assert await node.cache.get("k", type=int) in (2, None)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize("drop", [{"keys": ("k",)}, {"tags": ("t",)}, {"pattern": "k*"}, {"pattern": "*"}])
+async def test_what_was_dropped_just_before_the_outage_is_not_served_in_it(drop: dict[str, object], where: int) -> None:
+    async with nodes(2) as both:
+        for node in both:
+            await node.cache.set("k", "old", tags=("t",), type=str)
+            await node.cache.get("k", type=str)
+        await both[where].cache.invalidate(**drop)  # type: ignore[arg-type]
+        for node in both:
+            node.link.cut()
+            assert await node.cache.get("k", type=str) is None

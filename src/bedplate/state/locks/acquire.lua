@@ -33,4 +33,11 @@ if ARGV[3] == '1' then
   redis.call('PEXPIRE', KEYS[3], 10 * ALIVE)
   redis.call('PEXPIRE', KEYS[4], 10 * ALIVE)
 end
-return {0, redis.call('PTTL', KEYS[1])}
+-- Nobody has a lock for longer than he asked for, also if the clock was set back since.
+local left = redis.call('PTTL', KEYS[1])
+local most = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '/(%d+)$') or left)
+if left > most then
+  redis.call('PEXPIRE', KEYS[1], most)
+  left = most
+end
+return {0, left}

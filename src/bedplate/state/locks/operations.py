@@ -80,7 +80,11 @@ def _acquire(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
         space.hset(keys[3], token, space.now_ms + _ALIVE)
         space.pexpire(keys[2], 10 * _ALIVE)
         space.pexpire(keys[3], 10 * _ALIVE)
-    return [0, space.pttl(keys[0])]
+    left = space.pttl(keys[0])
+    most = int((space.get(keys[0]) or b"/%d" % left).rsplit(b"/", 1)[1])
+    if left > most:
+        space.pexpire(keys[0], most)
+    return [0, min(left, most)]
 
 
 def _release(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:

@@ -474,6 +474,34 @@ async def test_fences_grow_over_clocks_that_are_set_back_and_stores_that_forget(
         assert held.fence > fences[-1] - 86400 * 1e6
 
 
+async def test_the_lock_of_a_holder_that_died_is_free_after_its_time_though_the_clock_was_set_back(
+    instances: Instances,
+) -> None:
+    held = await instances.one.acquire("a", ttl=10)
+    instances.one._forget(held)
+    instances.clock.jump(-86_400)
+    waiting = asyncio.create_task(instances.other.acquire("a", wait=60))
+    await instances.clock.advance(13)
+    assert waiting.done()
+    await (await waiting).release()
+
+
+async def test_who_holds_it_is_told_when_the_store_s_clock_was_set_forwards(instances: Instances) -> None:
+    async def work() -> None:
+        async with instances.one.hold("a", ttl=10):
+            await asyncio.Event().wait()
+
+    working = asyncio.create_task(work())
+    await settle()
+    instances.clock.jump(86_400)
+    other = await instances.other.acquire("a", wait=0)
+    await instances.clock.advance(3.5)
+    with pytest.raises(LockLostError):
+        await working
+    other.check()
+    await other.release()
+
+
 async def test_errors_answer_requests(instances: Instances) -> None:
     async with instances.one.hold("a"):
         with pytest.raises(LockTakenError) as caught:

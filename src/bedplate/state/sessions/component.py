@@ -19,7 +19,7 @@ from bedplate.problems import BedplateError, DeclarationError, Refusal
 from bedplate.settings.rotation import RotatingSecret
 from bedplate.state.sessions.actions import actions_of
 from bedplate.state.sessions.cookies import Cookie, SameSite
-from bedplate.state.sessions.errors import NotSignedInError
+from bedplate.state.sessions.errors import NotSignedInError, SessionsUnavailableError
 from bedplate.state.sessions.keeper import Keeper
 from bedplate.state.sessions.metrics import METRICS, UP, alerts, panels
 from bedplate.state.sessions.middleware import SessionMiddleware
@@ -233,6 +233,21 @@ class Sessions:
         session = await Session(self, token).load()
         return session if session.exists else None
 
+    async def ended(self, session: Session) -> None:
+        """Return when a session has ended, at once wherever it was; then close what is kept open for it.
+
+        A session whose secret was rotated has ended for whoever knows the old one. One that is over since it was not
+        used is noticed within half a minute; what is kept open is no use of it. An outage ends none.
+        """
+        token = session.token or ""
+        with self.keeper.endings.of(token.partition(".")[0]) as woken:
+            while True:
+                woken.clear()
+                with suppress(SessionsUnavailableError):
+                    if await self.find(token) is None:
+                        return
+                await woken.wait()
+
     async def open(self, user: str, *, label: str = "", agent: str = "") -> tuple[str, Session]:
         """Sign a user in without a browser; return the token for :meth:`find`, a secret, and the session.
 
@@ -346,6 +361,7 @@ class Sessions:
         while True:
             keeper.count()
             await host.clock.sleep(_LOOK)
+            keeper.endings.wake_all()
             if keeper.revoked.waiting:
                 self._again.set()
             if self._store.available:

@@ -9,6 +9,7 @@ from typing import Any
 from bedplate.clock import SystemClock
 from bedplate.component import BoundCounter, Host
 from bedplate.state.sessions import operations as ops
+from bedplate.state.sessions.endings import Endings
 from bedplate.state.sessions.errors import SessionsUnavailableError
 from bedplate.state.sessions.metrics import LOADS, NEAR, REMEMBERED, WAITING, WRITES
 from bedplate.state.sessions.names import Names
@@ -37,6 +38,7 @@ class Keeper:
         self.settings = settings
         self.near = Near(settings.near, settings.fresh, settings.known)
         self.revoked = Revoked(settings.remembered, settings.longest)
+        self.endings = Endings()
         clock = host.clock
         self.monotonic: Callable[[], float] = system_monotonic if isinstance(clock, SystemClock) else clock.monotonic
         #: Whether the time is known up to which everybody was signed out.
@@ -144,6 +146,7 @@ class Keeper:
         if at > self.revoked.everyone:
             self.revoked.everyone = at
             self.near.clear()
+            self.endings.wake_all()
 
     # Writing
 
@@ -270,12 +273,14 @@ class Keeper:
             for field in fields:
                 self.revoked.wait(tag, field)
                 self.near.drop(tag, None if field == ALL else field)
+            self.endings.wake(tag)
             self.count()
             self._changed()
             raise
         for field in fields:
             self.revoked.waiting.pop((tag, field), None)
         self._writes[kind, "done"].inc()
+        self.endings.wake(tag)
         return reply
 
     def heard(self, message: bytes) -> None:
@@ -286,6 +291,7 @@ class Keeper:
             return
         self.near.drop(tag, None if field == ALL else field)
         self.revoked.add(tag, field, int(at), self.monotonic())
+        self.endings.wake(tag)
 
     async def tell_again(self) -> None:
         """Tell a store that is back what it may have missed, or forgotten.

@@ -152,7 +152,7 @@ def _revoke_all(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) 
 def _revoke_everyone(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
     channel, wanted = args[0], int(args[1])
     void = int(space.get(keys[0]) or 0)
-    wanted = wanted or max(space.now_ms, void + 1)
+    wanted = wanted or max(space.now_ms + 1000, void + 1)
     if wanted > void:
         void = wanted
         space.set(keys[0], b"%d" % void)

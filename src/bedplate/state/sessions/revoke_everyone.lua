@@ -4,7 +4,9 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local void = tonumber(redis.call('GET', KEYS[1]) or 0)
 local wanted = tonumber(ARGV[2])
-if wanted == 0 then wanted = math.max(now, void + 1) end
+-- A second ahead: of a cluster each server has its own clock, and sessions may be younger than it says. Those that
+-- begin after this are younger still.
+if wanted == 0 then wanted = math.max(now + 1000, void + 1) end
 if wanted > void then
   void = wanted
   redis.call('SET', KEYS[1], string.format('%.0f', void))

@@ -21,6 +21,37 @@ async def test_a_session_ended_by_one_instance_ends_on_the_other_at_once(world) 
         assert await other.sessions.find(token) is None
 
 
+async def test_who_keeps_something_open_is_told_of_the_end_on_whatever_instance(world) -> None:
+    one, other = await world.instance(), await world.instance(idle=20)
+    for end in ("one", "all", "everyone", "idle"):
+        token, session = await (other if end == "idle" else one).sessions.open("ada")
+        waiting = asyncio.create_task(other.sessions.ended(await other.sessions.find(token)))
+        await other.clock.advance(0)
+        await one.sessions.revoke_all("bob")
+        assert not waiting.done()
+        if end == "one":
+            await one.sessions.revoke(session)
+        elif end == "all":
+            await one.sessions.revoke_all("ada")
+        elif end == "everyone":
+            await one.sessions.revoke_everyone()
+        else:
+            await other.clock.advance(31)
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_an_outage_is_no_end(one) -> None:
+    _, session = await one.sessions.open("ada")
+    waiting = asyncio.create_task(one.sessions.ended(session))
+    await one.clock.advance(0)
+    one.link.cut()
+    await one.clock.advance(31)
+    assert not waiting.done()
+    one.link.heal()
+    await one.sessions.revoke(session)
+    await asyncio.wait_for(waiting, 5)
+
+
 async def test_a_change_by_one_instance_is_seen_by_the_other(world) -> None:
     one, other = await world.instance(), await world.instance()
     token, session = await one.sessions.open("ada")

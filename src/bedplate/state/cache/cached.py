@@ -11,7 +11,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from bedplate.problems import DeclarationError
 from bedplate.state.cache.codec import codec_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Cached", "Decorator", "decorate"]
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -38,6 +39,12 @@ class Cached(Protocol[P, R_co]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Return the value, from the cache if it has one."""
+        ...
+
+    def __get__(
+        self: Cached[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
+    ) -> Callable[Q, Coroutine[Any, Any, R]]:
+        """Return the method of an instance, where the function is one of a class."""
         ...
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:

@@ -113,6 +113,20 @@ async def test_keys_are_made_of_attributes_or_by_a_function(node: Node) -> None:
     assert parity.key(User(5)) == "any:1"
 
 
+async def test_a_method_is_keyed_by_what_tells_its_instances_apart(node: Node) -> None:
+    class Book:
+        def __init__(self, id: int) -> None:
+            self.id = id
+
+        @node.cache.cached(key="book:{self.id}:{page}")
+        async def page(self, page: int) -> str:
+            return f"{page} of {self.id}"
+
+    one, other = Book(1), Book(2)
+    assert [await book.page(7) for book in (one, other, one)] == ["7 of 1", "7 of 2", "7 of 1"]
+    assert await node.cache.get("book:2:7", type=str) == "7 of 2"
+
+
 async def test_what_says_nothing_that_lasts_is_no_part_of_a_key(node: Node) -> None:
     @node.cache.cached()
     async def fetch(connection: object) -> int:

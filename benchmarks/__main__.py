@@ -26,6 +26,7 @@ from benchmarks.suites import (
     scrape,
     sessions,
     stall,
+    trades,
     workers,
 )
 
@@ -42,6 +43,7 @@ SUITES: tuple[Suite, ...] = (
     ring.SUITE,
     console.SUITE,
     generator.SUITE,
+    trades.SUITE,
     cache.SUITE,
     sessions.SUITE,
     locks.SUITE,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bedplate.service import Service
-from bedplate.state.events import Event, Events, StreamFullError, Subscription
+from bedplate.state.events import Event, Events, Stream, StreamFullError, Subscription
 from bedplate.state.events.operations import OPEN, TAKE, TIDY
 from bedplate.state.store import Operation
 from bedplate.testing import running
@@ -188,7 +188,8 @@ async def test_a_failure_is_tried_again_and_given_up_in_the_end(backend: Backend
 
 async def test_what_cannot_be_read_is_given_up_at_once_and_can_be_thrown_away(backend: Backend) -> None:
     events = Events(backend.store)
-    plain, seen = events.stream("orders"), list[Any]()
+    plain: Stream[Any] = events.stream("orders")
+    seen: list[Any] = []
     async with backend.running(events):
         await plain.add({"number": "not a number"})
     typed = Events(backend.store)

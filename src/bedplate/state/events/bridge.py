@@ -48,7 +48,7 @@ async def stream_events(
     after = request.headers.get("last-event-id") or request.query_params.get("after") or None
     stack = AsyncExitStack()
     subscription = await stack.enter_async_context(events.subscribe(topic, type, after=_id(after), buffer=buffer))
-    return _Streaming(stack, _lines(subscription, events.clock))
+    return _Streaming(stack, subscription, events.clock)
 
 
 async def send_events(
@@ -92,17 +92,30 @@ async def send_events(
 
 
 class _Streaming(StreamingResponse):
-    """A streaming answer that ends its subscription however it ends."""
+    """A streaming answer that ends with its client, also while nothing happens, and its subscription with it."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, stack: AsyncExitStack, lines: AsyncIterator[bytes]) -> None:
-        super().__init__(lines, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        self._stack = stack
+    def __init__(self, stack: AsyncExitStack, subscription: Subscription[Any], clock: Clock) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_lines(subscription, clock), headers=headers)
+        self._stack, self._subscription = stack, subscription
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
-            await super().__call__(scope, receive, send)
+            leaving = asyncio.create_task(self._until_it_leaves(receive))
+            try:
+                await self.stream_response(send)
+            except OSError:
+                pass  # it has left
+            finally:
+                leaving.cancel()
+                await asyncio.wait([leaving])
+
+    async def _until_it_leaves(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._subscription.close()
 
 
 async def _lines(subscription: Subscription[Any], clock: Clock) -> AsyncIterator[bytes]:

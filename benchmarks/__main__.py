@@ -21,6 +21,7 @@ from benchmarks.suites import (
     http_load,
     locks,
     promql,
+    rate_limits,
     redis,
     ring,
     scrape,
@@ -46,6 +47,7 @@ SUITES: tuple[Suite, ...] = (
     trades.SUITE,
     cache.SUITE,
     sessions.SUITE,
+    rate_limits.SUITE,
     locks.SUITE,
 )
 

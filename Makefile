@@ -76,7 +76,7 @@ constraints: ## Resolve the newest versions in a fresh environment; rewrites con
 
 .PHONY: servers
 servers: ## Install the servers and tools that tests start, where they are missing
-	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm chromium redis-server faketime
+	tools/servers.sh promtool prometheus amtool prometheus-alertmanager node npm chromium redis-server faketime postgres pgbouncer
 	@tools/schemas.sh >/dev/null
 
 .PHONY: clean

@@ -10,6 +10,8 @@ package_of() {
     node | npm) echo npm ;;
     chromium) echo chromium ;;
     redis-server) echo redis-server ;;
+    postgres) echo postgresql-15 ;;
+    pgbouncer) echo pgbouncer ;;
     faketime) echo faketime ;;
     wrk) echo wrk ;;
     *)
@@ -19,7 +21,7 @@ package_of() {
     esac
 }
 
-have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+have() { PATH="$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin" command -v "$1" >/dev/null 2>&1; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi

@@ -77,9 +77,8 @@ async def test_to_look_changes_nothing(backend: Backend) -> None:
             assert not (await limit.take("a")).allowed
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_who_starts_anew_has_all_again_on_all_instances(backend: Backend, strategy: Strategy) -> None:
-    async with backend.instances(lambda store: RateLimit(store, limits="5/day", strategy=strategy)) as (one, other):
+async def test_who_starts_anew_has_all_again_on_all_instances(backend: Backend) -> None:
+    async with backend.instances(lambda store: RateLimit(store, limits="5/day")) as (one, other):
         await one.take("a", 5)
         await one.take("b", 5)
         assert not (await other.take("a", 2)).allowed
@@ -130,7 +129,7 @@ async def test_who_waits_as_long_as_told_passes(backend: Backend) -> None:
             await ask(limit)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["gcra", "sliding_window"])
 async def test_a_crowd_on_two_instances_gets_the_quota(backend: Backend, strategy: Strategy) -> None:
     # On a busy machine none of them shall count alone.
     terms: dict[str, Any] = {"limits": "37/day", "strategy": strategy, "timeout": 5.0}
@@ -207,11 +206,10 @@ async def test_instances_know_how_many_they_are(backend: Backend) -> None:
             raise AssertionError("They do not know of each other.")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_requests_are_refused_with_headers(backend: Backend, strategy: Strategy) -> None:
+async def test_requests_are_refused_with_headers(backend: Backend) -> None:
     app = FastAPI()
     app.get("/")(lambda: 1)
-    limit = RateLimit(backend.store, limits="2/day", strategy=strategy)
+    limit = RateLimit(backend.store, limits="2/day", strategy="fixed_window")
     service = Service("test", app, [backend.store, limit], settings=settings())
     async with running(service, clock=backend.clock) as harness:
         answers = [await harness.client.get("/") for _ in range(4)]

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from bedplate.state.memory.values import ELEMENT, refused
 
-__all__ = ["FIRST", "LAST", "Group", "Id", "Owed", "Stream", "id_text", "parse_id"]
+__all__ = ["FIRST", "LAST", "OWED", "Group", "Id", "Owed", "Stream", "id_text", "parse_id"]
 
 #: Milliseconds and a number within them.
 Id = tuple[int, int]
 FIRST: Id = (0, 0)
 LAST: Id = (2**64 - 1, 2**64 - 1)
+#: Bytes that an entry costs in the memory of a group.
+OWED = 3 * ELEMENT
 
 
 def id_text(id: Id) -> bytes:
@@ -73,13 +75,14 @@ class Group:
 class Stream:
     """Entries by id. It stays when it has none."""
 
-    __slots__ = ("entries", "groups", "last", "order", "size")
+    __slots__ = ("entries", "groups", "last", "order", "owed", "size")
 
     def __init__(self) -> None:
         self.entries: dict[Id, list[bytes]] = {}
         self.order: list[Id] = []
         self.last = FIRST
         self.groups: dict[bytes, Group] = {}
+        self.owed = 0
         self.size = 0
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from bedplate.state.memory.space import Space
-from bedplate.state.memory.stream import FIRST, LAST, Group, Id, Owed, Stream, id_text, parse_id
+from bedplate.state.memory.stream import FIRST, LAST, OWED, Group, Id, Owed, Stream, id_text, parse_id
 from bedplate.state.memory.values import encoded, refused
 from bedplate.state.store import Argument
 
@@ -116,14 +116,14 @@ class Streams(Space):
         if name in stream.groups:
             raise refused("Consumer Group name already exists", "BUSYGROUP")
         stream.groups[name] = Group(at)
-        self._changed(key)
+        self._settled(key)
         return b"OK"
 
     def xgroup_setid(self, key: str, group: Argument, id: Argument) -> bytes:
         """Let a group go on after another id."""
         stream, found = self._group(key, group, "XGROUP")
         found.last = stream.last if encoded(id) == b"$" else parse_id(encoded(id))
-        self._changed(key)
+        self._settled(key)
         return b"OK"
 
     def xgroup_destroy(self, key: str, group: Argument) -> int:
@@ -133,7 +133,7 @@ class Streams(Space):
             raise refused("The XGROUP subcommand requires the key to exist.")
         if stream.groups.pop(encoded(group), None) is None:
             return 0
-        self._changed(key)
+        self._settled(key)
         return 1
 
     def xgroup_createconsumer(self, key: str, group: Argument, consumer: Argument) -> int:
@@ -142,7 +142,7 @@ class Streams(Space):
         if encoded(consumer) in found.consumers:
             return 0
         found.consumer(encoded(consumer))
-        self._changed(key)
+        self._settled(key)
         return 1
 
     def xgroup_delconsumer(self, key: str, group: Argument, consumer: Argument) -> int:
@@ -151,7 +151,7 @@ class Streams(Space):
         owed = found.consumers.pop(encoded(consumer), {})
         for id in owed:
             del found.owed[id]
-        self._changed(key)
+        self._settled(key)
         return len(owed)
 
     def xreadgroup(  # Redis has these options
@@ -180,7 +180,7 @@ class Streams(Space):
                 entries = self._given(stream, its, encoded(consumer), count, noack)
                 if entries:
                     found[encoded(key)] = entries
-                    self._changed(key)
+                    self._settled(key)
                 continue
             ids = [id for id in sorted(owed) if id > start][:count]
             found[encoded(key)] = [stream.entry(id) for id in ids]
@@ -198,7 +198,7 @@ class Streams(Space):
         ids = [parse_id(encoded(name)) for name in names]
         count = sum(found.answer(id) for id in ids)
         if count:
-            self._changed(key)
+            self._settled(key)
         return count
 
     def xpending(self, key: str, group: Argument) -> list[object]:
@@ -245,7 +245,7 @@ class Streams(Space):
                 found.answer(id)
                 continue
             taken.append(self._taken(stream, found, id, encoded(consumer), justid))
-        self._changed(key)
+        self._settled(key)
         return taken
 
     def xautoclaim(  # Redis has these options
@@ -282,7 +282,7 @@ class Streams(Space):
             elif self.now_ms - found.owed[id].at >= idle:
                 taken.append(self._taken(stream, found, id, encoded(consumer), justid))
                 left -= 1
-        self._changed(key)
+        self._settled(key)
         return [id_text(ids[place]) if place < len(ids) else b"0-0", taken, removed]
 
     def xinfo_groups(self, key: str) -> list[dict[bytes, object]]:
@@ -299,6 +299,15 @@ class Streams(Space):
             }
             for name, group in sorted(stream.groups.items())
         ]
+
+    def _settled(self, key: str) -> None:
+        """Note that something about a stream's groups changed: what is owed takes room, too."""
+        stream = self._data[key]
+        owed = sum(len(group.owed) for group in stream.groups.values())
+        grown = (owed - stream.owed) * OWED
+        stream.owed = owed
+        stream.size += grown
+        self._changed(key, grown)
 
     def _between(self, key: str, start: Argument, end: Argument, count: int | None, *, newest: bool) -> list[Entry]:
         low, high = _bounds(encoded(start), encoded(end))

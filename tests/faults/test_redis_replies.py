@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import pytest
 import uvloop
 
 from bedplate.state.redis import Redis, RedisSettings
@@ -126,6 +127,7 @@ async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[s
             return witness.seen, done
 
 
+@pytest.mark.timeout(size(120, 1500))
 def test_no_reply_reaches_another_caller() -> None:
     with server("redis7") as target:
         seen, done = uvloop.run(_endure(target, size(10_000, 1_000_000), dice()))

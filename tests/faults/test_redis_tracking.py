@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import pytest
 import uvloop
 
 from bedplate.state.redis import Redis, RedisSettings
@@ -124,6 +125,7 @@ async def _endure(target: Server, writes: int, thrown: Random) -> tuple[Counter[
             return near.seen, done
 
 
+@pytest.mark.timeout(size(120, 1500))
 def test_what_is_held_near_is_never_older_than_is_promised() -> None:
     with server("redis7") as target:
         seen, done = uvloop.run(_endure(target, size(4_000, 1_000_000), dice()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 
 import orjson
@@ -15,12 +15,13 @@ class Intents:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._own = secrets.token_hex(8)
         # What was wanted before this process began is over: it began with nothing.
         self._place = self._size()
 
     def write(self, what: str, name: str) -> None:
         """Want something of all others."""
-        line = orjson.dumps([what, name, os.getpid()]) + b"\n"
+        line = orjson.dumps([what, name, self._own]) + b"\n"
         with self._path.open("ab", buffering=0) as file:
             file.write(line)
 
@@ -35,7 +36,7 @@ class Intents:
         whole, _, _ = text.rpartition(b"\n")
         self._place += len(whole) + 1 if whole else 0
         found = [orjson.loads(line) for line in whole.splitlines()]
-        return [(what, name) for what, name, process in found if process != os.getpid()]
+        return [(what, name) for what, name, who in found if who != self._own]
 
     def _size(self) -> int:
         try:

@@ -168,7 +168,7 @@ async def test_buttons_reach_all_processes_of_a_host_where_each_has_values_of_it
     assert pressed.read() == []  # it has done so itself
     with (tmp_path / "cache-reports.jsonl").open("ab") as file:
         file.write(b'["pattern","a*",1]\n["key","half')
-    assert other.read() == [("pattern", "a*")]
+    assert other.read() == [("tag", "t"), ("reset", ""), ("pattern", "a*")]
     with (tmp_path / "cache-reports.jsonl").open("ab") as file:
         file.write(b'",1]\n')
     assert other.read() == [("key", "half")]

@@ -49,6 +49,9 @@ class ConfirmationsSettings(BaseModel):
     ttl: float
     """Seconds after which a question expires."""
 
+    retell: float
+    """Seconds after which what could not be told is told again."""
+
     prefix: str
     """What the keys in the store begin with."""
 
@@ -68,18 +71,30 @@ class Confirmations(Generic[T]):
     that ends after a day, and ``user_pending:{user}`` is the set of the ids of a user that are pending.
 
     :param payload: the type of what is asked about: a pydantic model, a dataclass, a ``TypedDict``, ``dict``.
-    :param ttl: seconds after which a question expires. :param prefix: what keys begin with; services that share a
+    :param ttl: seconds after which a question expires. :param retell: seconds after which what could not be told is
+        told again; a handler may take two thirds of it. :param prefix: what keys begin with; services that share a
         store need different ones, and a component that is not the default one has its name by default.
     """
 
     def __init__(
-        self, store: Store, payload: type[T], name: str = "default", *, ttl: float = _DAY, prefix: str | None = None
+        self,
+        store: Store,
+        payload: type[T],
+        name: str = "default",
+        *,
+        ttl: float = _DAY,
+        retell: float = 30.0,
+        prefix: str | None = None,
     ) -> None:
-        if ttl < 1:
-            raise DeclarationError(f"Confirmations {name} expire after {ttl} s.", "Give users a second at least.")
+        if ttl < 1 or retell < 1:
+            raise DeclarationError(
+                f"Confirmations {name} expire after {ttl} s and are told again after {retell} s.",
+                "Give users and handlers a second at least.",
+            )
         self.store = store
         self.name = name
         self.ttl = ttl
+        self.retell = retell
         self.codec = Codec(payload)
         self.decision_handlers: list[Told] = []
         self.expiry_handlers: list[Told] = []
@@ -94,7 +109,7 @@ class Confirmations(Generic[T]):
             name=name,
             summary=f"Asks users before something is done{suffix}, and takes each decision once.",
             needs=(store,),
-            settings=ConfirmationsSettings(ttl=ttl, prefix=self._prefix),
+            settings=ConfirmationsSettings(ttl=ttl, retell=retell, prefix=self._prefix),
             scope="cluster",
             degradation=Degradation(
                 policy="refuse",

@@ -25,10 +25,8 @@ __all__ = ["Telling", "Told"]
 T = TypeVar("T")
 Told = Callable[[Any], Awaitable[None]]
 
-#: Milliseconds for which what is due is claimed by who tells it: if he dies, another tells it then.
-_CLAIMED = 30_000
-#: Seconds that a handler may take; less than the claim, so that two seldom tell the same at once.
-_PATIENCE = 20.0
+#: The part of a claim that a handler may take, so that two seldom tell the same at once.
+_PATIENCE = 2 / 3
 _BATCH = 50
 #: Seconds after which an instance looks for what those who died have left.
 _LOOK = 15.0
@@ -90,7 +88,7 @@ class Telling(Generic[T]):
         """Tell what is due; return the seconds until there is more."""
         own = self._confirmations
         while True:
-            reply = await own.store.run(CLAIM, (own.due_key,), (_CLAIMED, _BATCH))
+            reply = await own.store.run(CLAIM, (own.due_key,), (int(own.retell * 1000), _BATCH))
             left, total, members = int(reply[0]), int(reply[1]), reply[2:]
             self._pending.set(float(total))
             if members:
@@ -147,7 +145,7 @@ class Telling(Generic[T]):
         heard = True
         for handler in handlers:
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(self._confirmations.retell * _PATIENCE):
                     await handler(what)
             except Exception as error:
                 heard = False

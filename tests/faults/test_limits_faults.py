@@ -200,6 +200,7 @@ def application() -> FastAPI:
     return app
 
 
+@pytest.mark.timeout(size(120, 900))
 async def test_limits_hold_whatever_happens_to_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thrown = dice()
     watch = Watch(tmp_path, monkeypatch)

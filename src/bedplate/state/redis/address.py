@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bedplate.problems import BedplateError
-from bedplate.state.redis.hosts import members, watched
+from bedplate.state.redis.hosts import members, shown, watched
 
 __all__ = ["Address", "Topology", "address"]
 
@@ -103,7 +103,7 @@ def address(url: str) -> tuple[Topology, Address]:
             "What reads the answers of Redis is not installed.", "Install the extra: pip install 'bedplate[redis]'."
         )
     try:
-        shown, found = _shown(url), _read(scheme, url, database=topology == "single")
+        where, found = shown(url), _read(scheme, url, database=topology == "single")
     except ValueError:
         # The cause is not told: it may quote the password.
         raise BedplateError(
@@ -118,11 +118,11 @@ def address(url: str) -> tuple[Topology, Address]:
     tls = {name: found.pop(name) for name in _TLS if name in found}
     if unknown := sorted(found.keys() - {name.name for name in fields(Address)}):
         raise BedplateError(
-            f"{shown} has the option {unknown[0]}, which is not known.",
+            f"{where} has the option {unknown[0]}, which is not known.",
             "Time-outs and the like are settings: BEDPLATE_REDIS__TIMEOUT.",
         )
-    _check(shown, tls)
-    return topology, Address(**found, tls=tls if scheme == "rediss" else None, shown=shown)
+    _check(where, tls)
+    return topology, Address(**found, tls=tls if scheme == "rediss" else None, shown=where)
 
 
 def _read(scheme: str, url: str, *, database: bool) -> dict[str, Any]:
@@ -148,19 +148,12 @@ def _read(scheme: str, url: str, *, database: bool) -> dict[str, Any]:
     return found
 
 
-def _check(shown: str, tls: dict[str, str]) -> None:
+def _check(where: str, tls: dict[str, str]) -> None:
     for name, words in (("ssl_cert_reqs", _REQUIREMENTS), ("ssl_check_hostname", _WORDS)):
         if name in tls:
             tls[name] = tls[name].lower()
             if tls[name] not in words:
-                raise BedplateError(f"{shown} has a wrong {name}.", f"It is one of {', '.join(words)}.")
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.path:  # a / in the password ends the host too early
-        raise ValueError("A password that is not percent-encoded.")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+                raise BedplateError(f"{where} has a wrong {name}.", f"It is one of {', '.join(words)}.")
 
 
 def _first(url: str) -> str:

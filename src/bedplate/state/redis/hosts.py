@@ -6,9 +6,19 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from bedplate.problems import BedplateError
-from bedplate.settings.secret import mask_text
 
-__all__ = ["Watched", "members", "watched"]
+__all__ = ["Watched", "members", "shown", "watched"]
+
+
+def shown(url: str) -> str:
+    """Return an address for people, without user, password and options.
+
+    :raises ValueError: when its password is not percent-encoded, so that a part of it would be shown.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.path:  # a / in the password ends the host too early
+        raise ValueError("A password that is not percent-encoded.")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Watched(NamedTuple):
@@ -37,7 +47,7 @@ def watched(url: str) -> Watched:
         hosts, number = (), 0
     if not hosts or not primary:
         raise BedplateError(
-            f"{mask_text(url)} does not say where Sentinels are and what they call the primary.",
+            f"{shown(url)} does not say where Sentinels are and what they call the primary.",
             "Write redis+sentinel://host:26379,host:26379/name/0.",
         )
     who = (options.get(f"sentinel_{word}", [""])[0] for word in ("username", "password"))
@@ -51,12 +61,12 @@ def members(url: str) -> tuple[tuple[str, int], ...]:
     """
     parts = urlsplit(url)
     if parts.path.strip("/") not in ("", "0"):
-        raise BedplateError(f"{mask_text(url)} names a database, and a cluster has but one.", "Leave it out.")
+        raise BedplateError(f"{shown(url)} names a database, and a cluster has but one.", "Leave it out.")
     try:
         return _hosts(parts.netloc, 6379)
     except ValueError:
         raise BedplateError(
-            f"{mask_text(url)} does not say where the servers are.", "Write redis+cluster://host:7000,host:7000."
+            f"{shown(url)} does not say where the servers are.", "Write redis+cluster://host:7000,host:7000."
         ) from None
 
 

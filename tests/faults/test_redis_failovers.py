@@ -1,7 +1,7 @@
 """Sentinels and a Cluster whose servers are replaced again and again, under load.
 
 Shown, with counts: nobody gets another's reply; after each harm everything is written again, without a restart of the
-service; what was acknowledged since the last harm is where it belongs; and in the end a replica has what its primary has.
+service; what was acknowledged since the last harm is where it belongs; in the end a replica has what its primary has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
+
+import pytest
 
 from bedplate.service import Service
 from bedplate.state.redis import Redis, RedisSettings
@@ -23,6 +25,8 @@ from tests.stores import RealClock
 _KEPT = ["appendonly yes", "appendfsync everysec"]
 _SETTINGS = RedisSettings(timeout=0.5, quiet=0.2, patience=0.6, connect_timeout=0.5, backoff=0.01, backoff_limit=0.2)
 _WRITERS = 12
+
+pytestmark = pytest.mark.timeout(size(120, 900))
 
 #: Sets a key and returns what it was asked for, so that a reply tells whose it is.
 _WRITE = Operation(

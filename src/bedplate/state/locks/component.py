@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid4
 
 from bedplate.clock import SystemClock
@@ -28,6 +27,7 @@ from bedplate.state.locks.leader import Leader
 from bedplate.state.locks.lock import Held, LockInfo, Place
 from bedplate.state.locks.metrics import CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
 from bedplate.state.locks.operations import ACQUIRE, FORCE, LOOK, RELEASE, RENEW
+from bedplate.state.locks.settings import LocksSettings
 from bedplate.state.locks.timers import Timers
 from bedplate.state.roles import forgetful
 from bedplate.state.store import Store, StoreError
@@ -38,18 +38,6 @@ _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encodin
 #: Seconds that a lock is taken for at least: below it, a garbage collection may lose it.
 _LEAST = 0.1
 _PLACES = 4096
-
-
-class LocksSettings(BaseModel):
-    """How locks are taken unless a caller says otherwise, for people."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ttl: float
-    """Seconds after which the lock of a holder that died is free."""
-
-    wait: float
-    """Seconds to wait for a lock."""
 
 
 class Locks:

@@ -154,6 +154,18 @@ class Memory:
         """Be told of nothing: it does not go away."""
         return lambda: None
 
+    def overview(self) -> Mapping[str, Any]:
+        """Return its present numbers, as ``redisStats`` has them."""
+        space = self._space
+        return {
+            "type": "memory",
+            "available": space is not None,
+            "role": self.role,
+            "memoryEntries": 0 if space is None else len(space),
+            "memoryBytes": 0 if space is None else space.used,
+            "memoryLimitBytes": self.settings.most,
+        }
+
     def _do(
         self,
         operation: Operation,

@@ -193,6 +193,16 @@ async def test_full_state_refuses_to_grow_and_still_reads_and_removes() -> None:
         assert await harness.value(REFUSED, reason="oom") == len(errors)
 
 
+async def test_its_numbers_are_on_one_page_with_everything_else() -> None:
+    store = Memory("reports", role="cache")
+    async with running(store) as harness:
+        await store.run(SET, ["a"], ["x"])
+        told = (await harness.client.get("/monitoring/unified/metrics")).json()["memory"]
+        assert (told["type"], told["available"], told["role"], told["memoryEntries"]) == ("memory", True, "cache", 1)
+        assert 0 < told["memoryBytes"] < told["memoryLimitBytes"]
+    assert not store.overview()["available"]
+
+
 async def test_production_refuses_it_unless_it_was_asked_for_by_name() -> None:
     assert [refusal.mend for refusal in Memory().refusals("production", {})] != []
     assert list(Memory(chosen=True).refusals("production", {})) == []

@@ -74,8 +74,8 @@ async def _trades(records: Records) -> None:
         "main", "b-1", ("one", "two"), "note",
     )  # fmt: skip
     async with records.writing() as connection:
-        (id,) = await trades.add(connection, "ada", [exact], 5.0, "file")
-        await trades.add(connection, "bob", [exact], 5.0)
+        (id,) = await trades.add(connection, trades.rows_of("ada", [exact], 5.0, "file"))
+        await trades.add(connection, trades.rows_of("bob", [exact], 5.0))
         found = await trades.by_id(connection, "ada", id)
         assert found is not None
         assert {name: getattr(found, name) for name in Trade._fields if name != "id"} == {
@@ -95,7 +95,7 @@ async def _trades(records: Records) -> None:
 async def _pages(records: Records) -> None:
     given = made_up(900)
     async with records.writing() as connection:
-        ids = await trades.add(connection, "ada", given, 1.0)
+        ids = await trades.add(connection, trades.rows_of("ada", given, 1.0))
     rows = []
     async with records.reading() as connection:
         async for portion in trades.everything(connection, "ada"):
@@ -116,9 +116,11 @@ async def _pages(records: Records) -> None:
 async def _market(records: Records) -> None:
     day = date(2025, 1, 6)
     async with records.writing() as connection:
-        assert await market.put_prices(connection, "ada", [Price("X", day, Decimal(1), "USD")] * 2) == 1
-        await market.put_prices(connection, "ada", [Price("X", day, Decimal("2.5"), "USD")])
-        await market.put_rates(connection, "ada", [Rate(day, "EUR", "USD", Decimal("1.0834"))])
+        assert (
+            await market.put_prices(connection, market.price_rows("ada", [Price("X", day, Decimal(1), "USD")] * 2)) == 1
+        )
+        await market.put_prices(connection, market.price_rows("ada", [Price("X", day, Decimal("2.5"), "USD")]))
+        await market.put_rates(connection, market.rate_rows("ada", [Rate(day, "EUR", "USD", Decimal("1.0834"))]))
         prices = [
             (symbol, day, Decimal(close), money) for symbol, day, close, money in await market.prices(connection, "ada")
         ]
@@ -152,8 +154,10 @@ async def test_the_records_of_the_day_are_counted_once_a_minute(tmp_path: Path) 
         now = harness.clock.time()
         async with records.writing() as connection:
             await users.create(connection, ADA, "hash")
-            await trades.add(connection, "ada", made_up(30), now)
-            await trades.add(connection, "ada", [Trade("buy", AT, "OLD", price=Decimal(1))], now - 86_400)
+            await trades.add(connection, trades.rows_of("ada", made_up(30), now))
+            await trades.add(
+                connection, trades.rows_of("ada", [Trade("buy", AT, "OLD", price=Decimal(1))], now - 86_400)
+            )
 
         async def counted() -> bool:
             await harness.clock.advance(60)

@@ -58,11 +58,11 @@ def routes(parts: Parts) -> APIRouter:
     ) -> Uploaded:
         """Upload closing prices as CSV; those of a day that has one already replace it."""
         body = await body_of(request, parts.body_bytes)
-        given = await parts.imports.pool.run(
-            lambda: read_prices(decode(body), symbol=symbol.upper(), currency=currency)
+        rows = await parts.imports.pool.run(
+            lambda: market.price_rows(user.id, read_prices(decode(body), symbol=symbol.upper(), currency=currency))
         )
         async with records.writing() as connection:
-            kept = await market.put_prices(connection, user.id, given)
+            kept = await market.put_prices(connection, rows)
         await records.changed(user.id)
         return Uploaded(kept=kept)
 
@@ -86,9 +86,9 @@ def routes(parts: Parts) -> APIRouter:
     ) -> Uploaded:
         """Upload exchange rates as CSV: date, currency, rate and perhaps base; or the ECB's table of all."""
         body = await body_of(request, parts.body_bytes)
-        given = await parts.imports.pool.run(lambda: read_rates(decode(body), base))
+        rows = await parts.imports.pool.run(lambda: market.rate_rows(user.id, read_rates(decode(body), base)))
         async with records.writing() as connection:
-            kept = await market.put_rates(connection, user.id, given)
+            kept = await market.put_rates(connection, rows)
         await records.changed(user.id)
         return Uploaded(kept=kept)
 

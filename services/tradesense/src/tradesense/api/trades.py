@@ -28,7 +28,7 @@ def routes(parts: Parts) -> APIRouter:
         trade = check(asked.trade())
         try:
             async with records.writing() as connection:
-                (id,) = await trades.add(connection, user.id, [trade], records.now())
+                (id,) = await trades.add(connection, trades.rows_of(user.id, [trade], records.now()))
         except IntegrityError:
             raise Refused(409, f"There is a trade with the broker's id {trade.broker_id} already.") from None
         records.recorded("entry", 1)
@@ -38,7 +38,7 @@ def routes(parts: Parts) -> APIRouter:
     @router.get("/trades")
     async def find(
         cursor: str = "",
-        limit: int = Query(100, ge=1, le=1_000),
+        limit: int = Query(100, ge=1, le=500),
         symbol: str = "",
         tag: str = "",
         since: Moment | None = None,

@@ -179,20 +179,20 @@ def portfolio_document(held: Portfolio) -> dict[str, Any]:
     def money(units: int) -> str:
         return shown(amount(units, held.base))
 
+    total = sum(abs(one.base_value) for one in held.holdings)
     return {
         "base": held.base,
         "cost": money(held.cost),
         "value": money(held.value),
         "unrealised": money(held.unrealised),
-        "holdings": [_holding(one, held) for one in held.holdings],
+        "holdings": [_holding(one, held, total) for one in held.holdings],
     }
 
 
-def _holding(one: Holding, held: Portfolio) -> dict[str, Any]:
+def _holding(one: Holding, held: Portfolio, total: int) -> dict[str, Any]:
     def money(units: int) -> str:
         return shown(amount(units, one.currency))
 
-    total = sum(abs(other.base_value) for other in held.holdings)
     return {
         "account": one.account,
         "symbol": one.symbol,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 from uuid_utils import uuid7
@@ -20,10 +20,11 @@ from bedplate.telemetry.traces import traced
 from tradesense.components.pool import Pool
 from tradesense.components.records import Records
 from tradesense.components.signals.imports import ALERTS, DURATION, FILES, METRICS, PANELS, ROWS, RUNBOOK
-from tradesense.importing import PRESETS, BadFile, Mapping, Reading, decode, fresh, read
+from tradesense.importing import PRESETS, BadFile, Known, Mapping, Reading, decode, fresh, read
 from tradesense.records import imports, trades
 from tradesense.records.imports import Import
 from tradesense.records.users import User
+from tradesense.trades import Trade
 
 __all__ = ["ImportSettings", "Imported", "Imports"]
 
@@ -154,19 +155,19 @@ class Imports:
         now = self._host.clock.time()
         found = reading.trades
         async with self._records.writing() as connection:
-            places = []
+            id, rows = str(uuid7()), []
             if found:
                 known = await trades.fingerprints(connection, user.id, found[0].at, found[-1].at)
-                places = await self.pool.run(fresh, found, known)
+                rows = await self.pool.run(_new_rows, user.id, found, known, now, id)
             done = Import(
-                id=str(uuid7()), at=int(now * 1e6), broker=reading.mapping.broker, name=name, added=len(places),
-                known=len(found) - len(places), skipped=reading.skipped, faults=len(reading.faults),
+                id=id, at=int(now * 1e6), broker=reading.mapping.broker, name=name, added=len(rows),
+                known=len(found) - len(rows), skipped=reading.skipped, faults=len(reading.faults),
                 told=[
                     {"line": fault.line, "column": fault.column, "what": fault.what, "mend": fault.mend}
                     for fault in reading.faults[:TOLD]
                 ],
             )  # fmt: skip
-            await trades.add(connection, user.id, [found[place] for place in places], now, done.id)
+            await trades.add(connection, rows)
             await imports.add(connection, user.id, done)
         return done
 
@@ -185,6 +186,12 @@ def _label(mapping: Mapping | None) -> str:
     if mapping is None:
         return "unknown"
     return mapping.broker if mapping.broker in PRESETS else "own"
+
+
+def _new_rows(
+    user_id: str, found: Sequence[Trade], known: Sequence[Known], now: float, import_id: str
+) -> list[dict[str, Any]]:
+    return trades.rows_of(user_id, [found[place] for place in fresh(found, known)], now, import_id)
 
 
 @traced("read_file")

@@ -14,7 +14,8 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from bedplate.problems import BedplateError
-from tradesense.importing.mapping import Column, Mapping
+from tradesense.importing.mapping import Mapping
+from tradesense.importing.places import Places, plain
 from tradesense.importing.presets import GENERIC, PRESETS
 from tradesense.money import EXACT, ROUNDED, is_currency, parse
 from tradesense.trades import CASH_KINDS, BadTrade, Kind, Trade, check
@@ -94,7 +95,7 @@ def detect(text: str) -> Mapping:
     """
     widest: Sequence[str] = ()
     for _, row in _head(text):
-        names = {_plain(cell) for cell in row}
+        names = {plain(cell) for cell in row}
         for mapping in PRESETS.values():
             if mapping.requires and mapping.requires <= names:
                 return mapping
@@ -131,7 +132,7 @@ def read(text: str, mapping: Mapping | None = None, *, account: str = "") -> Rea
         if not filled:
             continue
         if mapping.section and row[:2] == [mapping.section, "Header"]:
-            reader = _RowReader(mapping, _Places(mapping, row), account)
+            reader = _RowReader(mapping, Places(mapping, row), account)
         if filled == 1 or (mapping.section and row[:2] != [mapping.section, "Data"]):
             skipped += 1  # a remark of the broker's, or another table
             continue
@@ -179,55 +180,15 @@ def _point(cells: Sequence[str]) -> Literal[".", ","]:
     return "," if sum(bool(_COMMA.search(one)) - bool(_DOT.search(one)) for one in cells) > 0 else "."
 
 
-def _plain(cell: str) -> str:
-    return " ".join(cell.replace("\ufeff", "").split()).lower()
-
-
 def _is_header(mapping: Mapping, row: Sequence[str]) -> bool:
-    names = {_plain(cell) for cell in row}
+    names = {plain(cell) for cell in row}
     return all(any(names & set(one.names) for one in mapping.columns(name)) for name in ("at", "symbol", "quantity"))
 
 
-class _Places:
-    """Where each field's cells are in a row."""
-
-    def __init__(self, mapping: Mapping, header: Sequence[str]) -> None:
-        self._header = header
-        names: dict[str, int] = {}
-        for number, cell in enumerate(header):
-            names.setdefault(_plain(cell), number)
-        self._at = {
-            name: tuple(place for one in mapping.columns(name) if (place := _place(one, names)) is not None)
-            for name in mapping.fields
-        }
-
-    def cells(self, name: str, row: Sequence[str]) -> list[str]:
-        """Return the cells of a field that are not empty."""
-        return [cell for place in self._at.get(name, ()) if place < len(row) and (cell := row[place].strip())]
-
-    def cell(self, name: str, row: Sequence[str]) -> str:
-        """Return the first cell of a field that is not empty, or nothing."""
-        cells = self.cells(name, row)
-        return cells[0] if cells else ""
-
-    def shown(self, name: str) -> str:
-        """Return what the file calls the column of a field."""
-        places = self._at.get(name, ())
-        return self._header[places[0]].strip() if places and places[0] < len(self._header) else ""
-
-    def has(self, name: str) -> bool:
-        """Whether the file has such a column."""
-        return bool(self._at.get(name))
-
-
-def _place(one: Column, names: dict[str, int]) -> int | None:
-    return next((names[name] + one.after for name in one.names if name in names), None)
-
-
-def _find_header(rows: Iterator[tuple[int, list[str]]], mapping: Mapping) -> _Places:
+def _find_header(rows: Iterator[tuple[int, list[str]]], mapping: Mapping) -> Places:
     for count, (_, row) in enumerate(rows):
         if _is_header(mapping, row) and (not mapping.section or row[:2] == [mapping.section, "Header"]):
-            return _Places(mapping, row)
+            return Places(mapping, row)
         if count > _HEAD * (50 if mapping.section else 1):
             break
     wanted = ", ".join(mapping.columns(name)[0].names[0] for name in ("at", "symbol", "quantity"))
@@ -237,7 +198,7 @@ def _find_header(rows: Iterator[tuple[int, list[str]]], mapping: Mapping) -> _Pl
 class _RowReader:
     """Makes a trade of a row."""
 
-    def __init__(self, mapping: Mapping, places: _Places, account: str) -> None:
+    def __init__(self, mapping: Mapping, places: Places, account: str) -> None:
         self._mapping = mapping
         self.places = places
         self._account = account

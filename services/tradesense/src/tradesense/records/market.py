@@ -13,13 +13,13 @@ from tradesense.prices import Price
 from tradesense.rates import Rate
 from tradesense.tables import PRICES, RATES, raw
 
-__all__ = ["closes", "prices", "put_prices", "put_rates", "rates", "symbols"]
+__all__ = ["closes", "price_rows", "prices", "put_prices", "put_rates", "rate_rows", "rates", "symbols"]
 
-_PORTION: Final = 500
+_PORTION: Final = 250
 
 
-async def put_prices(connection: AsyncConnection, user_id: str, given: Sequence[Price]) -> int:
-    """Keep prices; those of a day that has one already replace it. Return how many."""
+def price_rows(user_id: str, given: Sequence[Price]) -> list[dict[str, Any]]:
+    """Return prices as rows, the last of each day; of thousands, in a thread."""
     rows = {
         (one.symbol, one.currency, one.day): {
             "user_id": user_id, "symbol": one.symbol, "currency": one.currency, "day": one.day.toordinal(),
@@ -27,12 +27,11 @@ async def put_prices(connection: AsyncConnection, user_id: str, given: Sequence[
         }
         for one in given
     }  # fmt: skip
-    await _put(connection, PRICES, list(rows.values()), "close")
-    return len(rows)
+    return list(rows.values())
 
 
-async def put_rates(connection: AsyncConnection, user_id: str, given: Sequence[Rate]) -> int:
-    """Keep rates; those of a day that has one already replace it. Return how many."""
+def rate_rows(user_id: str, given: Sequence[Rate]) -> list[dict[str, Any]]:
+    """Return rates as rows, the last of each day; of thousands, in a thread."""
     rows = {
         (one.currency, one.base, one.day): {
             "user_id": user_id, "currency": one.currency, "base": one.base, "day": one.day.toordinal(),
@@ -40,7 +39,18 @@ async def put_rates(connection: AsyncConnection, user_id: str, given: Sequence[R
         }
         for one in given
     }  # fmt: skip
-    await _put(connection, RATES, list(rows.values()), "rate")
+    return list(rows.values())
+
+
+async def put_prices(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> int:
+    """Keep prices; those of a day that has one already replace it. Return how many."""
+    await _put(connection, PRICES, rows, "close")
+    return len(rows)
+
+
+async def put_rates(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> int:
+    """Keep rates; those of a day that has one already replace it. Return how many."""
+    await _put(connection, RATES, rows, "rate")
     return len(rows)
 
 

@@ -18,14 +18,14 @@ from tradesense.trades import Trade
 
 __all__ = [
     "add", "by_id", "change", "count", "delete", "delete_all", "entered_since", "everything", "fingerprints", "page",
-    "tags_kept", "trade_of",
+    "rows_of", "tags_kept", "trade_of",
 ]  # fmt: skip
 
 _COLUMNS: Final = tuple(
     TRADES.c[name]
     for name in "kind at symbol quantity price fee currency multiplier account broker_id tags note id".split()
 )
-_PORTION: Final = 400
+_PORTION: Final = 250
 
 
 def trade_of(row: Sequence[Any], more: Iterable[str] = ()) -> Trade:
@@ -47,11 +47,9 @@ def tags_kept(tags: Iterable[str]) -> str:
     return f" {joined} " if joined else ""
 
 
-async def add(
-    connection: AsyncConnection, user_id: str, trades: Sequence[Trade], now: float, import_id: str = ""
-) -> list[str]:
-    """Add trades; return their ids, which order trades of one moment as they were given."""
-    rows = [
+def rows_of(user_id: str, trades: Sequence[Trade], now: float, import_id: str = "") -> list[dict[str, Any]]:
+    """Return trades as rows to be added; of thousands, in a thread."""
+    return [
         {"id": str(uuid7()), "user_id": user_id, "at": micros(one.at), "kind": one.kind, "symbol": one.symbol,
          "quantity": one.quantity, "price": one.price, "fee": one.fee, "currency": one.currency,
          "multiplier": one.multiplier, "account": one.account, "broker_id": one.broker_id,
@@ -59,9 +57,13 @@ async def add(
          "created": now}
         for one in trades
     ]  # fmt: skip
+
+
+async def add(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Add rows; return their ids, which order trades of one moment as they were given."""
     for start in range(0, len(rows), _PORTION):
         await connection.execute(TRADES.insert(), rows[start : start + _PORTION])
-    return [str(row["id"]) for row in rows]
+    return [row["id"] for row in rows]
 
 
 async def everything(connection: AsyncConnection, user_id: str) -> AsyncIterator[list[Sequence[Any]]]:
@@ -141,8 +143,12 @@ async def fingerprints(connection: AsyncConnection, user_id: str, first: datetim
     """Return what tells the trades of some days apart, and all that have ids, whenever they were."""
     columns = (TRADES.c.account, TRADES.c.broker_id, TRADES.c.fingerprint)
     within = TRADES.c.at.between(micros(first), micros(last)) | (TRADES.c.broker_id != "")
-    rows = await connection.execute(select(*columns).where(TRADES.c.user_id == user_id, within))
-    return [Known(*row) for row in rows]
+    query = select(*columns).where(TRADES.c.user_id == user_id, within).execution_options(yield_per=_PORTION)
+    known: list[Known] = []
+    async with connection.stream(query) as result:
+        async for rows in result.partitions():
+            known += [Known(*row) for row in rows]
+    return known
 
 
 async def count(connection: AsyncConnection, user_id: str | None = None) -> int:

@@ -33,7 +33,9 @@ def page() -> str:
     parts = [GENERATED, _INTRODUCTION]
     for title, service in services().items():
         parts.append(f"## {title}\n")
-        rows = [*_application(service), *_probes(service), *sorted(_routes(service), key=tuple)]
+        # Components of one kind may bring the same routes, and press the same path: one of them answers for all.
+        operated = sorted({tuple(row) for row in (*_routes(service), *_pressed(service))})
+        rows = [*_application(service), *_probes(service), *operated]
         parts.append(table(("Path", "Method", "Role", "Query", "What it does"), rows))
         actions = list(_actions(service))
         if actions:
@@ -96,6 +98,15 @@ def _actions(service: Service) -> Iterator[Sequence[str]]:
         for action in component.actions() if isinstance(component, HasActions) else ():
             body = ", ".join(_fields(action.parameters)) if action.parameters else ""
             yield code(component.spec.label), code(action.name), action.role, body, action.summary
+
+
+def _pressed(service: Service) -> Iterator[Sequence[str]]:
+    """Yield the paths at which actions are pressed beside their own."""
+    prefix = service.builtins.settings.management_prefix
+    for component in components(service):
+        for action in component.actions() if isinstance(component, HasActions) else ():
+            if action.path:
+                yield code(f"{prefix}{action.path}"), "POST", action.role, "", action.summary
 
 
 def _fields(model: type[BaseModel]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 
 from bedplate.clock import Clock, SystemClock
 from bedplate.component import BoundCounter, BoundGauge, Host
@@ -18,7 +17,7 @@ from bedplate.state.limits.membership import BEATS, Membership
 from bedplate.state.limits.metrics import DEGRADED, ERRORS, FORGOTTEN, INSTANCES, KEYS, LOCAL
 from bedplate.state.limits.operations import TAKE
 from bedplate.state.limits.plan import Asked, Plans
-from bedplate.state.limits.share import Share
+from bedplate.state.limits.share import Owed, Share
 from bedplate.state.limits.terms import Terms
 from bedplate.state.store import Call, Listening, Store, StoreError, StoreReplyError, StoreTimeoutError
 
@@ -191,43 +190,53 @@ class Outage:
                 return
             if new:
                 await self._say()
+            # While the store is told, this instance still counts alone, and goes on with what its part has left.
             if self.alone and await self._charged():
                 self.alone = False
                 assert self._host is not None
                 self._host.degraded(None)
                 self._host.log.info("rate_limit_together", instances=members.known)
-                # What was decided while the others' debts were on their way.
-                await self._charged()
+                # What was decided meanwhile.
+                if await self._charged() and not self.alone:
+                    self._share.clear()
             self._tell()
 
     async def _charged(self) -> bool:
         """Charge to the store what this instance let through alone; return whether it could be told."""
-        owed = iter(self._share.drain(self._now()))
-        while part := list(islice(owed, _TOLD)):
-            try:
-                replies = await self._store.run_many([self._call(*debt) for debt in part], timeout=self._timeout)
-            except StoreError as error:
-                self._share.restore([*part, *owed], self._now())
-                self.failed(error)
+        keys = self._share.keys()
+        for place in range(0, len(keys), _TOLD):
+            # Whoever else wants to run does so between two parts, also where the store answers without a wait.
+            await asyncio.sleep(0)
+            owed = self._share.tell(keys[place : place + _TOLD], self._now())
+            if owed and not await self._told_of(owed):
                 return False
-            except BaseException:
-                self._share.restore([*part, *owed], self._now())
-                raise
-            failed = [reply for reply in replies if isinstance(reply, StoreError)]
-            if failed:
-                lost = [debt for debt, reply in zip(part, replies, strict=True) if isinstance(reply, StoreError)]
-                away = next((error for error in failed if not isinstance(error, StoreReplyError)), None)
-                if away is not None:
-                    self._share.restore([*lost, *owed], self._now())
-                    self.failed(away)
-                    return False
-                # The store is there, and refuses these keys: nothing is gained by asking again.
-                self._errors["reply"].inc(len(failed))
         return True
 
-    def _call(self, key: str, number: int, units: int) -> Call:
+    async def _told_of(self, owed: list[Owed]) -> bool:
+        calls = [Call(TAKE, (key,), self._charge(number, units)) for key, number, units in owed]
+        try:
+            replies = await self._store.run_many(calls, timeout=self._timeout)
+        except StoreError as error:
+            self._share.untell(owed)
+            self.failed(error)
+            return False
+        except asyncio.CancelledError:
+            self._share.untell(owed)
+            raise
+        failed = [(debt, reply) for debt, reply in zip(owed, replies, strict=True) if isinstance(reply, StoreError)]
+        away = next((error for _, error in failed if not isinstance(error, StoreReplyError)), None)
+        if away is not None:
+            self._share.untell(debt for debt, _ in failed)
+            self.failed(away)
+            return False
+        if failed and self._errors:
+            # The store is there, and refuses these keys: nothing is gained by asking again.
+            self._errors["reply"].inc(len(failed))
+        return True
+
+    def _charge(self, number: int, units: int) -> Sequence[str]:
         assert self._plans is not None
-        return Call(TAKE, (key,), self._plans.single[number].charge(units))
+        return self._plans.single[number].charge(units)
 
     def _now(self) -> float:
         return self._clock.monotonic() * 1e6

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 __all__ = ["Refusals"]
 
+#: Until when, for which cost, since when, and what the store replied.
+Refusal = tuple[float, int, float, Sequence[int]]
+
 #: Seconds for which a refusal is remembered at most.
 _MINUTE = 60.0
 
@@ -17,35 +20,36 @@ _MINUTE = 60.0
 class Refusals:
     """The last refusal by key, in seconds of a clock that never goes back.
 
-    :param capacity: keys at most; when there are more, those whose time has come are dropped, or else all.
+    :param capacity: keys at most; when there are more, those that were refused longest ago are asked for again.
+    :ivar young: refusals by key, the later half, :ivar old: the earlier one; a key that is in neither was not refused.
     """
 
-    __slots__ = ("_capacity", "until")
+    __slots__ = ("_half", "old", "young")
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = max(1, capacity)
-        self.until: dict[str, tuple[float, int, float, Sequence[int]]] = {}
+        self._half = max(1, capacity // 2)
+        self.young: dict[str, Refusal] = {}
+        self.old: dict[str, Refusal] = {}
 
     def __len__(self) -> int:
-        return len(self.until)
+        return len(self.young) + len(self.old)
 
     def put(self, key: str, cost: int, reply: Sequence[int], now: float) -> None:
         """Remember a refusal, as the store replied it."""
-        if len(self.until) >= self._capacity and key not in self.until:
-            self.until = {name: entry for name, entry in self.until.items() if entry[0] > now}
-            if len(self.until) >= self._capacity:
-                self.until.clear()
+        if len(self.young) >= self._half and key not in self.young:
+            self.old, self.young = self.young, {}
         wait = max(reply[3::3]) / 1e6
-        self.until[key] = (now + min(wait, _MINUTE), cost, now, reply)
+        self.old.pop(key, None)
+        self.young[key] = (now + min(wait, _MINUTE), cost, now, reply)
 
     def get(self, key: str, cost: int, now: float) -> list[int] | None:
         """Return what the store would reply now; None when it has to be asked."""
-        found = self.until.get(key)
+        found = self.young.get(key) or self.old.get(key)
         if found is None:
             return None
         until, refused, at, reply = found
         if now >= until:
-            del self.until[key]
+            self.forget(key)
             return None
         if cost < refused:
             return None
@@ -58,8 +62,9 @@ class Refusals:
 
     def forget(self, key: str) -> None:
         """Ask for this key again."""
-        self.until.pop(key, None)
+        self.young.pop(key, None)
+        self.old.pop(key, None)
 
     def clear(self) -> None:
         """Ask for all again."""
-        self.until.clear()
+        self.young, self.old = {}, {}

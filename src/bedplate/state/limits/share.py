@@ -24,23 +24,27 @@ class Part(list[int]):
 
 
 class Share:
-    """Arrival times by key of the store; a key is of one limit. Times are whole µs of a clock that never goes back.
+    """What is owed by key of the store; a key is of one limit. Times are whole µs of a clock that never goes back.
 
-    :param capacity: keys at most; beyond it the oldest is forgotten and starts anew.
+    Keys are in two generations: every key that is used moves to the young one. When more than ``capacity`` are active,
+    the old one is dropped: who was idle longest is forgotten and starts anew.
+
     :ivar forgotten: how many were, so far.
     """
 
-    __slots__ = ("_arrivals", "_capacity", "_intervals", "_limits", "_most", "forgotten")
+    __slots__ = ("_half", "_intervals", "_limits", "_most", "_old", "_young", "forgotten")
 
     def __init__(self, limits: Sequence[Limit], capacity: int) -> None:
         self._limits = tuple(limits)
-        self._capacity = max(1, capacity)
-        self._arrivals: dict[str, tuple[float, int]] = {}
+        self._half = max(1, capacity // 2)
+        #: Of each key: when all is paid back, the number of its limit, and units that the store does not know of.
+        self._young: dict[str, list[float]] = {}
+        self._old: dict[str, list[float]] = {}
         self.forgotten = 0
         self.divide(1)
 
     def __len__(self) -> int:
-        return len(self._arrivals)
+        return len(self._young) + len(self._old)
 
     def divide(self, instances: int) -> None:
         """Let each of so many instances have the same part."""
@@ -72,7 +76,7 @@ class Share:
             return reply
         if cost and takes:
             for place, (number, key, debt) in enumerate(zip(numbers, keys, after, strict=True)):
-                self._put(key, now + debt, number)
+                self._put(key, now + debt, number, cost)
                 left = max(0.0, self._most[number] - debt) / self._intervals[number]
                 reply[3 * place + 1 : 3 * place + 4] = int(left + 1e-9), round(debt), 0
         return reply
@@ -81,35 +85,54 @@ class Share:
         """Charge units whatever is left, or give them back; nobody ever owes more than two parts of the burst."""
         for number, key in zip(numbers, keys, strict=True):
             debt = self._owed(key, now) + cost * self._intervals[number]
-            self._put(key, now + min(max(0.0, debt), 2 * self._most[number]), number)
+            self._put(key, now + min(max(0.0, debt), 2 * self._most[number]), number, cost)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Let keys start anew."""
         for key in keys:
-            self._arrivals.pop(key, None)
+            self._young.pop(key, None)
+            self._old.pop(key, None)
 
-    def drain(self, now: float) -> list[Owed]:
-        """Return what is owed, for the store that is back to know, and begin with nothing."""
-        arrivals, self._arrivals = self._arrivals, {}
+    def keys(self) -> list[str]:
+        """Return all keys, those that were used longest ago first."""
+        return [*self._old, *self._young]
+
+    def tell(self, keys: Iterable[str], now: float) -> list[Owed]:
+        """Return what is still owed by some keys and the store does not know of; it is taken as told."""
         owed: list[Owed] = []
-        for key, (arrival, number) in arrivals.items():
-            units = -int(-(arrival - now) // self._intervals[number])
+        for key in keys:
+            entry = self._young.get(key) or self._old.get(key)
+            if entry is None or entry[2] <= 0:
+                continue
+            number = int(entry[1])
+            units = min(int(entry[2]), -int(-(entry[0] - now) // self._intervals[number]))
+            entry[2] = 0
             if units > 0:
                 owed.append((key, number, units))
         return owed
 
-    def restore(self, owed: Iterable[Owed], now: float) -> None:
+    def untell(self, owed: Iterable[Owed]) -> None:
         """Take back what the store could not be told."""
-        for key, number, units in owed:
-            debt = self._owed(key, now) + units * self._intervals[number]
-            self._put(key, now + min(debt, 2 * self._most[number]), number)
+        for key, _, units in owed:
+            entry = self._young.get(key) or self._old.get(key)
+            if entry is not None:
+                entry[2] += units
+
+    def clear(self) -> None:
+        """Let all start anew."""
+        self._young, self._old = {}, {}
 
     def _owed(self, key: str, now: float) -> float:
-        found = self._arrivals.get(key)
-        return 0.0 if found is None or found[0] < now else found[0] - now
+        entry = self._young.get(key) or self._old.get(key)
+        return 0.0 if entry is None or entry[0] < now else entry[0] - now
 
-    def _put(self, key: str, arrival: float, number: int) -> None:
-        if key not in self._arrivals and len(self._arrivals) >= self._capacity:
-            del self._arrivals[next(iter(self._arrivals))]
-            self.forgotten += 1
-        self._arrivals[key] = (arrival, number)
+    def _put(self, key: str, arrival: float, number: int, units: int) -> None:
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.pop(key, None) or [0.0, number, 0]
+            if len(self._young) >= self._half:
+                self.forgotten += len(self._old)
+                self._old, self._young = self._young, {}
+            self._young[key] = entry
+        entry[0] = arrival
+        entry[2] += units

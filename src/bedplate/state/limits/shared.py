@@ -87,7 +87,7 @@ class Shared:
         key = self._key(scope)
         if key is None:
             return None
-        if self._outage.alone or key in self._refusals.until:
+        if self._outage.alone or key in self._refusals.young or key in self._refusals.old:
             reply = self._known(Asked(self._plan, self._plan.keys(key), key), 1)
             if reply is not None:
                 return self._verdict(reply, self._plan)
@@ -135,7 +135,7 @@ class Shared:
         """Take units of all limits, or of none when one refuses."""
         if not isinstance(key, str) or cost != 1 or not self._simple:
             return await self._taken(key, cost)
-        if self._outage.alone or key in self._refusals.until:
+        if self._outage.alone or key in self._refusals.young or key in self._refusals.old:
             return await self._taken(key, cost)
         plan = self._plan
         keys = plan.keys(key)

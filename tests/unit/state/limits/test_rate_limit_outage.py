@@ -314,3 +314,38 @@ def test_who_waits_as_long_as_told_passes_alone_too(limit: Limit, instances: int
             assert reply[3] > 0
             now += reply[3] + 1
             assert part.take([0], ["a"], cost, now)[0]
+
+
+def test_many_keys_take_turns_in_little_room() -> None:
+    part = Share([Limit(2, 3600)], 1000)
+    part.take([0], ["mine"], 2, 0.0)
+    for number in range(20_000):
+        part.take([0], [f"k{number}"], 1, 0.0)
+        assert len(part) <= 1000
+        if number % 100 == 0:
+            assert not part.take([0], ["mine"], 1, 0.0)[0]
+            part.charge([0], ["mine"], 0, 0.0)
+    assert part.forgotten >= 18_000
+
+
+async def test_to_come_back_with_many_keys_keeps_nobody_waiting() -> None:
+    """Keys are told in parts, and whoever else wants to run does so in between."""
+    async with fleet(1, limits="1000/day", capacity=100_000) as (limits, stores, owner):
+        stores[0].breaks("gone")
+        for number in range(20_000):
+            await limits[0].take(f"k{number}")
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while limits[0].overview()["alone"]:
+                turns += 1
+                await asyncio.sleep(0)
+
+        stores[0].breaks("")
+        await asyncio.gather(others(), owner.clock.advance(1))
+        await owner.clock.advance(1)
+        assert not limits[0].overview()["alone"]
+        assert turns > 20
+        assert (await limits[0].peek("k19999")).remaining == 999
+        assert limits[0].overview()["keys"] == 0

@@ -1,12 +1,12 @@
--- Takes a lock, or the next turn. ARGV: token, ttl in ms, 1 to wait. Returns {1, fence}, or {0, ms until the lock ends
--- by itself}. Asking again with the same token is harmless.
+-- Takes a lock or, where WAITS, the next turn. ARGV: token. Returns {1, fence}, or {0, ms until the lock ends by itself}.
+-- Asking again with the same token is harmless.
 
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ttl_of(holder))
   return {1, tonumber(redis.call('GET', KEYS[2])) or next_fence(microseconds())}
 end
-if holder and ARGV[3] == '0' then
+if holder and not WAITS then
   return {0, redis.call('PTTL', KEYS[1])}
 end
 local now = microseconds()
@@ -17,7 +17,7 @@ if not holder then
   end
   if not first then
     fence = next_fence(now)
-    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ttl_of(ARGV[1]))
     first = ARGV[1]
   end
   if first == ARGV[1] then
@@ -25,7 +25,7 @@ if not holder then
     return {1, fence}
   end
 end
-if ARGV[3] == '1' then
+if WAITS then
   local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
   local turn = math.max(tonumber(last[2] or '0') + 1, now)
   redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', turn), ARGV[1])
@@ -35,7 +35,7 @@ if ARGV[3] == '1' then
 end
 -- Nobody has a lock for longer than he asked for, also if the clock was set back since.
 local left = redis.call('PTTL', KEYS[1])
-local most = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '/(%d+)$') or left)
+local most = tonumber(ttl_of(redis.call('GET', KEYS[1]) or '') or left)
 if left > most then
   redis.call('PEXPIRE', KEYS[1], most)
   left = most

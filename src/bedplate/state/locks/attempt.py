@@ -83,8 +83,7 @@ class Attempt:
         began = locks.now()
         self.under_way += 1
         try:
-            given = (self.token, int(self.ttl * 1000), "1")
-            reply = await locks.store.run(ACQUIRE, self.place.keys, given, parsed=self.parsed)
+            reply = await locks.store.run(ACQUIRE, self.place.keys, (self.token,), parsed=self.parsed)
         except StoreError as error:
             self.failed(error)
             raise

@@ -26,7 +26,7 @@ from bedplate.state.locks.keeping import RENEW_AFTER, Keeping
 from bedplate.state.locks.leader import Leader
 from bedplate.state.locks.lock import Held, LockInfo, Place
 from bedplate.state.locks.metrics import CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
-from bedplate.state.locks.operations import ACQUIRE, FORCE, LOOK, RELEASE, RENEW
+from bedplate.state.locks.operations import ACQUIRE, FORCE, LOOK, RELEASE, RENEW, TRY
 from bedplate.state.locks.settings import LocksSettings
 from bedplate.state.locks.timers import Timers
 from bedplate.state.roles import forgetful
@@ -183,15 +183,13 @@ class Locks:
             raise ValueError(f"A lock is taken for at least {_LEAST} s, not {ttl}.")
         self._number += 1
         cells, place = self.cells, self._places.get(name) or self._place(name)
-        ms = int(ttl * 1000)
-        token = f"{self._me}/{self._number}/{ms}"
+        token = f"{self._me}/{self._number}/{int(ttl * 1000)}"
         attempt = Attempt(self, place, token, ttl, None if leader is None else leader.seen)
         asked = attempt.began = self.now()
         attempt.under_way = 1
         try:
             # As attempt.ask(), which would cost a coroutine more.
-            given = (token, ms, "1" if wait > 0 else "0")
-            reply = await self.store.run(ACQUIRE, place.keys, given, parsed=attempt.parsed)
+            reply = await self.store.run(ACQUIRE if wait > 0 else TRY, place.keys, (token,), parsed=attempt.parsed)
             if reply[0]:
                 fence = int(reply[1])
             elif wait > 0:

@@ -7,6 +7,7 @@ alive. A token is ``instance/number/ttl in ms``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from bedplate.state.store import Argument, Operation, Reply
 if TYPE_CHECKING:
     from bedplate.state.memory.keyspace import Keyspace
 
-__all__ = ["ACQUIRE", "FETCH", "FORCE", "LOOK", "PUT", "RELEASE", "RENEW"]
+__all__ = ["ACQUIRE", "FETCH", "FORCE", "LOOK", "PUT", "RELEASE", "RENEW", "TRY"]
 
 _WEEK = 604_800_000
 # As in queue.lua, in ms.
@@ -57,8 +58,9 @@ def _hand_over(space: Keyspace, keys: Sequence[str], *, me: bytes, mine: bytes) 
         return token, fence
 
 
-def _acquire(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-    token, ttl, waits = _bytes(args[0]), int(args[1]), int(args[2])
+def _acquire(waits: bool, space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+    token = _bytes(args[0])
+    ttl = int(token.rsplit(b"/", 1)[1])
     holder = space.get(keys[0])
     if holder == token:
         space.pexpire(keys[0], ttl)
@@ -142,7 +144,13 @@ def _text(name: str) -> str:
 _QUEUE = _text("queue")
 
 #: Takes a lock, or the next turn.
-ACQUIRE = Operation(name="locks_acquire", script=_QUEUE + _text("acquire"), memory=_acquire)
+ACQUIRE = Operation(
+    name="locks_acquire", script=f"local WAITS = true\n{_QUEUE}{_text('acquire')}", memory=partial(_acquire, True)
+)
+#: Takes a lock that is free.
+TRY = Operation(
+    name="locks_try", script=f"local WAITS = false\n{_QUEUE}{_text('acquire')}", memory=partial(_acquire, False)
+)
 #: Gives back a lock or a turn, and hands the lock to the next waiter.
 RELEASE = Operation(name="locks_release", script=_QUEUE + _text("release"), memory=_release)
 #: Takes a lock from whoever has it.

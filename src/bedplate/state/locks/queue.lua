@@ -26,6 +26,10 @@ local function tell(instance, message)
   redis.call('PUBLISH', string.match(KEYS[1], '^(.-):{') .. ':to:' .. instance, message)
 end
 
+local function ttl_of(token)
+  return string.match(token, '/(%d+)$')
+end
+
 local function instance_of(token)
   return string.match(token, '^(.*)/%d+/%d+$')
 end

@@ -9,6 +9,8 @@ from bedplate.state.store import Argument, Operation
 
 __all__ = ["CACHING", "Pack", "encoded", "packer", "words"]
 
+#: Keys of one operation from which on they are remembered as bytes, and how many such sets of keys are.
+_MANY, _KNOWN = 3, 4096
 #: Makes the bytes of an operation from its keys and arguments.
 Pack = Callable[[Sequence[str], Sequence[Argument]], bytes]
 
@@ -63,8 +65,20 @@ def _scripts(operation: Operation) -> Pack:
 
     call = encoded("EVALSHA") + encoded(operation.sha)
     heads: dict[tuple[int, int], tuple[bytes, int]] = {}
+    known_keys: dict[Sequence[str], bytes] = {}
 
     def pack(keys: Sequence[str], args: Sequence[Argument]) -> bytes:
+        if len(keys) >= _MANY and keys.__class__ is tuple and len(args) == 1 and args[0].__class__ is str:
+            # Whoever has so many keys asks for the same ones again: a lock that is taken and given back.
+            front = known_keys.get(keys)
+            if front is None:
+                if len(known_keys) >= _KNOWN:
+                    known_keys.clear()
+                front = known_keys[keys] = b"".join(
+                    (b"*%d\r\n" % (len(keys) + 4), call, encoded(len(keys)), *map(encoded, keys))
+                )
+            raw = args[0].encode()
+            return b"%b$%d\r\n%b\r\n" % (front, len(raw), raw)
         shape = (len(keys), len(args))
         known = heads.get(shape)
         if known is None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from bedplate.component import HasActions, HasGuard, HasOverview
-from bedplate.declarations import Actor, Verdict
+from bedplate.declarations import Actor
 from bedplate.problems import DeclarationError
 from bedplate.service import Service
 from bedplate.state.limits import Decision, Limit, RateLimit, Strategy
@@ -403,24 +403,3 @@ async def test_a_function_is_limited_by_a_decorator(store: bool) -> None:
     assert report.__doc__ == "Report."
     with pytest.raises(DeclarationError, match="async"):
         limit.limited()(lambda: 1)  # type: ignore[arg-type,return-value]
-
-
-async def test_what_is_promised_later_may_be_nothing() -> None:
-    """A guard may promise a verdict, and the promise may be None."""
-
-    class Gate:
-        spec = RateLimit("gate", limits="1/s").spec
-
-        def lifespan(self, host: Any) -> Any:
-            return RateLimit("gate", limits="1/s").lifespan(host)
-
-        async def guard(self, scope: Any) -> Verdict | None:
-            if scope["path"] == "/items/1":
-                return None
-            return Verdict(status=503, title="Closed", detail="Come back later.")
-
-    limit = RateLimit(limits="100/s")
-    async with running(Service("ledger", pages(limit), [Gate(), limit], settings=settings())) as harness:
-        passed = await harness.client.get("/items/1")
-        assert (passed.status_code, "ratelimit" in passed.headers) == (200, True)
-        assert (await harness.client.get("/items/2")).json()["title"] == "Closed"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -65,6 +66,33 @@ async def test_a_guard_that_fails_lets_nobody_pass() -> None:
         assert (await w.get()).status == 500
         assert await w.values(ERRORS) == {("_unmatched", "LookupError"): 1}
     assert served == []
+
+
+async def test_what_a_guard_promises_is_awaited_in_order() -> None:
+    asked: list[str] = []
+
+    async def later(scope: Any) -> Verdict | None:
+        asked.append("later")
+        await asyncio.sleep(0)
+        asked.append("came")
+        if scope["path"] == "/broken":
+            raise LookupError("no table")
+        return None if scope["path"] == "/free" else Verdict(((b"x-left", b"2"),), 429 * (scope["path"] == "/closed"))
+
+    def last(scope: Any) -> Verdict:
+        asked.append("last")
+        return Verdict(headers=((b"x-last", b"1"),))
+
+    async with wired(app, guards=[later, last]) as w:
+        answer = await w.get("/open")
+        assert (answer.status, answer.headers["x-left"], answer.headers["x-last"]) == (200, "2", "1")
+        assert asked == ["later", "came", "last"]
+        answer = await w.get("/free")
+        assert (answer.status, "x-left" in answer.headers, answer.headers["x-last"]) == (200, False, "1")
+        asked.clear()
+        assert (await w.get("/closed")).status == 429
+        assert asked == ["later", "came"]
+        assert (await w.get("/broken")).status == 500
 
 
 @pytest.mark.parametrize("extension", [True, False])

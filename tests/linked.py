@@ -20,6 +20,7 @@ class Link:
 
     :ivar asked: names of the operations that it was asked for, in order.
     :ivar loses_replies: what is asked for is done, and nobody hears so.
+    :ivar is_deaf: no change is told of.
     :ivar before: awaited before each operation, for a test that wants to be in between.
     """
 
@@ -34,6 +35,7 @@ class Link:
         self._missing: list[Callable[[], None]] = []
         self.asked: list[str] = []
         self.loses_replies = False
+        self.is_deaf = False
         self.before: Callable[[Operation], Awaitable[None]] | None = None
 
     @property
@@ -106,7 +108,7 @@ class Link:
 
     def track(self, prefix: str, changed: Callable[[Sequence[str] | None], None]) -> Callable[[], None]:
         self._tracking.append(changed)
-        inner = self._store.track(prefix, lambda keys: None if self._cut else changed(keys))
+        inner = self._store.track(prefix, lambda keys: None if self._cut or self.is_deaf else changed(keys))
 
         def end() -> None:
             self._tracking.remove(changed)

@@ -83,7 +83,7 @@ class IdempotencyMiddleware:
             body = await _body(receive, idempotency.settings.largest_request)
             if body is None:
                 return  # the client has gone before it had said what it wants
-            reference = digest(caller, checked(key, caller))
+            reference = digest(f"http:{caller}", checked(key, caller))
             mark = fingerprint(scope["method"].encode(), _path(scope), scope.get("query_string", b""), body)
             found = await idempotency.ledger.begin(idempotency.key(reference), mark)
             if isinstance(found, bytes):

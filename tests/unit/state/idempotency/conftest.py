@@ -60,6 +60,8 @@ class Shop:
                 for number in range(parts):
                     await self.door.wait()
                     yield b"%04d" % number * 250
+                    for _ in range(5):
+                        await asyncio.sleep(0)  # others may run, as they do while something is computed
                 self.done["ended"] += 1
 
             return StreamingResponse(produce(), media_type="text/plain")
@@ -117,10 +119,11 @@ class World:
 
     async def instance(self, **options: Any) -> Instance:
         link = Link(self.store)
+        others = options.pop("with_components", [])
         idempotency = Idempotency(link, **options)
         first = [] if self.store.available else [self.store]
         app = self.shop.application(idempotency)
-        service = Service("shop", app, [*first, idempotency], settings=settings())
+        service = Service("shop", app, [*first, *others, idempotency], settings=settings())
         harness = await self._stack.enter_async_context(running(service, clock=self.clock))
         made = Instance(self.shop, idempotency, link, harness)
         await self._stack.enter_async_context(made.client)

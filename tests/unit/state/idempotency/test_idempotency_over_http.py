@@ -173,25 +173,24 @@ async def test_a_request_that_is_too_large_is_refused(world) -> None:
     assert (await one.post("/orders", content=b"x" * 11)).status_code == 201
 
 
-async def _asked(one, path: str, *, body: bool = True, gone: asyncio.Event | None = None) -> list[dict]:
-    """Ask as a server would whose client goes away: at once, or when told."""
+async def _asked(one, path: str, *, body: bool = True, spec: str = "2.4") -> list[dict]:
+    """Ask as a server would whose client goes away at once; one of an older ``spec`` is told so while it answers."""
     sent: list[dict] = []
     messages = [{"type": "http.request", "body": b"", "more_body": not body}]
 
     async def receive() -> dict:
         if messages:
             return messages.pop()
-        if gone is not None:
-            await gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(message) -> None:
         sent.append(message)
-        raise OSError("the client has gone")
+        if spec == "2.4":
+            raise OSError("the client has gone")
 
     scope = {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": spec},
         "http_version": "1.1",
         "scheme": "http",
         "method": "POST",
@@ -215,9 +214,10 @@ async def test_who_went_away_in_the_middle_finds_the_answer_when_he_is_back(one)
     assert one.shop.done == {"orders": 1}
 
 
-async def test_a_stream_is_recorded_to_its_end_although_the_client_went_away(one) -> None:
+@pytest.mark.parametrize("spec", ["2.0", "2.4"])
+async def test_a_stream_is_recorded_to_its_end_although_the_client_went_away(one, spec) -> None:
     one.shop.door.clear()
-    asked = asyncio.create_task(_asked(one, "/stream/3"))
+    asked = asyncio.create_task(_asked(one, "/stream/3", spec=spec))
     await one.harness.eventually(lambda: one.shop.done["streams"])
     one.shop.door.set()
     await asked
@@ -225,7 +225,27 @@ async def test_a_stream_is_recorded_to_its_end_although_the_client_went_away(one
     assert len((await one.post("/stream/3", KEY)).content) == 3000
 
 
+async def test_the_application_hears_of_it_when_what_it_answers_is_not_kept(world) -> None:
+    one = await world.instance(largest=10)
+    await _asked(one, "/stream/3", spec="2.0")
+    assert one.shop.done == {"streams": 1}  # begun, and not ended
+    assert (await one.post("/stream/3", KEY)).status_code == 409
+
+
 async def test_who_goes_away_before_he_has_said_what_he_wants_has_asked_for_nothing(one) -> None:
     assert await _asked(one, "/orders", body=False) == []
     assert one.shop.done == {}
     assert (await one.post("/orders", KEY)).status_code == 201
+
+
+async def test_keys_belong_to_the_user_of_the_session(world) -> None:
+    from bedplate.state.sessions import Sessions
+
+    sessions = Sessions(world.store, secret="a secret for tests that is long enough to be one")
+    one = await world.instance(with_components=[sessions])
+    answers = []
+    for user in ("ada", "bob", "ada"):
+        token, _ = await sessions.open(user)  # a new session, as after signing in again
+        headers = {"idempotency-key": '"k"', "cookie": f"shop-session={token}"}
+        answers.append((await one.client.post("/orders", headers=headers)).json()["order"])
+    assert answers == [1, 2, 1]

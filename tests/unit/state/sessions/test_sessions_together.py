@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bedplate.state.sessions import SessionConflictError, SessionEndedError
 from bedplate.state.sessions.session import _merged
+from tests.linked import snapshot
 
 
 async def test_a_session_ended_by_one_instance_ends_on_the_other_at_once(world) -> None:
@@ -104,7 +105,19 @@ async def test_a_session_that_changes_all_the_time_is_a_conflict_at_last(one) ->
         await session.save()
 
 
-async def test_a_save_never_brings_back_a_session_that_has_ended(one) -> None:
+async def test_who_writes_reads_it_although_notices_are_late(one) -> None:
+    token, session = await one.sessions.open("ada")
+    one.link.is_deaf = True
+    for number in range(3):
+        session = await one.sessions.find(token)
+        assert session.get("n", 0) == number
+        session["n"] = number + 1
+        await session.save()
+    await session.rotate()
+    assert await one.sessions.find(token) is None
+
+
+async def test_a_save_never_brings_back_a_session_that_has_ended(one, world) -> None:
     token, session = await one.sessions.open("ada")
     late = await one.sessions.find(token)
     await one.sessions.revoke(session)
@@ -112,6 +125,8 @@ async def test_a_save_never_brings_back_a_session_that_has_ended(one) -> None:
     with pytest.raises(SessionEndedError):
         await late.save()
     assert await one.sessions.find(token) is None
+    data, _ = await snapshot(world.store)
+    assert [field for key, fields in data.items() if "{" in key for field in fields if field != b"*"] == []
     with pytest.raises(SessionEndedError):
         late = await one.sessions.find((await one.sessions.open("ada"))[0])
         await one.sessions.revoke_all("ada")

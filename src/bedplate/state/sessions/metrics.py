@@ -62,6 +62,8 @@ def alerts(name: str) -> tuple[Alert, ...]:
     up, waiting = UP(sessions=name), WAITING(sessions=name)
     refused = LOADS(sessions=name, outcome="refused")
     unknown = LOADS(sessions=name, outcome="unknown")
+    unwritten = WRITES(sessions=name, outcome="refused")
+    write = str(WRITES(sessions=name, kind="begin", outcome="refused"))
     return (
         Alert(
             name="SessionsStoreAway",
@@ -74,11 +76,11 @@ def alerts(name: str) -> tuple[Alert, ...]:
         ),
         Alert(
             name="SessionsRefused",
-            expr=f"increase({refused}[5m]) > 0",
-            summary="{{ $value | humanize }} requests in 5 minutes got a 503, since nobody knew their session.",
+            expr=f"sum(increase({refused}[5m])) + sum(increase({unwritten}[5m])) > 0",
+            summary="{{ $value | humanize }} times in 5 minutes a session could not be looked up or changed: 503.",
             for_="0s",
-            fires=(Series(str(refused), "0x5 0+4x20"),),
-            quiet=(Series(str(refused), "0x30"),),
+            fires=(Series(str(refused), "0x30"), Series(write, "0x5 0+4x20")),
+            quiet=(Series(str(refused), "0x30"), Series(write, "0x30")),
         ),
         Alert(
             name="SessionsRevocationsWaiting",

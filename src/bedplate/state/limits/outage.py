@@ -144,6 +144,8 @@ class Outage:
         part = "all of every quota" if self.instances == 1 else f"1/{self.instances} of every quota"
         host.degraded(f"The store is away; this instance lets {part} through by itself. {why}")
         host.log.warning("rate_limit_alone", instances=self.instances, error=why)
+        # It may have been one question that came late, on a machine that was busy: then this is over in a moment.
+        self._wanted.set()
 
     def _told(self, available: bool) -> None:
         if available:

@@ -123,6 +123,17 @@ async def test_a_hung_store_costs_one_wait_once() -> None:
         assert stores[0].takes == takes + 1
 
 
+async def test_one_late_answer_is_no_outage() -> None:
+    async with fleet(1, limits="5/minute", timeout=0.1) as (limits, stores, owner):
+        stores[0].breaks("hung", told=False)
+        waiting = asyncio.create_task(limits[0].take("a"))
+        await owner.clock.advance(0.05)
+        stores[0].breaks("", told=False)
+        await owner.clock.advance(0.06)
+        assert (await waiting).alone
+        assert not (await limits[0].take("a")).alone
+
+
 @pytest.mark.parametrize("fault", ["gone", "hung", "OOM"])
 async def test_no_request_fails_and_people_are_told(fault: Fault) -> None:
     store = Faulty()

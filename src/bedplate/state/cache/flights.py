@@ -13,6 +13,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from bedplate.state.cache.entries import HEAD, Entry, Versions, packed, unpacked
@@ -31,6 +32,9 @@ __all__ = ["Flight", "Flights"]
 
 #: Seconds between two looks at a value that somebody else computes, should what is told of it get lost.
 _FIRST_LOOK, _LAST_LOOK = 0.05, 0.5
+
+#: What the work at hand computes already: to wait for that would be to wait for itself.
+_UNDER_WAY: ContextVar[frozenset[tuple[int, str]]] = ContextVar("bedplate_cache_under_way", default=frozenset())
 
 Make = Callable[[], Awaitable[Any]]
 #: A value and its text, None when it has none.
@@ -91,6 +95,10 @@ class Flights:
                 return None
             flight.generation = shelf.near.generation
         return flight
+
+    def is_own(self, key: str) -> bool:
+        """Return whether who asks for a key is at work to compute it."""
+        return (id(self), key) in _UNDER_WAY.get()
 
     def start(
         self, key: str, plan: Plan, make: Make, tags: Sequence[str], ident: str, stats: PatternStats
@@ -180,6 +188,7 @@ class Flights:
             flight.born, flight.tags = await shelf.standing(tags)
             flight.generation = shelf.near.generation
             flight.started = self._host.clock.monotonic()
+            _UNDER_WAY.set(_UNDER_WAY.get() | {(id(self), flight.key)})
             value = await make()
             self._counted("computed")
             text = self._text(value, plan)

@@ -137,14 +137,26 @@ async def test_those_who_share_a_computation_do_not_share_what_can_be_changed(no
     assert found[1:] == [{"a": []}, {"a": []}]
 
 
-async def test_a_computation_may_ask_for_other_values_and_itself_is_no_deadlock(node: Node) -> None:
+async def test_a_computation_may_ask_for_other_values_and_for_its_own(node: Node) -> None:
+    depth = 0
+
     async def inner() -> int:
         return 1
 
     async def outer() -> int:
+        nonlocal depth
+        depth += 1
+        if depth < 3:
+            # It would wait for itself.
+            return await ask()
         return 1 + await node.cache.get_or_set("inner", inner, type=int)
 
-    assert await node.cache.get_or_set("outer", outer, type=int) == 2
+    async def ask() -> int:
+        value: int = await node.cache.get_or_set("outer", outer, type=int)
+        return value
+
+    assert await asyncio.wait_for(ask(), 5) == 2
+    assert await node.cache.get("outer", type=int) == 2
 
 
 async def test_what_hangs_is_ended_and_everybody_told() -> None:

@@ -134,6 +134,13 @@ async def test_extending_sets_its_time_anew(backend: Backend) -> None:
         held = await one.acquire("a", ttl=10)
         await held.extend(20)
         assert 15 < (await info(other)).left <= 20
+        assert await other.try_acquire("a") is None
+        waiting = asyncio.create_task(other.acquire("a", wait=math.inf))
+        await waiters(other, 1)
+        assert 15 < (await info(other)).left <= 20, "and nobody who waits shortens it"
+        waiting.cancel()
+        await waiters(other, 0)
+        assert (await info(other)).fence == held.fence
         await held.extend(5.5)
         assert 4.5 < (await info(other)).left <= 5.5
         await held.release()

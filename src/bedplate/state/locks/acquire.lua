@@ -4,7 +4,7 @@
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ttl_of(holder))
-  return {1, tonumber(redis.call('GET', KEYS[2])) or next_fence(microseconds())}
+  return {1, last_fence() or next_fence(microseconds())}
 end
 if holder and not WAITS then
   return {0, redis.call('PTTL', KEYS[1])}
@@ -35,7 +35,8 @@ if WAITS then
 end
 -- Nobody has a lock for longer than he asked for, also if the clock was set back since.
 local left = redis.call('PTTL', KEYS[1])
-local most = tonumber(ttl_of(redis.call('GET', KEYS[1]) or '') or left)
+local most = math.max(tonumber(ttl_of(redis.call('GET', KEYS[1]) or '') or left),
+  tonumber(ttl_of(redis.call('GET', KEYS[2]) or '') or 0))
 if left > most then
   redis.call('PEXPIRE', KEYS[1], most)
   left = most

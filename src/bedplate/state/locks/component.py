@@ -26,7 +26,7 @@ from bedplate.state.locks.keeping import RENEW_AFTER, Keeping
 from bedplate.state.locks.leader import Leader
 from bedplate.state.locks.lock import Held, LockInfo, Place
 from bedplate.state.locks.metrics import CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
-from bedplate.state.locks.operations import ACQUIRE, FORCE, LOOK, RELEASE, RENEW, TRY
+from bedplate.state.locks.operations import ACQUIRE, EXTEND, FORCE, LOOK, RELEASE, TRY
 from bedplate.state.locks.settings import LocksSettings
 from bedplate.state.locks.timers import Timers
 from bedplate.state.roles import forgetful
@@ -240,7 +240,7 @@ class Locks:
         held.check()
         began = self.now()
         try:
-            ours = await self.store.run(RENEW, held.place.renewed, (held.token, int(ttl * 1000)))
+            ours = await self.store.run(EXTEND, held.place.renewed, (held.token, int(ttl * 1000)))
         except StoreError as error:
             raise unavailable(held.name, error) from error
         if not ours:

@@ -16,7 +16,7 @@ from bedplate.state.store import Argument, Operation, Reply
 if TYPE_CHECKING:
     from bedplate.state.memory.keyspace import Keyspace
 
-__all__ = ["ACQUIRE", "FETCH", "FORCE", "LOOK", "PUT", "RELEASE", "RENEW", "TRY"]
+__all__ = ["ACQUIRE", "EXTEND", "FETCH", "FORCE", "LOOK", "PUT", "RELEASE", "RENEW", "TRY"]
 
 _WEEK = 604_800_000
 # As in queue.lua, in ms.
@@ -28,8 +28,12 @@ def _bytes(value: Argument) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
+def _last_fence(space: Keyspace, keys: Sequence[str]) -> int:
+    return int((space.get(keys[1]) or b"0").split(b"/")[0])
+
+
 def _next_fence(space: Keyspace, keys: Sequence[str]) -> int:
-    fence = max(int(space.get(keys[1]) or 0) + 1, space.now)
+    fence = max(_last_fence(space, keys) + 1, space.now)
     space.set(keys[1], fence, px=_WEEK)
     return fence
 
@@ -64,7 +68,7 @@ def _acquire(waits: bool, space: Keyspace, keys: Sequence[str], args: Sequence[A
     holder = space.get(keys[0])
     if holder == token:
         space.pexpire(keys[0], ttl)
-        return [1, int(space.get(keys[1]) or _next_fence(space, keys))]
+        return [1, _last_fence(space, keys) or _next_fence(space, keys)]
     if holder is None:
         given = None
         if space.exists(keys[2]):
@@ -84,6 +88,7 @@ def _acquire(waits: bool, space: Keyspace, keys: Sequence[str], args: Sequence[A
         space.pexpire(keys[3], 10 * _ALIVE)
     left = space.pttl(keys[0])
     most = int((space.get(keys[0]) or b"/%d" % left).rsplit(b"/", 1)[1])
+    most = max(most, int((space.get(keys[1]) or b"").partition(b"/")[2] or 0))
     if left > most:
         space.pexpire(keys[0], most)
     return [0, min(left, most)]
@@ -121,8 +126,15 @@ def _renew(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Re
     return space.pexpire(keys[0], args[1])
 
 
+def _extend(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+    if space.get(keys[0]) != _bytes(args[0]):
+        return 0
+    space.set(keys[1], b"%d/%b" % (_last_fence(space, keys), _bytes(args[1])), px=_WEEK)
+    return space.pexpire(keys[0], args[1])
+
+
 def _look(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-    return [space.get(keys[0]), space.pttl(keys[0]), int(space.get(keys[1]) or 0), space.zcard(keys[2])]
+    return [space.get(keys[0]), space.pttl(keys[0]), _last_fence(space, keys), space.zcard(keys[2])]
 
 
 def _put(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
@@ -157,8 +169,10 @@ RELEASE = Operation(name="locks_release", script=_QUEUE + _text("release"), memo
 FORCE = Operation(name="locks_force", script=_QUEUE + _text("force"), memory=_force)
 #: Prolongs a lock.
 RENEW = Operation.lua(Path(__file__).with_name("renew.lua"), _renew)
+#: Gives a lock another time.
+EXTEND = Operation.lua(Path(__file__).with_name("extend.lua"), _extend)
 #: Says who holds a lock.
-LOOK = Operation.lua(Path(__file__).with_name("look.lua"), _look, reads=True)
+LOOK = Operation(name="locks_look", script=_QUEUE + _text("look"), memory=_look, reads=True)
 #: Sets a fenced value.
 PUT = Operation.lua(Path(__file__).with_name("put.lua"), _put)
 #: Reads one.

@@ -7,6 +7,12 @@ local ALIVE = 3000
 -- In so many ms a waiter of another instance must say that it is.
 local CLAIM = 1000
 
+-- The last fence; behind it may stand the time that its holder asked for since: fence/ms.
+local function last_fence()
+  local value = redis.call('GET', KEYS[2])
+  return value and (tonumber(value) or tonumber(string.match(value, '^%d+')))
+end
+
 local function microseconds()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
@@ -15,8 +21,7 @@ end
 -- A fence is greater than all before it, also when the last one was lost in a failover or with an old snapshot: then
 -- the time is greater than it was. The key outlives a clock that is set back.
 local function next_fence(now)
-  local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-  local fence = math.max(last + 1, now)
+  local fence = math.max((last_fence() or 0) + 1, now)
   redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', WEEK)
   return fence
 end

@@ -105,11 +105,8 @@ def _touch(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Re
     idle = min(now + int(idle_ms), ends)
     raw = b"%d %d %d %d %d\n%b" % (version, created, now, idle, ends, raw.split(b"\n", 1)[1])
     if name:
-        # The new one first: a hash without fields is no more, and its end with it.
-        _put(space, key, name, raw, idle)
         space.hdel(key, field)
-    else:
-        _put(space, key, field, raw, idle)
+    _put(space, key, name or field, raw, idle)
     return [now, raw]
 
 

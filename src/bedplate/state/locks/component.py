@@ -30,7 +30,7 @@ from bedplate.state.locks.operations import ACQUIRE, EXTEND, FORCE, LOOK, RELEAS
 from bedplate.state.locks.settings import LocksSettings
 from bedplate.state.locks.timers import Timers
 from bedplate.state.roles import forgetful
-from bedplate.state.store import Store, StoreError
+from bedplate.state.store import Store, StoreError, StoreUnavailableError
 
 __all__ = ["Locks", "LocksSettings"]
 
@@ -184,29 +184,26 @@ class Locks:
         self._number += 1
         cells, place = self.cells, self._places.get(name) or self._place(name)
         token = f"{self._me}/{self._number}/{int(ttl * 1000)}"
-        attempt = Attempt(self, place, token, ttl, None if leader is None else leader.seen)
-        asked = attempt.began = self.now()
-        attempt.under_way = 1
+        held = Held(self, place, token, ttl)
+        asked = held.began
         try:
-            # As attempt.ask(), which would cost a coroutine more.
-            reply = await self.store.run(ACQUIRE if wait > 0 else TRY, place.keys, (token,), parsed=attempt.parsed)
+            reply = await self.store.run(ACQUIRE if wait > 0 else TRY, place.keys, (token,), parsed=held.answered)
             if reply[0]:
-                fence = int(reply[1])
+                held.have(int(reply[1]), asked)
             elif wait > 0:
-                fence = await attempt.wait(wait, asked, reply[1])
+                held.have(*await Attempt(self, held, leader).wait(wait, reply[1]))
             else:
                 raise LockTakenError(name, 0.0)
         except BaseException as error:
-            if not isinstance(error, LockUnavailableError):
-                attempt.failed(error)
-            self.give_up(attempt)
-            cells.failed(error)
             if isinstance(error, StoreError) and not isinstance(error, LockUnavailableError):
+                if not (isinstance(error, StoreUnavailableError) and error.sent):
+                    held.under_way = 0  # the first question has not left, or was refused
+                self._none(held, error)
                 raise unavailable(name, error) from error
+            self._none(held, error)
             raise
         cells.acquired.inc()
         cells.waited.observe(self.now() - asked)
-        held = Held(self, place, token, ttl, fence, attempt.began)
         held.leader = leader
         self.held[token] = place.holder = held
         self.timers.add(held, held.began + ttl * RENEW_AFTER)
@@ -292,11 +289,15 @@ class Locks:
 
     # What the parts of the component ask of it.
 
-    def give_up(self, attempt: Attempt) -> None:
-        """See to it that an attempt has neither the lock nor a turn."""
-        attempt.given_up = True
-        until = self.now() + max(attempt.ttl, ALIVE) + 1.0
-        self.debts.owe(attempt.place, attempt.token, until, certain=attempt.under_way == 0)
+    def give_up(self, wanted: Held) -> None:
+        """See to it that a token has neither the lock nor a turn."""
+        wanted.given_up = True
+        until = self.now() + max(wanted.ttl, ALIVE) + 1.0
+        self.debts.owe(wanted.place, wanted.token, until, certain=wanted.under_way == 0)
+
+    def _none(self, wanted: Held, error: BaseException) -> None:
+        self.give_up(wanted)
+        self.cells.failed(error)
 
     def handed(self, reply: Any, began: float) -> None:
         """Give a lock to whom a release has handed it, when he is one of this process."""

@@ -48,6 +48,7 @@ class Held:
         "cancelled",
         "deadline",
         "fence",
+        "given_up",
         "leader",
         "moment",
         "name",
@@ -58,19 +59,22 @@ class Held:
         "since",
         "token",
         "ttl",
+        "under_way",
         "why",
     )
 
-    def __init__(self, locks: Locks, place: Place, token: str, ttl: float, fence: int, began: float) -> None:
+    def __init__(self, locks: Locks, place: Place, token: str, ttl: float) -> None:
         self._locks = locks
         self.place = place
         self.name = place.name
         self.token = token
         self.ttl = ttl
-        self.fence = fence
-        # Monotonic: since when it is held, when it was last asked for, until when it is surely ours.
-        self.since = self.began = began
-        self.deadline = began + SAFE * ttl
+        self.fence = 0
+        # Monotonic: when it was last asked for, since when it is held, until when it is surely ours.
+        self.began = locks.now()
+        #: Questions that have not been answered and may still reach the store; whether nobody wants it any more.
+        self.under_way = 1
+        self.given_up = False
         self.moment = 0
         self.released = self.renewing = self.cancelled = False
         #: Why it was lost; empty while it is ours.
@@ -80,6 +84,18 @@ class Held:
         self.body: asyncio.Task[Any] | None = None
         self.leader: Leader | None = None
         self._lost: asyncio.Event | None = None
+
+    def have(self, fence: int, began: float) -> None:
+        """Have it, by a question that was asked at ``began``."""
+        self.fence = fence
+        self.since = self.began = began
+        self.deadline = began + SAFE * self.ttl
+
+    def answered(self, reply: Any) -> None:
+        """Take an answer as it comes, whether or not somebody still waits for it."""
+        self.under_way -= 1
+        if self.given_up:
+            self._locks.give_up(self)
 
     @property
     def is_lost(self) -> bool:

@@ -43,7 +43,7 @@ class Sentinels:
         for watcher in self.watchers:
             if watcher.running:
                 with contextlib.suppress(RedisError, OSError):
-                    ports.append(int(watcher.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY)[1]))
+                    ports.append(_named(watcher))
         port = max(set(ports), key=ports.count)
         return next(server for server in self.servers if server.port == port)
 
@@ -56,7 +56,12 @@ class Sentinels:
     def failover(self) -> Server:
         """Let the replica take over, as an operator does; return the new primary once all agree."""
         before, after = self.primary, self.replica
-        until(lambda: self.watchers[0].call("SENTINEL", "FAILOVER", PRIMARY) == b"OK", "a failover begins")
+        for _ in range(5):
+            until(lambda: self.watchers[0].call("SENTINEL", "FAILOVER", PRIMARY) == b"OK", "a failover begins")
+            # On a busy machine a promotion may take longer than Sentinel waits for it; then it is given up.
+            with contextlib.suppress(AssertionError):
+                until(lambda: _named(self.watchers[0]) == after.port, "a failover ends", 4.0)
+                break
         self.agreed(after)
         until(lambda: before.info("replication")["role"] == "slave", "the old primary follows")
         return after
@@ -64,12 +69,11 @@ class Sentinels:
     def agreed(self, primary: Server) -> None:
         """Wait until this server is the primary for every Sentinel, and takes writes."""
         for watcher in self.watchers:
-            until(
-                lambda watcher=watcher: (  # type: ignore[misc]
-                    int(watcher.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY)[1]) == primary.port
-                ),
-                "a Sentinel knows the new primary",
-            )
+            try:
+                until(lambda watcher=watcher: _named(watcher) == primary.port, "a Sentinel knows the new primary")  # type: ignore[misc]
+            except AssertionError as error:
+                logs = "\n".join(each.log()[-3000:] for each in [*self.watchers, *self.servers])
+                raise AssertionError(f"{error}\n{primary.port} should be it\n{logs}") from None
         until(lambda: primary.info("replication")["role"] == "master", "the new primary is one")
 
     def healed(self) -> None:
@@ -103,7 +107,7 @@ def sentinels(
         watched = [
             f"sentinel monitor {PRIMARY} 127.0.0.1 {servers[0].port} 2",
             f"sentinel down-after-milliseconds {PRIMARY} {down_after_ms}",
-            f"sentinel failover-timeout {PRIMARY} 1000",
+            f"sentinel failover-timeout {PRIMARY} 2000",
             "sentinel announce-ip 127.0.0.1",
         ]
         watchers = [started(stack, kind, watched, arguments=["--sentinel"], tls=certified) for _ in range(3)]
@@ -114,6 +118,10 @@ def sentinels(
         for watcher in watchers:
             until(lambda watcher=watcher: _knows_all(watcher), "a Sentinel knows the others and the replica")  # type: ignore[misc]
         yield made
+
+
+def _named(watcher: Server) -> int:
+    return int(watcher.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY)[1])
 
 
 def _knows_all(watcher: Server) -> bool:

@@ -14,12 +14,16 @@ from bedplate.state.store import Argument, Call, Operation, Store, StoreError
 __all__ = ["Calls"]
 
 
+_ALONE = "Each process has confirmations of its own: what one worker asks, another cannot decide. Set REDIS_URL."
+
+
 class Calls:
     """Asks the store on behalf of confirmations."""
 
     def __init__(self, store: Store, host: Host) -> None:
         self._store = store
         self._host = host
+        self._alone = None if store.shared or host.alone else _ALONE
         self.log = host.log
         self.created = host.bind(CREATED)
         self.conflicts = host.bind(CONFLICTS)
@@ -69,7 +73,7 @@ class Calls:
     def reached(self, available: bool) -> None:
         """Say whether the store is there."""
         self._available.set(1.0 if available else 0.0)
-        self._host.degraded(None if available else "The store is away: nothing can be asked or decided.")
+        self._host.degraded(self._alone if available else "The store is away: nothing can be asked or decided.")
 
     def _away(self, error: StoreError, *, sent: bool = False) -> ConfirmationUnavailableError:
         self._unavailable.inc()

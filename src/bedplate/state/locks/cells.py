@@ -18,16 +18,20 @@ from bedplate.state.locks.metrics import (
     WAIT,
     WAITING,
 )
-from bedplate.state.store import StoreError
+from bedplate.state.store import Store, StoreError
 
 __all__ = ["Cells"]
+
+
+_ALONE = "Each process has locks of its own, so several may work on the same, and lead. Set REDIS_URL."
 
 
 class Cells:
     """What is counted on every call."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, store: Store) -> None:
         self._host = host
+        self._alone = None if store.shared or host.alone else _ALONE
         self.acquired = host.bind(ACQUISITIONS, outcome="acquired")
         self.taken = host.bind(ACQUISITIONS, outcome="taken")
         self.unavailable = host.bind(ACQUISITIONS, outcome="unavailable")
@@ -53,4 +57,6 @@ class Cells:
     def reached(self, available: bool) -> None:
         """Say whether the store is there."""
         self._available.set(1.0 if available else 0.0)
-        self._host.degraded(None if available else "The store is away: locks are refused, and cannot be renewed.")
+        self._host.degraded(
+            self._alone if available else "The store is away: locks are refused, and cannot be renewed."
+        )

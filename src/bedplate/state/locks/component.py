@@ -112,7 +112,7 @@ class Locks:
         self._me = f"{socket.gethostname().replace('/', '-')}-{os.getpid()}-{uuid4().hex[:12]}"
         self._prefix = f"{host.service}:locks:{self.name}"
         self.now = time.monotonic if isinstance(host.clock, SystemClock) else host.clock.monotonic
-        self.cells = Cells(host)
+        self.cells = Cells(host, self.store)
         self.timers = Timers()
         self.debts = Debts(self.store, self.timers, self.now, self.handed)
         self.keeping = Keeping(self, host)

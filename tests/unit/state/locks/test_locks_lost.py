@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from bedplate.service import RunOptions, Service
 from bedplate.state.locks import (
     LockLostError,
     Locks,
@@ -14,7 +17,7 @@ from bedplate.state.locks import (
 )
 from bedplate.state.locks.metrics import ACQUISITIONS, LOST
 from bedplate.state.memory.component import Memory
-from bedplate.testing import running
+from bedplate.testing import running, settings
 from bedplate.testing.clock import settle
 from tests.unit.state.locks.instances import Instances, Twin, expire
 
@@ -263,3 +266,34 @@ async def test_a_store_without_room_refuses_new_locks_and_keeps_those_that_are_h
         store._space._most = 10**9
         await harness.clock.advance(2)
         assert await (await waiting).release()
+
+
+async def test_requests_that_need_a_lock_are_answered_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Memory()
+    locks = Locks(store, wait=0)
+    app = FastAPI()
+
+    @app.post("/rebalance")
+    async def rebalance() -> str:
+        async with locks.hold("portfolio:7"):
+            return "done"
+
+    async with running(Service("trades", app, [locks], settings=settings())) as harness:
+        assert (await harness.client.post("/rebalance")).status_code == 200
+        held = await locks.acquire("portfolio:7")
+        taken = await harness.client.post("/rebalance")
+        await held.release()
+        assert taken.status_code == 409 and taken.headers["content-type"] == "application/problem+json"
+        assert "portfolio" not in taken.text, "what is locked is nobody's business"
+        monkeypatch.setattr(store, "_do", lambda *_: (_ for _ in ()).throw(store._away()))
+        away = await harness.client.post("/rebalance")
+        assert away.status_code == 503 and away.headers["retry-after"] == "1"
+        monkeypatch.undo()
+
+
+async def test_locks_that_each_worker_has_for_itself_say_so(tmp_path: Path) -> None:
+    locks = Locks(Memory())
+    service = Service("trades", None, [locks], settings=settings())
+    async with service.running(RunOptions(role="worker", directory=tmp_path)):
+        view = next(view for view in service.views if view.component is locks)
+        assert view.state == "degraded" and "locks of its own" in view.reason

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import uvloop
@@ -167,10 +169,7 @@ def ours(url: str) -> Callable[..., float]:
     service = Service("bench", None, [limit], settings=Settings(environment="test", _sources=Sources.none(), **given))
     running = service.running()
 
-    async def allowed(key: str) -> bool:
-        return (await limit.take(key)).allowed
-
-    return _timed(allowed, running.__aenter__(), running)
+    return _timed(limit.take, attrgetter("allowed"), running.__aenter__(), running)
 
 
 def peer(url: str) -> Callable[..., float]:
@@ -181,15 +180,19 @@ def peer(url: str) -> Callable[..., float]:
 
     limiter = FixedWindowRateLimiter(RedisStorage(f"async+{url}", implementation="redispy"))
     item = RateLimitItemPerMinute(QUOTA)
-    return _timed(lambda key: limiter.hit(item, key))
+    return _timed(partial(limiter.hit, item), bool)
 
 
 def _timed(
-    ask: Callable[[str], Awaitable[bool]], first: Awaitable[object] | None = None, running: object = None
+    ask: Callable[[str], Awaitable[object]],
+    allowed: Callable[[Any], bool],
+    first: Awaitable[object] | None = None,
+    running: object = None,
 ) -> Callable[..., float]:
     """Return what asks and measures.
 
-    :param first: awaited before the first question. :param running: lives as long as the questions.
+    :param allowed: tells whether an answer is a yes. :param first: awaited before the first question.
+    :param running: lives as long as the questions.
     """
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -199,7 +202,7 @@ def _timed(
     async def some(number: int, count: int) -> None:
         key = f"198.51.100.{number}"
         for _ in range(count):
-            if not await ask(key):
+            if not allowed(await ask(key)):
                 raise RuntimeError("a limit that cannot be reached was reached")
 
     async def all_of(count: int) -> None:

@@ -33,8 +33,10 @@ class Shared:
     def __init__(self, terms: Terms, store: Store, *, timeout: float | None, instances: int) -> None:
         self._terms, self._store, self._timeout = terms, store, timeout
         self._run = store.run
+        self._limit = terms.limits[0]
         self._plans = Plans(terms, "")
         self._plan = self._plans.all
+        self._verdicts = self._plan.answers.verdicts
         self._refusals = Refusals(terms.capacity)
         self._outage = Outage(terms, store, timeout=timeout, least=instances)
         # What most have, one limit and one unit a request, is asked without further calls.
@@ -54,6 +56,7 @@ class Shared:
         self._clock = host.clock
         self._plans = Plans(self._terms, host.service)
         self._plan = self._plans.all
+        self._verdicts = self._plan.answers.verdicts
         self._channel = f"{self._plans.root}{name}:resets"
         self._refusals.clear()
         self._allowed = host.bind(DECISIONS, rate_limit=name, outcome="allowed")
@@ -108,7 +111,7 @@ class Shared:
         if self._allowed is not None:
             self._allowed.inc()
         said = (reply[1], -(-reply[2] // SECOND))
-        return plan.answers.verdicts.get(said) or plan.answers.verdict(said)
+        return self._verdicts.get(said) or plan.answers.verdict(said)
 
     def _guarded(self, scope: Scope) -> Verdict | Awaitable[Verdict | None] | None:
         terms = self._terms
@@ -149,10 +152,11 @@ class Shared:
             return self._shown(reply, plan)
         if self._allowed is not None:
             self._allowed.inc()
-        said = (reply[1], -(-reply[2] // SECOND))
-        verdict = plan.answers.verdicts.get(said) or plan.answers.verdict(said)
+        _, left, whole, _ = reply
+        said = (left, -(-whole // SECOND))
+        verdict = self._verdicts.get(said) or plan.answers.verdict(said)
         # With all arguments it is made in half the time.
-        return Decision(True, plan.limits[0], reply[1], reply[2] / SECOND, 0.0, verdict.headers, False)
+        return Decision(True, self._limit, left, whole / SECOND, 0.0, verdict.headers, False)
 
     async def _taken(self, key: Keyed, cost: int) -> Decision:
         self._terms.checked(cost)

@@ -58,6 +58,14 @@ class _Server:
             self._process.wait(20)
             self._process = None
 
+    def end(self) -> None:
+        """Stop it without a last word to whoever is connected or follows it."""
+        if self._process is not None:
+            self.resume()
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(20)
+            self._process = None
+
     def kill(self) -> None:
         """End it and its children without a word, as a power cut does."""
         assert self._process is not None
@@ -218,7 +226,7 @@ def pgbouncer(server: Postgres, configuration: str = "") -> Iterator[PgBouncer]:
 @contextmanager
 def _started(server: Any) -> Iterator[Any]:
     with ExitStack() as stack:
-        stack.callback(server.stop)
+        stack.callback(server.end)
         server.start()
         yield server
 

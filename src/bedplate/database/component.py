@@ -12,8 +12,13 @@ from bedplate.component import HasMigrations, Host, Spec
 from bedplate.database.address import Address, address, file_address
 from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
 from bedplate.database.metrics import DURATION, ERRORS, OPERATIONS, POOL, POOL_LIMIT, UP, alerts, panels
+from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
+from bedplate.database.replicas.metrics import alerts as replica_alerts
+from bedplate.database.replicas.metrics import panels as replica_panels
+from bedplate.database.replicas.position import parsed, token
+from bedplate.database.routes import routes_of
 from bedplate.database.settings import DatabaseSettings
-from bedplate.declarations import Degradation, Migrations, Probe, Runbook
+from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook
 from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from bedplate.database.engine import Opened
+    from bedplate.database.replicas.group import Replicas
+    from bedplate.database.replicas.replica import Replica
 
 __all__ = ["Database"]
 
@@ -45,6 +52,7 @@ class Database:
 
     :param url: ``postgresql://``, ``postgres://`` or ``sqlite:///path``; empty for an SQLite file of the service:
         ``.bedplate/<service>.sqlite3``, in tests one in the run's directory.
+    :param replicas: URLs of PostgreSQL servers that follow it, for :meth:`read`; each address is one server.
     :param lazy: open it when it is first used, not at start; nobody that never uses it then needs it.
     :param critical: whether the service is unready while it is away.
     """
@@ -54,6 +62,7 @@ class Database:
         url: str | Secret = "",
         name: str = "default",
         *,
+        replicas: Sequence[str | Secret] = (),
         settings: DatabaseSettings | None = None,
         lazy: bool = False,
         critical: bool = True,
@@ -61,6 +70,8 @@ class Database:
         self.name = name
         self.settings = settings or DatabaseSettings()
         self._url = url if isinstance(url, Secret) else Secret(url)
+        self._replica_urls = tuple(one if isinstance(one, Secret) else Secret(one) for one in replicas)
+        self._replicas: Replicas | None = None
         self._lazy = lazy
         self._host: Host | None = None
         self._address: Address | None = None
@@ -69,6 +80,7 @@ class Database:
         self._failure: tuple[float, BedplateError] | None = None
         self._cells: dict[str, Any] = {}
         suffix = "" if name == "default" else f" {name}"
+        metrics = (DURATION, ERRORS, POOL, POOL_LIMIT, UP, *(REPLICA_METRICS if replicas else ()))
         self._spec = Spec(
             kind="database",
             name=name,
@@ -78,12 +90,12 @@ class Database:
             degradation=Degradation(
                 policy="refuse", summary="While it is away its users are refused at once; nothing is half written."
             ),
-            metrics=tuple(metric(database=name) for metric in (DURATION, ERRORS, POOL, POOL_LIMIT, UP)),
+            metrics=tuple(metric(database=name) for metric in metrics),
             probes=(
                 Probe(name="ping", check=self.ping, summary="It answers a query.", critical=critical, timeout=5.0),
             ),
-            alerts=alerts(name),
-            panels=panels(name),
+            alerts=(*alerts(name), *(replica_alerts(name) if replicas else ())),
+            panels=(*panels(name), *(replica_panels(name) if replicas else ())),
             runbook=_RUNBOOK,
         )
 
@@ -127,11 +139,14 @@ class Database:
         self._address = self._located(host)
         try:
             self._bind(host)
+            self._replicas = self._followers(host)
             if not self._lazy:
                 try:
                     await self.ready()
                 except DatabaseUnavailableError as error:
                     host.log.warning("database_away", error=str(error))
+            if self._replicas is not None:
+                host.spawn("watch replicas", self._replicas.watch)
             yield
         finally:
             await self._close()
@@ -173,8 +188,12 @@ class Database:
         engine = await self.ready()
         async with self._told_apart(), engine.connect() as connection:
             await connection.execution_options(**{WRITES: True})
-            async with connection.begin():
-                yield connection
+            if self._replicas is None:
+                async with connection.begin():
+                    yield connection
+            else:
+                async with self._noted(connection, self._replicas):
+                    yield connection
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -185,6 +204,51 @@ class Database:
         engine = await self.ready()
         async with self._told_apart(), engine.connect() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def read(self, *, stale_ok: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to read, of a replica where there is a healthy one, else of the primary; it cannot write.
+
+        What the present request or job has written through :meth:`begin` is seen, and what :meth:`must_see` was told;
+        outside of any, what this process has written. What others write is seen a little later, at most
+        ``replica_lag_limit`` seconds. A statement whose replica fails is asked of the primary by itself, unless it
+        streams or runs in ``run_sync``.
+
+        :param stale_ok: whether it may be that late for what was written here, too; then nobody waits.
+        :raises DatabaseUnavailableError: when neither a replica nor the primary answers.
+        """
+        await self.ready()
+        if self._replicas is None:
+            async with self.connect() as connection:
+                yield connection
+        else:
+            async with self._told_apart(), self._replicas.reader(stale_ok=stale_ok) as connection:
+                yield connection
+
+    @property
+    def written(self) -> str:
+        """How far this request or job must see, for a cookie or header of its session: see :meth:`must_see`.
+
+        Empty when it has written nothing, or there are no replicas.
+        """
+        return token(self._replicas.written.position) if self._replicas is not None else ""
+
+    def must_see(self, written: str) -> None:
+        """Let the reads of this request or job see what another one has written, by its :attr:`written`.
+
+        A text that is none costs its sender's reads the way to the primary, and nobody else's.
+        """
+        if self._replicas is not None:
+            self._replicas.written.must_see(parsed(written))
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """The replicas and how they are, while it runs."""
+        return () if self._replicas is None else tuple(self._replicas.all)
+
+    def routes(self) -> Sequence[Routes]:
+        """Return what tells of the database and its replicas."""
+        return routes_of(lambda: self._host)
 
     async def ping(self) -> str:
         """Ask the database whether it is there; return where it is.
@@ -199,6 +263,22 @@ class Database:
             await connection.execute(text("SELECT 1"))
         self._reached(None)
         return self.shown
+
+    @asynccontextmanager
+    async def _noted(self, connection: AsyncConnection, replicas: Replicas) -> AsyncIterator[None]:
+        """Run a transaction, and note how far the database is written afterwards."""
+        transaction = await connection.begin()
+        try:
+            yield
+        except BaseException:
+            await transaction.rollback()
+            raise
+        try:
+            await transaction.commit()
+        except BaseException:
+            replicas.written.unknown()  # it may have been committed all the same
+            raise
+        await replicas.committed(connection, pooled=False)
 
     @asynccontextmanager
     async def _told_apart(self) -> AsyncIterator[None]:
@@ -247,9 +327,16 @@ class Database:
             opening.cancel()
             await asyncio.wait([opening])
         opened, self._opened, self._opening = self._opened, None, None
+        replicas, self._replicas = self._replicas, None
         if opened is None:
             return
-        closing = asyncio.create_task(opened.close(), name=f"close database {self.name}")
+
+        async def close() -> None:
+            if replicas is not None:
+                await replicas.close()
+            await opened.close()
+
+        closing = asyncio.create_task(close(), name=f"close database {self.name}")
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
@@ -265,6 +352,35 @@ class Database:
         if host.environment == "test":
             return file_address(host.directory / f"database{suffix}.sqlite3")
         return file_address(Path(".bedplate") / f"{host.service}{suffix}.sqlite3")
+
+    def _followers(self, host: Host) -> Replicas | None:
+        if not self._replica_urls:
+            return None
+        from bedplate.database.replicas.group import Replicas
+
+        addresses = [address(url.reveal()) for url in self._replica_urls]
+        assert self._address is not None
+        for one in (self._address, *addresses):
+            if one.dialect != "postgresql":
+                raise BedplateError(
+                    f"The database {self.name} has replicas, and {one.shown} is no PostgreSQL server.",
+                    "Leave DATABASE_REPLICA_URLS empty where the database is a file.",
+                )
+        return Replicas(
+            addresses,
+            self.settings,
+            host,
+            database=self.name,
+            primary=lambda: None if self._opened is None else self._opened.engine,
+            open=self._engine_of_replica,
+        )
+
+    def _engine_of_replica(self, address: Address) -> Opened:
+        from bedplate.database.engine import make_engine
+
+        assert self._host is not None
+        settings = self.settings.model_copy(update={"pool_timeout": self.settings.replica_timeout / 2})
+        return make_engine(address, settings, timed=self._timed, failed=self._failed, service=self._host.service)
 
     def _wanted(self, host: Host) -> Sequence[Migrations]:
         """Return the revisions of everybody who has tables here."""

@@ -34,3 +34,15 @@ class DatabaseSettings(Section):
 
     migration_timeout: Annotated[Seconds, Field(gt=0)] = 20.0
     """Seconds to wait for another process that is changing the tables."""
+
+    replica_interval: Annotated[Seconds, Field(gt=0)] = 30.0
+    """Seconds between two looks at a replica; one that is not as it should be is looked at every 5 seconds at least."""
+
+    replica_lag_limit: Annotated[Seconds, Field(gt=0)] = 10.0
+    """Seconds that a replica may be behind and be read from."""
+
+    replica_wait: Annotated[Seconds, Field(ge=0)] = 0.05
+    """Seconds that a read waits for a replica to show what its reader has written, before it goes to the primary."""
+
+    replica_timeout: Annotated[Seconds, Field(gt=0)] = 1.0
+    """Seconds in which a replica must give a connection; else the primary answers."""

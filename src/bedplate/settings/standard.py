@@ -88,6 +88,9 @@ class StandardSettings(BaseSettings):
     database_url: Annotated[Dsn | None, schemes("postgresql", "postgres", "sqlite"), Env("DATABASE_URL")] = None
     """The database: ``postgresql://user:password@host/name``, with a driver if need be, or ``sqlite:///path``."""
 
+    database_replica_urls: Annotated[tuple[Dsn, ...], Env("DATABASE_REPLICA_URLS")] = ()
+    """Replicas of it to read from, comma-separated; each address is one server."""
+
     prometheus_url: Annotated[Dsn | None, schemes("http", "https"), Env("PROMETHEUS_URL")] = None
     """The Prometheus that evaluates in the place of the built-in engine."""
 

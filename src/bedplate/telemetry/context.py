@@ -23,6 +23,7 @@ class WorkContext:
     :ivar notes: spans noted so far, as tuples that only the trace recorder reads; None until one is noted.
     :ivar tracestate: the caller's ``tracestate``, passed on as it came.
     :ivar recorder: the trace recorder of the service that does this work; None means the process's only one.
+    :ivar positions: how far each database must be read, by who keeps it; None until something is written.
     :ivar keep: set when the trace is worth keeping whatever the outcome, because an operation in it was slow.
     """
 
@@ -31,6 +32,7 @@ class WorkContext:
         "keep",
         "notes",
         "parent_id",
+        "positions",
         "recorder",
         "request_id",
         "sampled",
@@ -50,6 +52,7 @@ class WorkContext:
         self.fields: dict[str, Any] | None = None
         self.notes: list[tuple[Any, ...]] | None = None
         self.tracestate = ""
+        self.positions: dict[Any, int] | None = None
         self.recorder: Any = None
         self.keep = False
 

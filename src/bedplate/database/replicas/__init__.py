@@ -1,0 +1,1 @@
+"""Replicas: reading from servers that follow the primary, without reading the past."""

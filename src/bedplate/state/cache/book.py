@@ -20,7 +20,7 @@ from bedplate.state.cache.keys import matcher
 __all__ = ["Book", "Log"]
 
 #: Versions kept near; beyond them all are asked for again.
-_MOST = 50_000
+_MOST = 20_000
 #: The version of a tag that has moved on to one that is not known.
 _MOVED = (-1, -math.inf)
 

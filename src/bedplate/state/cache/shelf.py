@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bedplate.clock import SystemClock
 from bedplate.state.cache.book import Book
@@ -30,6 +30,7 @@ from bedplate.state.store import Call, Operation, Reply, Store, StoreError, Stor
 
 if TYPE_CHECKING:
     from bedplate.component import Host
+    from bedplate.state.cache.hears import Hears
     from bedplate.state.cache.settings import CacheSettings
     from bedplate.state.cache.stats import PatternStats
 
@@ -41,26 +42,6 @@ _BATCH = 500
 _MOST_MATCHED = 10_000
 #: Seconds between two attempts at a store that is away, if nobody says earlier that it is back.
 _PAUSE = 0.1
-
-
-class Hears(Protocol):
-    """Who wants to know what became of keys."""
-
-    def written(self, key: str) -> None:
-        """A key was written or has ended."""
-        ...
-
-    def dropped(self, key: str) -> None:
-        """A key was dropped by this process."""
-        ...
-
-    def dropped_matching(self, matches: Callable[[str], object]) -> None:
-        """All keys of a pattern were dropped by this process."""
-        ...
-
-    def lease_changed(self, key: str) -> None:
-        """Something happened to the lease of a key."""
-        ...
 
 
 class Shelf:
@@ -252,6 +233,14 @@ class Shelf:
 
         What it could not be told is remembered and told when it is back.
         """
+        done = await self._drop(keys[:_BATCH], tags, pattern)
+        # Many are dropped in portions: none of them stalls the event loop.
+        for place in range(_BATCH, len(keys), _BATCH):
+            done = await self._drop(keys[place : place + _BATCH], (), "") and done
+            await asyncio.sleep(0)
+        return done
+
+    async def _drop(self, keys: Sequence[str], tags: Sequence[str], pattern: str) -> bool:
         self._drop_near(keys, tags, pattern)
         wanted = [("key", key) for key in keys] + [("tag", tag) for tag in tags]
         wanted += [("all" if pattern == "*" else "pattern", pattern)] if pattern else []

@@ -19,8 +19,10 @@ _SLOTS = 16384
 PRIMARY = "state"
 
 #: What Sentinels do every ten seconds or two, these do several times a second (ms). Four times the second is how long a
-#: primary that they take for a replica is left alone: it must be longer than they take to hear of a fail-over.
-_HASTE = ("INFO-PERIOD", 300, "PUBLISH-PERIOD", 600, "PING-PERIOD", 100, "ASK-PERIOD", 100)
+#: primary that they take for a replica is left alone: it must be longer than they take to hear of a fail-over. Five
+#: times the third is how old what they know of a replica may be while its primary is down: more than the second after
+#: which they ask then.
+_HASTE = ("INFO-PERIOD", 300, "PUBLISH-PERIOD", 600, "PING-PERIOD", 400, "ASK-PERIOD", 100)
 
 
 class Sentinels:

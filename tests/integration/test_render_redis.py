@@ -196,7 +196,7 @@ async def test_sentinels_replace_a_dead_primary_and_take_it_back_as_a_replica(to
         watchers = [stack.enter_context(_started(top, "development", "sentinel", primary=where)) for _ in range(3)]
         for watcher in watchers:
             watcher.call("SENTINEL", "SET", "state", "down-after-milliseconds", 400, "failover-timeout", 1000)
-            watcher.call("SENTINEL", "DEBUG", "INFO-PERIOD", 300, "PUBLISH-PERIOD", 600, "PING-PERIOD", 100)
+            watcher.call("SENTINEL", "DEBUG", "INFO-PERIOD", 300, "PUBLISH-PERIOD", 600, "PING-PERIOD", 400)
         for watcher in watchers:
             await asyncio.to_thread(until, lambda watcher=watcher: _knows_all(watcher), "a Sentinel knows all")
         hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in watchers)

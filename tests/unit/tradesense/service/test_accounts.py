@@ -90,6 +90,7 @@ async def test_a_password_that_is_guessed_easily_is_refused(desk: Desk, password
 async def test_an_address_in_the_password_is_refused_and_addresses_are_compared_in_one_form() -> None:
     with pytest.raises(ValueError):
         judge_password("adalovelace-1", "adalovelace@example.org")
+    judge_password("seven copper kettles", "eve@example.org")
     assert normal_email("  Ada@Example.ORG ") == "ada@example.org"
     for wrong in ("ada", "ada@", "@example.org", "a b@example.org", "a@-example.org", "a@b..org"):
         with pytest.raises(ValueError):

@@ -295,8 +295,10 @@ def judge_password(password: str, email: str) -> None:
             f"A password of {len(password)} letters cannot be used.",
             f"Give {LEAST_PASSWORD} to {MOST_PASSWORD}; a few words do.",
         )
-    plain = password.lower()
-    if len(set(plain)) < 5 or plain in email or email.partition("@")[0] in plain or plain in _COMMON:
+    plain, own = password.lower(), email.partition("@")[0]
+    # A name of three letters is in many words.
+    named = plain in email or (own in plain and len(own) * 2 > len(plain))
+    if len(set(plain)) < 5 or named or plain in _COMMON:
         raise WeakPassword("The password is guessed too easily.", "Give a few words that do not belong together.")
 
 

@@ -219,5 +219,12 @@ async def test_it_says_what_is_here_and_monitoring_is_beside_it(desk: Desk) -> N
     client = desk.harness.client
     assert (await client.get("/")).json()["service"] == "tradesense"
     assert (await client.get("/health")).json()["status"] == "healthy"
+    checks = [check for one in desk.harness.service.components if one.spec.kind == "trade_records"
+              for check in one.spec.checks]  # fmt: skip
+    assert len(checks) == 6
+    for check in checks:
+        answer = await desk.browser().client.get(check.path)
+        assert answer.status_code == check.expect, check.name
+        assert all(text in answer.text for text in check.contains), check.name
     for path in ("health", "health/detailed", "metrics", "traces", "errors", "dashboard"):
         assert (await client.get(f"/api/v1/monitoring/{path}")).status_code == 200, path

@@ -214,7 +214,7 @@ def _holding(one: Holding, held: Portfolio, total: int) -> dict[str, Any]:
 # What follows is called in threads.
 
 
-@traced("analyse")
+@traced("portfolio_calculation")
 def _analysed(user: User, day: date, loaded: Loaded) -> Analysis:
     zone = ZoneInfo(user.zone)
     known = [trades.trade_of(row, loaded.tags.get(row[-1], ())) for row in loaded.trades]

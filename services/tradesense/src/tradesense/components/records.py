@@ -15,6 +15,7 @@ from bedplate.problems import BedplateError
 from bedplate.service import HostLease
 from tradesense.components.signals.records import (
     ALERTS,
+    CHECKS,
     COUNTED,
     ENTERED_TODAY,
     METRICS,
@@ -57,6 +58,7 @@ class Records:
             metrics=METRICS,
             alerts=ALERTS,
             panels=PANELS,
+            checks=CHECKS,
             runbook=RUNBOOK,
         )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from bedplate.declarations import Alert, Panel, Series
+from bedplate.declarations import Alert, Check, Panel, Series
 from bedplate.metric import Counter, Gauge
 from tradesense.components.signals.boards import TRADING, WARNING, runbook_of
 
 __all__ = [
-    "ALERTS", "COUNTED", "ENTERED_TODAY", "METRICS", "PANELS", "RECORDED", "RUNBOOK", "SYMBOLS_TODAY", "TRACKED",
-    "TRADERS", "TRADERS_TODAY",
+    "ALERTS", "CHECKS", "COUNTED", "ENTERED_TODAY", "METRICS", "PANELS", "RECORDED", "RUNBOOK", "SYMBOLS_TODAY",
+    "TRACKED", "TRADERS", "TRADERS_TODAY",
 ]  # fmt: skip
 
 TRACKED = Gauge("tradesense_trades_tracked", "Trades in the database, of all users.", merge="last")
@@ -50,6 +50,31 @@ ALERTS: Final = (
         quiet=(Series(str(COUNTED), "0+60x30"),),
     ),
 )
+
+#: What clients rely on; checks change nothing, so that none signs up or trades.
+CHECKS: Final = (
+    Check(
+        name="describes-itself", path="/", summary="It says what is here.", group="api",
+        fields=("service", "version", "links.trades", "links.live"),
+    ),
+    Check(name="health", path="/health", summary="It says how it is.", group="api", within=0.25, fields=("status",)),
+    Check(
+        name="brokers", path="/api/v1/brokers", summary="It says whose files it reads.", group="api",
+        fields=("brokers.0.name", "fields.0"),
+    ),
+    Check(
+        name="openapi", path="/openapi.json", group="api",
+        summary="Its description has the endpoints that clients call.",
+        contains=('"/api/v1/trades"', '"/api/v1/imports"', '"/api/v1/analytics"', '"/api/v1/portfolio"'),
+    ),
+    Check(
+        name="trades-closed", path="/api/v1/trades", summary="Nobody sees trades without signing in.", group="closed",
+        expect=401,
+    ),
+    Check(
+        name="portfolio-closed", path="/api/v1/portfolio", summary="Nor what is held.", group="closed", expect=401
+    ),
+)  # fmt: skip
 
 _tracked = partial(Panel, dashboard=TRADING, row="What is tracked?")
 

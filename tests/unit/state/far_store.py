@@ -34,6 +34,7 @@ class FarStore:
         self._line = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: list[Callable[[bool], None]] = []
+        self._missed: list[Callable[[], None]] = []
 
     @property
     def spec(self) -> Spec:
@@ -119,7 +120,14 @@ class FarStore:
         return self.near.publish(channel, message)
 
     def listen(self, channel: str, heard: Callable[[bytes], None], *, missed: Callable[[], None] | None = None) -> Any:
+        if missed is not None:
+            self._missed.append(missed)
         return self.near.listen(channel, heard)
+
+    def gap(self) -> None:
+        """Tell those who listen that messages may have been lost."""
+        for missed in self._missed:
+            missed()
 
     def track(self, prefix: str, changed: Callable[[Sequence[str] | None], None]) -> Callable[[], None]:
         return self.near.track(prefix, changed)

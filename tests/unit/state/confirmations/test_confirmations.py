@@ -334,3 +334,20 @@ async def test_a_store_without_room_refuses_and_loses_nothing() -> None:
                 await call
         store._space._most = 10**9
         assert (await confirmations.confirm(asked.id, "ann")).status == "confirmed"
+
+
+async def test_who_waits_hears_of_a_decision_though_its_message_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FarStore(random.Random(1))
+    confirmations = make(store)
+    async with running(confirmations):
+        asked = await confirmations.create("ann", {})
+        waiting = asyncio.create_task(confirmations.wait(asked.id))
+        await settle(60)
+        with monkeypatch.context() as patch:
+            patch.setattr(confirmations, "_waiting", confirmations._waiting.__class__(confirmations._waiting._host))
+            await confirmations.confirm(asked.id, "ann")
+            await settle(60)
+        assert not waiting.done()
+        store.gap()
+        await settle(60)
+        assert waiting.done() and (await waiting).status == "confirmed"

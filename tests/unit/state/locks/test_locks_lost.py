@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from bedplate.state.locks.metrics import ACQUISITIONS, LOST
 from bedplate.state.memory.component import Memory
 from bedplate.testing import running, settings
 from bedplate.testing.clock import settle
+from tests.unit.state.far_store import FarStore
 from tests.unit.state.locks.instances import Instances, Twin, expire
 
 
@@ -297,3 +299,42 @@ async def test_locks_that_each_worker_has_for_itself_say_so(tmp_path: Path) -> N
     async with service.running(RunOptions(role="worker", directory=tmp_path)):
         view = next(view for view in service.views if view.component is locks)
         assert view.state == "degraded" and "locks of its own" in view.reason
+
+
+async def test_the_body_is_cancelled_in_time_though_a_renewal_is_never_answered() -> None:
+    store = FarStore(random.Random(1))
+    locks = Locks(store)
+    async with running(locks) as harness:
+
+        async def work() -> None:
+            async with locks.hold("a", ttl=10):
+                await asyncio.Event().wait()
+
+        working = asyncio.create_task(work())
+        await settle(60)
+        store.late = asyncio.Event()  # the server hangs
+        await harness.clock.advance(7.9)
+        assert not working.done()
+        await harness.clock.advance(0.2)
+        await settle(60)
+        assert working.done()
+        with pytest.raises(LockLostError):
+            await working
+
+
+async def test_who_waits_gets_the_lock_though_the_message_was_lost() -> None:
+    store = FarStore(random.Random(1))
+    locks = Locks(store)
+    async with running(locks):
+        held = await locks.acquire("a")
+        waiting = asyncio.create_task(locks.acquire("a", wait=math.inf))
+        await settle(60)
+        attempt = locks.waiting.pop(next(iter(locks.waiting)))
+        await held.release()  # handed over, and nobody here hears of it
+        await settle(60)
+        assert not waiting.done()
+        locks.waiting[attempt.wanted.token] = attempt
+        store.gap()
+        await settle(60)
+        assert waiting.done()
+        await (await waiting).release()

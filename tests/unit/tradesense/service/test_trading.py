@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from tradesense.api.reports import EquityOut, PortfolioOut, ReportOut
 from tradesense.samples import generic_csv, made_up
 
 from .conftest import Desk
@@ -203,6 +204,17 @@ async def test_whoever_changes_the_method_gets_other_numbers(desk: Desk) -> None
     report = await ada.get("/analytics")
     assert (report["profit"]["realised"], report["returns"]["funding"]) == ("30", "stated")
     assert (await ada.ask("PATCH", "/me", json={"zone": "Mars"})).status_code == 422
+
+
+async def test_analyses_are_what_the_apis_description_says(desk: Desk) -> None:
+    ada = await desk.trader()
+    await ada.upload(generic_csv(made_up(60)))
+    for path, model in (("/analytics", ReportOut), ("/analytics/equity", EquityOut), ("/portfolio", PortfolioOut)):
+        model.model_validate(await ada.get(path))
+    described = (await desk.harness.client.get("/openapi.json")).json()
+    assert {"ReportOut", "EquityOut", "PortfolioOut", "TradeOut", "ImportOut"} <= set(
+        described["components"]["schemas"]
+    )
 
 
 async def test_the_journal_is_written_and_mended(desk: Desk) -> None:

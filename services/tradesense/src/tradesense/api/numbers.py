@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from tradesense.api.parts import Parts, body_of
+from tradesense.api.reports import EquityOut, PortfolioOut, ReportOut
 from tradesense.api.schemas import Currency, Uploaded, Word
 from tradesense.importing import decode
 from tradesense.prices import read_prices
@@ -32,17 +33,17 @@ def routes(parts: Parts) -> APIRouter:
     router = APIRouter()
     analytics, records = parts.analytics, parts.records
 
-    @router.get("/analytics", tags=["analytics"])
+    @router.get("/analytics", tags=["analytics"], responses={200: {"model": ReportOut}})
     async def report(user: User = Depends(parts.user)) -> Response:
         """Say how well it goes: profit, outcomes, the three returns, risk; by day, symbol and tag."""
         return _json(await analytics.report(user, parts.today(user)))
 
-    @router.get("/analytics/equity", tags=["analytics"])
+    @router.get("/analytics/equity", tags=["analytics"], responses={200: {"model": EquityOut}})
     async def equity(user: User = Depends(parts.user)) -> Response:
         """Return day by day what the account was worth, what had been put in, and what one unit has grown to."""
         return _json(await analytics.equity(user, parts.today(user)))
 
-    @router.get("/portfolio", tags=["analytics"])
+    @router.get("/portfolio", tags=["analytics"], responses={200: {"model": PortfolioOut}})
     async def portfolio(user: User = Depends(parts.user)) -> Response:
         """Return what is held, valued by quotes, closing prices, or the last trade. `/live` pushes it."""
         return _json(await analytics.portfolio(user, parts.today(user)))

@@ -216,12 +216,13 @@ async def test_who_waits_hears_of_a_decision_on_another_instance(backend: Backen
 
 async def test_who_waits_hears_of_expiry(backend: Backend) -> None:
     async with backend.instances(make) as (one, other):
-        asked = await one.create("ann", FOOD, ttl=2 * backend.short)
+        # Long enough for a busy machine to begin to wait before it is over.
+        asked = await one.create("ann", FOOD, ttl=10 * backend.short)
         waiting = asyncio.create_task(other.wait(asked.id))
         await eventually(lambda: len(other._waiting) == 1)
         for _ in range(20):
             await asyncio.sleep(0.001)
-        await backend.pass_(5 * backend.short)
+        await backend.pass_(13 * backend.short)
         with pytest.raises(ConfirmationExpiredError):
             await asyncio.wait_for(waiting, 5)
 

@@ -17,7 +17,7 @@ from bedplate.problems import DeclarationError
 from bedplate.state.cache.codec import codec_of
 from bedplate.state.cache.entries import RAW
 from bedplate.state.cache.errors import CacheKeyError
-from bedplate.state.cache.keys import Builder, compiled, default_template, part, stored, template_pattern
+from bedplate.state.cache.keys import LONGEST, Builder, compiled, default_template, part, stored, template_pattern
 from bedplate.telemetry.context import current
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def decorate(
     template = key if isinstance(key, str) else default_template(fn) if key is None else f"{fn.__qualname__}:*"
     builder = _key_builder(key, template, fn)
     tag_builders = _tag_builder(tags, fn)
-    codec = codec_of(_result_of(fn), share=share, names=getattr(fn, "__globals__", None))
+    kind, names = _result_of(fn), getattr(fn, "__globals__", None)
+    # One codec a type, so that a value near is the same object however it is asked for.
+    codec = cache.codec(kind, names) if share is None else codec_of(kind, share=share, names=names)
     plan = cache.plan(codec, **options)
     pattern = template_pattern(template)
     if per_user:
@@ -165,13 +167,14 @@ def _per_user(builder: Builder) -> Builder:
 
 
 def _key_builder(key: Key, template: str, fn: Callable[..., Any]) -> Builder:
-    if key is None or isinstance(key, str):
-        build = compiled(template, fn)
-        # Text of the template itself may need what `stored` does; parts never do, but for their length.
-        if stored(build_probe := template.replace("{", "").replace("}", "")) == build_probe:
-            return lambda args, kwargs: name if len(name := build(args, kwargs)) <= 400 else stored(name)
+    if key is not None and not isinstance(key, str):
+        return lambda args, kwargs: stored(key(*args, **kwargs))
+    build = compiled(template, fn)
+    words = template.replace("{", "").replace("}", "") or "-"
+    if stored(words) != words:
         return lambda args, kwargs: stored(build(args, kwargs))
-    return lambda args, kwargs: stored(key(*args, **kwargs))
+    # Arguments are escaped as parts; nothing but the length is left that `stored` would look after.
+    return lambda args, kwargs: name if len(name := build(args, kwargs)) <= LONGEST else stored(name)
 
 
 def _tag_builder(tags: Tags, fn: Callable[..., Any]) -> Callable[[tuple[Any, ...], Any], tuple[str, ...]]:

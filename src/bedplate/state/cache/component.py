@@ -196,7 +196,7 @@ class Cache:
         if running is None:
             return default
         key = stored(key)
-        stats, codec = self._stats(key), self._codec(kind)
+        stats, codec = self._stats(key), self.codec(kind)
         entry, _, near = await running.shelf.look(key, stats)
         if entry is not None and running.shelf.near.now() < entry.fresh:
             with suppress(ValueError):
@@ -228,7 +228,7 @@ class Cache:
         :raises CacheTypeError: when one would not come back as it is; none is kept then.
         """
         running = self._started()
-        plan = self._plan(type) if ttl is None else self.plan(self._codec(type), ttl=ttl)
+        plan = self._plan(type) if ttl is None else self.plan(self.codec(type), ttl=ttl)
         items = [(stored(key), value) for key, value in values.items()]
         await running.flights.put(items, plan, [stored(tag) for tag in tags], self._stats)
 
@@ -245,7 +245,7 @@ class Cache:
 
         :param options: as of :meth:`cached`: ``ttl``, ``stale``, ``keep`` …
         """
-        plan = self.plan(self._codec(type), **options) if options else self._plan(type)
+        plan = self.plan(self.codec(type), **options) if options else self._plan(type)
         key = stored(key)
         result: T = await self.load(key, plan, make, [stored(tag) for tag in tags], self._stats(key))
         return result
@@ -323,6 +323,13 @@ class Cache:
 
     # What decorators call
 
+    def codec(self, kind: Any, names: dict[str, Any] | None = None) -> Codec:
+        """Return the codec of a type, the same one each time; :param names: see :func:`codec_of`."""
+        codec = self._codecs.get(kind)
+        if codec is None:
+            codec = self._codecs[kind] = codec_of(kind, names=names)
+        return codec
+
     def plan(self, codec: Codec, **options: Any) -> Plan:
         """Return how values are cached when nothing else is said than ``options``."""
         return Plan.of(self.settings, codec, **options)
@@ -340,16 +347,10 @@ class Cache:
             raise BedplateError(f"The cache {self.name} does not run.", "Use it inside the service.")
         return self._running
 
-    def _codec(self, kind: Any) -> Codec:
-        codec = self._codecs.get(kind)
-        if codec is None:
-            codec = self._codecs[kind] = codec_of(kind)
-        return codec
-
     def _plan(self, kind: Any) -> Plan:
         plan = self._plans.get(kind)
         if plan is None:
-            plan = self._plans[kind] = self.plan(self._codec(kind))
+            plan = self._plans[kind] = self.plan(self.codec(kind))
         return plan
 
     def _stats(self, key: str) -> PatternStats:

@@ -20,7 +20,7 @@ import orjson
 from bedplate.problems import DeclarationError
 from bedplate.state.cache.errors import CacheKeyError
 
-__all__ = ["Builder", "compiled", "default_template", "matcher", "pattern_of", "stored", "template_pattern"]
+__all__ = ["LONGEST", "Builder", "compiled", "default_template", "matcher", "pattern_of", "stored", "template_pattern"]
 
 #: Characters of a key; what is longer ends in a digest of the whole.
 LONGEST = 400

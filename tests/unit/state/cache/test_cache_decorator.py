@@ -261,6 +261,15 @@ async def test_one_object_is_shared_where_somebody_says_so(node: Node) -> None:
     assert await shared() is await shared()
 
 
+async def test_a_value_is_one_object_however_it_is_asked_for(node: Node) -> None:
+    @node.cache.cached(key="user")
+    async def user() -> User:
+        return User(7)
+
+    await user()
+    assert await user() is await node.cache.get("user", type=User) is await user()
+
+
 async def test_options_of_one_function_go_before_those_of_the_cache(node: Node) -> None:
     @node.cache.cached(ttl=10, key="short")
     async def short() -> int:

@@ -68,9 +68,9 @@ async def test_a_body_holds_it_and_leaves_it_free(backend: Backend) -> None:
 async def test_waiting_ends_in_time(backend: Backend) -> None:
     async with backend.instances(make) as (one, other):
         held = await one.acquire("a")
-        waiting = asyncio.create_task(other.acquire("a", wait=backend.short))
+        waiting = asyncio.create_task(other.acquire("a", wait=10 * backend.short))
         await waiters(one, 1)
-        await backend.pass_(3 * backend.short)
+        await backend.pass_(13 * backend.short)
         with pytest.raises(LockTakenError):
             await waiting
         await waiters(one, 0)

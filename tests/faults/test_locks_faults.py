@@ -38,7 +38,7 @@ NAMES = [f"portfolio:{number}" for number in range(4)]
 MOST = size(90, 300)
 #: Two instances, each with so many workers a lock.
 WORKERS = 3
-TTL = 0.6
+TTL = 1.2
 IMPATIENT = RedisSettings(quiet=0.1, patience=0.5, connect_timeout=0.5, backoff=0.005, backoff_limit=0.05)
 
 
@@ -164,7 +164,7 @@ async def test_never_two_are_inside_while_redis_hangs_and_the_network_breaks() -
 
 @pytest.mark.timeout(MOST)
 async def test_never_two_are_accepted_while_redis_is_killed_and_forgets() -> None:
-    thrown, rounds = dice(), size(4, 30)
+    thrown, rounds = dice(), size(3, 30)
     with server("redis7") as target:
 
         async def harmed(load: Load, stores: list[Redis]) -> None:

@@ -122,9 +122,9 @@ async def test_who_waits_takes_over_from_a_holder_that_died(backend: Backend) ->
 
 async def test_it_is_renewed_while_it_is_held(backend: Backend) -> None:
     async with backend.instances(make) as (one, other):
-        async with one.hold("a", ttl=0.6):
+        async with one.hold("a", ttl=0.9):
             for _ in range(4):
-                await backend.pass_(0.25)
+                await backend.pass_(0.3)
                 assert await other.try_acquire("a") is None
         assert not (await info(one)).held
 

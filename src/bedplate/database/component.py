@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bedplate.component import HasMigrations, Host, Spec
 from bedplate.database.address import Address, address, file_address
-from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
+from bedplate.database.errors import (
+    DatabaseUnavailableError,
+    MigrationError,
+    OutcomeUnknownError,
+    is_connection_fault,
+    said,
+)
 from bedplate.database.metrics import DURATION, ERRORS, OPERATIONS, POOL, POOL_LIMIT, UP, alerts, panels
+from bedplate.database.repeating import Isolation, repeated
 from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
 from bedplate.database.replicas.metrics import alerts as replica_alerts
 from bedplate.database.replicas.metrics import panels as replica_panels
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
     from bedplate.database.replicas.replica import Replica
 
 __all__ = ["Database"]
+
+T = TypeVar("T")
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
 #: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
@@ -177,23 +186,47 @@ class Database:
             raise DatabaseUnavailableError(f"The database {self.name} is being closed.") from None
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self, *, isolation: Isolation | None = None) -> AsyncIterator[AsyncConnection]:
         """Open a connection with a transaction that may write; it is committed at the end, undone by an exception.
 
-        :raises DatabaseUnavailableError: when the database is away; nothing has been written then, unless it went
-            away during the commit.
+        :param isolation: on a server, more than its READ COMMITTED; a file's transactions are all serializable.
+        :raises OutcomeUnknownError: when a server went away during the commit: all has been written, or nothing.
+        :raises DatabaseUnavailableError: when the database is away; nothing has been written then.
         """
         from bedplate.database.engine import WRITES
 
         engine = await self.ready()
+        options: dict[str, Any] = {WRITES: True}
+        if isolation is not None and self.dialect == "postgresql":
+            options["isolation_level"] = isolation
         async with self._told_apart(), engine.connect() as connection:
-            await connection.execution_options(**{WRITES: True})
-            if self._replicas is None:
-                async with connection.begin():
-                    yield connection
-            else:
-                async with self._noted(connection, self._replicas):
-                    yield connection
+            await connection.execution_options(**options)
+            async with self._transaction(connection):
+                yield connection
+
+    async def run(
+        self,
+        fn: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        isolation: Isolation | None = None,
+        attempts: int = 10,
+        patience: float = 5.0,
+    ) -> T:
+        """Carry out ``fn`` in a transaction of :meth:`begin`, and anew when that came to nothing by no fault of its.
+
+        That is when the database undid it because of another one (serialisation failure, deadlock), or went away before
+        the commit began. What ``fn`` does beside the connection happens each time: leave that for afterwards.
+
+        :param attempts: how often an undone transaction is tried. :param patience: seconds to wait for a database that
+            is away, as during a restart.
+        :raises OutcomeUnknownError: when a server went away during the commit, which is never tried again.
+        :raises DatabaseUnavailableError: when it stays away.
+        """
+        return await repeated(lambda: self._once(fn, isolation), attempts, patience)
+
+    async def _once(self, fn: Callable[[AsyncConnection], Awaitable[T]], isolation: Isolation | None) -> T:
+        async with self.begin(isolation=isolation) as connection:
+            return await fn(connection)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -265,20 +298,28 @@ class Database:
         return self.shown
 
     @asynccontextmanager
-    async def _noted(self, connection: AsyncConnection, replicas: Replicas) -> AsyncIterator[None]:
-        """Run a transaction, and note how far the database is written afterwards."""
-        transaction = await connection.begin()
+    async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Run a transaction; tell a commit of which nobody knows, and note how far replicas must be to show it."""
+        transaction = connection.begin()
+        await transaction.start()
         try:
             yield
-        except BaseException:
-            await transaction.rollback()
+        except BaseException as error:
+            await transaction.__aexit__(type(error), error, error.__traceback__)
             raise
+        replicas = self._replicas
         try:
             await transaction.commit()
-        except BaseException:
-            replicas.written.unknown()  # it may have been committed all the same
+        except BaseException as error:
+            if replicas is not None:
+                replicas.written.unknown()
+            if isinstance(error, Exception) and self.dialect == "postgresql" and is_connection_fault(error):
+                self._reached(self._away(error))
+                what = f"The database {self.shown} went away during a commit: {said(error)}."
+                raise OutcomeUnknownError(what, "Look whether it has been written before it is done again.") from error
             raise
-        await replicas.committed(connection, pooled=False)
+        if replicas is not None:
+            await replicas.committed(connection, pooled=self.settings.pooler == "transaction")
 
     @asynccontextmanager
     async def _told_apart(self) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from bedplate.database import pooler
 from bedplate.database.address import Address
 from bedplate.database.connections import Connections
 from bedplate.database.settings import DatabaseSettings
@@ -51,6 +52,7 @@ def make_engine(
     :param timed: receives each statement's first word and its seconds.
     :param failed: receives each error, and whether it ended the connection.
     """
+    pooled = address.dialect == "postgresql" and settings.pooler == "transaction"
     options: dict[str, Any] = {
         "pool_size": settings.pool_size,
         "max_overflow": settings.pool_overflow,
@@ -64,7 +66,9 @@ def make_engine(
             "server_settings": {"application_name": service or "bedplate"},
         }
         options["pool_pre_ping"] = True
-        options["pool_recycle"] = 1800
+        options["pool_recycle"] = settings.pool_recycle
+        if pooled:
+            options["connect_args"] |= pooler.arguments()
     connections = None
     if address.dialect == "sqlite":
         connections = _connections(address, settings)
@@ -73,6 +77,8 @@ def make_engine(
     if connections is not None:
         _begin_sqlite(engine)
     _observe(engine, timed, failed)
+    if pooled:
+        _guard(engine)
     return Opened(engine, connections)
 
 
@@ -108,6 +114,12 @@ def _begin_sqlite(engine: AsyncEngine) -> None:
         # A transaction that reads first and writes later fails at once when another wrote between; this one waits.
         writes = connection.get_execution_options().get(WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _guard(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def before(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        pooler.refuse(statement)
 
 
 def _observe(

@@ -7,7 +7,14 @@ import sqlite3
 
 from bedplate.problems import BedplateError
 
-__all__ = ["DatabaseUnavailableError", "MigrationError", "is_connection_fault", "said"]
+__all__ = [
+    "DatabaseUnavailableError",
+    "MigrationError",
+    "OutcomeUnknownError",
+    "is_connection_fault",
+    "is_undone",
+    "said",
+]
 
 #: What SQLite says when the file cannot be used now, as opposed to a statement that is wrong.
 _SQLITE = re.compile(r"unable to open|disk I/O|database is locked|disk is full|not a database|malformed|readonly")
@@ -15,6 +22,10 @@ _SQLITE = re.compile(r"unable to open|disk I/O|database is locked|disk is full|n
 
 class DatabaseUnavailableError(BedplateError):
     """The database cannot be reached, or not used, now; nothing of the transaction has been written."""
+
+
+class OutcomeUnknownError(DatabaseUnavailableError):
+    """The database went away while a transaction was committed: it has been written whole, or not at all."""
 
 
 class MigrationError(BedplateError):
@@ -37,6 +48,11 @@ def is_connection_fault(error: BaseException) -> bool:
         state = str(getattr(original, "sqlstate", None) or "")
         return isinstance(cause, OSError) or state.startswith(("08", "57P", "53"))
     return isinstance(error, (OSError, TimeoutError, PoolTimeoutError)) or _is_asyncpg_fault(error)
+
+
+def is_undone(error: BaseException) -> bool:
+    """Say whether the database has undone a transaction because of another one: serialisation failure or deadlock."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "") in ("40001", "40P01")
 
 
 def _is_asyncpg_fault(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from bedplate.database import pooler
 from bedplate.database.address import Address
 from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
 from bedplate.database.imports import load
@@ -207,7 +208,9 @@ async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: 
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    arguments = {"timeout": settings.connect_timeout}
+    arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
+    if settings.pooler == "transaction":
+        arguments |= pooler.arguments()
     engine = create_async_engine(address.url, poolclass=NullPool, connect_args=arguments)
     try:
         async with engine.begin() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,14 +14,20 @@ __all__ = ["DatabaseSettings"]
 class DatabaseSettings(Section):
     """How the database is used; which one it is says ``DATABASE_URL``."""
 
-    pool_size: int = Field(default=5, ge=1, le=500)
+    pool_size: int = Field(default=10, ge=1, le=500)
     """Connections of one process that are kept."""
 
-    pool_overflow: int = Field(default=5, ge=0, le=500)
+    pool_overflow: int = Field(default=20, ge=0, le=500)
     """Further connections that it may open for a moment."""
 
     pool_timeout: Annotated[Seconds, Field(gt=0)] = 5.0
     """Seconds to wait for a free connection before the caller is refused."""
+
+    pool_recycle: Annotated[Seconds, Field(gt=0)] = 1800.0
+    """Seconds after which a connection to a server is made anew."""
+
+    pooler: Literal["none", "transaction"] = "none"
+    """What stands between: ``transaction`` for a PgBouncer that gives a server connection for a transaction only."""
 
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 5.0
     """Seconds that a connection may take to come about."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bedplate.database.errors import is_connection_fault
+from bedplate.database.errors import is_connection_fault, is_undone
 
 __all__ = ["ReadConnection"]
 
@@ -103,5 +103,4 @@ class ReadConnection(AsyncConnection):
 
 def _is_of_the_replica(error: Exception) -> bool:
     """Say whether the primary would have answered: the connection, or a conflict of the replica's with its replay."""
-    state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-    return is_connection_fault(error) or state in ("40001", "40P01")
+    return is_connection_fault(error) or is_undone(error)

@@ -162,7 +162,8 @@ class Events:
                 host.spawn("outbox", self._drain)
             if self.streams:
                 host.spawn("tidy", self._tidy)
-            for stream in self.streams.values():
+            # Who watches, or only keeps time, is to do no work.
+            for stream in self.streams.values() if host.role in ("web", "worker") else ():
                 for group in stream.groups:
                     consumer = Consumer(self, stream, group, host)
                     self._consumers.append(consumer)

@@ -242,3 +242,18 @@ async def test_what_cannot_be_is_refused() -> None:
             events.subscribe("a", after="yesterday")
     with pytest.raises(EventsUnavailableError, match="does not run"):
         await events.publish("a", 1)
+
+
+async def test_the_process_that_watches_does_no_work() -> None:
+    events = Events(Memory())
+    worked: list[int] = []
+
+    @events.stream("orders", int).group("ledger")
+    async def work(event: Event[int]) -> None:
+        worked.append(event.payload)
+
+    service = Service("test", None, [events], settings=settings())
+    async with running(service, role="ops") as harness:
+        await events.streams["orders"].add(1)
+        await harness.clock.advance(20)
+    assert worked == []

@@ -8,15 +8,17 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bedplate.database import Database, DatabaseSettings, DatabaseUnavailableError
 from bedplate.database.replicas.metrics import BYTES, FALLBACKS, LAG, READS, USED
 from bedplate.problems import BedplateError
+from bedplate.service import Service
 from bedplate.service.lifecycle import StartError
 from bedplate.telemetry.context import WorkContext, current
-from bedplate.testing import CASES, running
+from bedplate.testing import CASES, running, settings
 from tests.postgres import Postgres, postgres, replica
 
 CALM = DatabaseSettings(pool_size=20, replica_timeout=5.0)
@@ -46,8 +48,8 @@ def urls(servers: tuple[Postgres, Postgres, Postgres]) -> Iterator[list[str]]:
             follower.resume_replay()
 
 
-def database_of(urls: list[str], settings: DatabaseSettings = CALM) -> Database:
-    return Database(urls[0], replicas=urls[1:], settings=settings)
+def database_of(urls: list[str], options: DatabaseSettings = CALM) -> Database:
+    return Database(urls[0], replicas=urls[1:], settings=options)
 
 
 async def ready(database: Database, harness: Any, healthy: int = 2) -> None:
@@ -157,6 +159,32 @@ async def test_who_may_see_the_past_does_not_wait_and_a_token_binds_who_carries_
         for written in (database.written, "no position", "FFFFFFFF/FFFFFFFF"):
             work(database, written)
             assert await number(database) == 8
+
+
+async def test_a_request_is_a_piece_of_work_and_its_cookie_carries_how_far_the_session_is(
+    urls: list[str], servers: tuple[Postgres, Postgres, Postgres]
+) -> None:
+    own = settings(database_url=urls[0], database_replica_urls=urls[1:2])
+    assert "hidden" not in repr(settings(database_replica_urls=["postgresql://shop:hidden@db-2/shop"]))
+    database = Database(own.database_url or "", replicas=own.database_replica_urls, settings=CALM)
+    app = FastAPI()
+
+    @app.put("/{n}")
+    async def put(n: int) -> str:
+        await asyncio.create_task(write(database, n))  # any task of the request's
+        return database.written
+
+    @app.get("/")
+    async def get(written: str = "") -> int:
+        database.must_see(written)
+        return await number(database)
+
+    async with running(Service("shop", app, [database], settings=own)) as harness:
+        await ready(database, harness, 1)
+        await asyncio.to_thread(servers[1].pause_replay)
+        written = (await harness.client.put("/5")).json()
+        assert (await harness.client.get("/")).json() == 0
+        assert (await harness.client.get("/", params={"written": written})).json() == 5
 
 
 async def test_one_that_is_behind_is_ejected_told_and_returns_when_it_has_caught_up(
@@ -284,7 +312,7 @@ async def test_figures_of_a_database_without_replicas_and_of_one_with_them(urls:
         assert (info["type"], info["available"], info["replicas"]) == ("postgresql", True, {"total": 2, "healthy": 2})
         assert (await get("/database/replica/stats")).json()["reads"] == {"primary": 0, "replica1": 1, "replica2": 0}
         pools = (await get("/database/replica/pool-stats")).json()
-        assert pools["primary"]["limit"] == pools["replicas"]["replica1"]["limit"] == 25
+        assert pools["primary"]["limit"] == pools["replicas"]["replica1"]["limit"] == 40
         assert (await get("/database/replica/health?database=alone")).json()["status"] == "none"
         assert (await get("/database/replica/health?database=none")).status_code == 404
         assert (await get("/database/info", headers={"authorization": "Bearer nobody"})).status_code == 401

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "duration"]
 
 
 class Clock(Protocol):
@@ -41,3 +41,16 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""
         await asyncio.sleep(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people say it, in its two greatest units: ``2h 5m``."""
+    whole = max(0, round(seconds))
+    parts = []
+    for name, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{name}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0s"

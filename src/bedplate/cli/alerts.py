@@ -18,8 +18,8 @@ from rich.table import Table
 
 from bedplate.cli.client import Client, token_of
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
+from bedplate.clock import duration
 from bedplate.declarations import seconds
-from bedplate.monitor.alerts.notify.message import duration
 from bedplate.problems import BedplateError
 
 __all__ = ["alerts"]

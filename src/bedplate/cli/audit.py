@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
-from bedplate.monitor.audit import AuditLog, files_of
-from bedplate.monitor.audit.place import folder
 from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from bedplate.monitor.audit import AuditLog
 
 __all__ = ["audit"]
 
@@ -84,6 +85,8 @@ def show(
 
 
 def _log(file: Path | None) -> AuditLog:
+    from bedplate.monitor.audit import AuditLog, files_of
+
     file = file or _usual()
     if not files_of(file):
         raise BedplateError(f"There is no audit log at {file}.", "Name the file of BEDPLATE_AUDIT__FILE.")
@@ -94,6 +97,8 @@ def _log(file: Path | None) -> AuditLog:
 
 def _usual() -> Path:
     """Return the file of the one service that keeps a log here."""
+    from bedplate.monitor.audit.place import folder
+
     named = os.environ.get("BEDPLATE_AUDIT__FILE", "")
     if named:
         return Path(named)

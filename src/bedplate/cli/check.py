@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from bedplate.cli.output import console, faults, print_json
-from bedplate.monitor.alerts.soundness import unsound
-from bedplate.monitor.panels.soundness import idle_choices
 from bedplate.problems import RefusedError
-from bedplate.service.loading import load
-from bedplate.service.runner import services_of
-from bedplate.service.service import Service
+
+if TYPE_CHECKING:
+    from bedplate.service.service import Service
 
 __all__ = ["check"]
 
@@ -28,6 +25,11 @@ def check(
     The exit status is 0 when the service may start, 1 when it may not, 2 when it cannot be found or
     loaded.
     """
+    from rich.table import Table
+
+    from bedplate.service.loading import load
+    from bedplate.service.runner import services_of
+
     with faults(as_json):
         found = services_of(load(target))
         for service in found:
@@ -53,6 +55,9 @@ def _check_alerts(service: Service) -> None:
 
     :raises RefusedError: with every fault of every alert.
     """
+    from bedplate.monitor.alerts.soundness import unsound
+    from bedplate.monitor.panels.soundness import idle_choices
+
     specs = [component.spec for component in service.components]
     refusals = [*unsound(service.name, specs), *idle_choices(specs)]
     if refusals:

@@ -7,17 +7,17 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bedplate.cli.output import EXIT_FAULTS, faults, print_json
 from bedplate.problems import BedplateError
-from bedplate.render import Container, Options, Subject, compare, write
-from bedplate.render import render as rendered
-from bedplate.service.loading import load
-from bedplate.service.process import Process
-from bedplate.service.service import Service
+from bedplate.render.options import Options
+
+if TYPE_CHECKING:
+    from bedplate.render import Container, Subject
+    from bedplate.service import Process, Service
 
 __all__ = ["render", "subjects_of"]
 
@@ -49,6 +49,10 @@ def render(
     Everything is derived from what components declare. Files that were rendered before and are no longer are removed.
     The exit status is 0, with --check 1 when a file differs, and 2 when it cannot be rendered.
     """
+    from bedplate.render import compare, write
+    from bedplate.render import render as rendered
+    from bedplate.service.loading import load
+
     with faults(as_json):
         options = Options(
             time_scale=time_scale,
@@ -79,6 +83,9 @@ def subjects_of(built: Service | Process, target: str, out: Path, here: Path | N
     :param target: what it was loaded from. :param out: where the files go. :param here: the folder that images are
         built from, by default the working directory.
     """
+    from bedplate.render import Container
+    from bedplate.service import Process
+
     services = built.services if isinstance(built, Process) else (built,)
     name = services[0].name if len(services) == 1 else "services"
     here = (here or Path.cwd()).resolve()
@@ -95,6 +102,8 @@ def subjects_of(built: Service | Process, target: str, out: Path, here: Path | N
 
 
 def _subject(service: Service, container: Container, root: str) -> Subject:
+    from bedplate.render import Subject
+
     builtins = service.builtins
     common = {component.spec.key for component in (*builtins.before(), *builtins.after())}
     specs = tuple(component.spec for component in service.components)

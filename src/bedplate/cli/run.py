@@ -15,10 +15,6 @@ from typing import Annotated
 import typer
 
 from bedplate.cli.output import EXIT_USAGE, faults
-from bedplate.service.loading import load
-from bedplate.service.runner import serve, services_of
-from bedplate.service.sockets import address, close_all, listen
-from bedplate.service.supervisor import Supervisor
 
 __all__ = ["run"]
 
@@ -46,6 +42,11 @@ def run(
         return
     # SIGHUP asks for a reload; until there is something to reload, it must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from bedplate.service.loading import load
+    from bedplate.service.runner import serve, services_of
+    from bedplate.service.sockets import close_all, listen
+    from bedplate.service.supervisor import Supervisor
+
     with faults(), ExitStack() as stack:
         service = load(target)
         first = services_of(service)[0]
@@ -79,6 +80,8 @@ def _greet(target: str, sockets: Sequence[socket.socket], management: Sequence[s
     """Say to a person where to look; programs find it in the log."""
     if not _is_terminal():
         return
+    from bedplate.service.sockets import address
+
     where = ", ".join(dict.fromkeys(map(address, sockets)))
     beside = f", operators at {', '.join(dict.fromkeys(map(address, management)))}" if management else ""
     typer.echo(f"{target} is served at {where}{beside}. Ctrl-C stops it.", err=True)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from bedplate.cli.output import console, faults, print_json
-from bedplate.service.loading import load
-from bedplate.service.runner import services_of
 
 __all__ = ["settings"]
 
@@ -19,6 +16,11 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List every setting with its variable, its default and its present value; secrets are masked."""
+    from rich.table import Table
+
+    from bedplate.service.loading import load
+    from bedplate.service.runner import services_of
+
     with faults(as_json):
         service = services_of(load(target))[0]
         # Sections are asked for when the built-in components are made.

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from bedplate.cli.output import faults, print_json
-from bedplate.monitor.auth import mint
 
 __all__ = ["token"]
 
@@ -20,6 +19,8 @@ def token(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make a token; give the first line to its holder and the second to the service, in BEDPLATE_TOKENS."""
+    from bedplate.monitor.auth.tokens import mint
+
     with faults(as_json):
         secret, entry = mint(name, role)
     if as_json:

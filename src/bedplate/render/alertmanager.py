@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bedplate.render.expressions import duration
-from bedplate.render.subject import Options
+from bedplate.render.options import Options
 from bedplate.render.yaml_text import Block, yaml_text
 
 __all__ = ["configuration"]

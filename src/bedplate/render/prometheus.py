@@ -11,7 +11,8 @@ from bedplate.monitor.alerts.trial import STEP, trial
 from bedplate.problems import BedplateError
 from bedplate.promql.selectors import scoped
 from bedplate.render.expressions import duration, scaled
-from bedplate.render.subject import Options, Subject
+from bedplate.render.options import Options
+from bedplate.render.subject import Subject
 from bedplate.render.yaml_text import Block, yaml_text
 
 __all__ = ["INTERVAL", "Annotate", "configuration", "rule_files", "rule_tests", "scrape_interval"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bedplate.render.compose import IMAGES
+from bedplate.render.options import Options
 from bedplate.render.redis import wants_redis
-from bedplate.render.subject import Container, Options, Subject
+from bedplate.render.subject import Container, Subject
 from bedplate.render.yaml_text import RENDERED
 
 __all__ = ["readme"]

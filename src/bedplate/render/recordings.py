@@ -13,7 +13,8 @@ from bedplate.monitor.alerts.burn import burn_panels
 from bedplate.promql import compiled
 from bedplate.promql.selectors import scoped
 from bedplate.render.expressions import duration, scaled
-from bedplate.render.subject import Options, Subject
+from bedplate.render.options import Options
+from bedplate.render.subject import Subject
 from bedplate.render.yaml_text import Block, yaml_text
 
 __all__ = ["Recording", "panels_of", "recording_file", "recordings"]

@@ -10,11 +10,12 @@ from bedplate.render import alertmanager, compose, logs, prometheus
 from bedplate.render.files import with_manifest
 from bedplate.render.grafana import Page, address, pages, provisioning
 from bedplate.render.grafana.dashboards import RUNBOOK, runbook_url
+from bedplate.render.options import Options
 from bedplate.render.readme import readme
 from bedplate.render.recordings import GROUP, recording_file
 from bedplate.render.redis import redis_files
 from bedplate.render.runbooks import runbook
-from bedplate.render.subject import Options, Subject
+from bedplate.render.subject import Subject
 
 __all__ = ["render"]
 

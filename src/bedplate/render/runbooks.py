@@ -8,7 +8,8 @@ from bedplate.component import Spec
 from bedplate.monitor.alerts import Rule
 from bedplate.promql.selectors import scoped
 from bedplate.render.grafana import Page, address
-from bedplate.render.subject import Options, Subject
+from bedplate.render.options import Options
+from bedplate.render.subject import Subject
 from bedplate.render.texts import readable
 from bedplate.render.yaml_text import RENDERED
 

@@ -198,7 +198,7 @@ def test_a_person_at_a_terminal_is_told_the_address(monkeypatch: pytest.MonkeyPa
         return 0
 
     module = importlib.import_module("bedplate.cli.run")
-    monkeypatch.setattr(module, "serve", serve)
+    monkeypatch.setattr("bedplate.service.runner.serve", serve)
     monkeypatch.setattr(module, "_is_terminal", lambda: True)
     monkeypatch.setattr(module.typer, "echo", lambda text, err=False: told.append(text))
     result = call("run", "shop_for_commands:build", "--port", "0")

@@ -18,7 +18,8 @@ from bedplate.render.expressions import duration
 from bedplate.render.grafana.charts import LOGS, PROMETHEUS, Chart, Special
 from bedplate.render.grafana.drawing import Drawing
 from bedplate.render.grafana.layout import Row, arranged
-from bedplate.render.subject import Options, Subject
+from bedplate.render.options import Options
+from bedplate.render.subject import Subject
 from bedplate.render.texts import readable
 from bedplate.telemetry.http.metrics import DURATION
 

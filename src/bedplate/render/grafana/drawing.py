@@ -12,8 +12,9 @@ from bedplate.monitor.panels import bad_value, grouped_by, related_alerts, thres
 from bedplate.promql.selectors import selectors
 from bedplate.render.expressions import chosen, scaled
 from bedplate.render.grafana.charts import Chart, Link, Query
+from bedplate.render.options import Options
 from bedplate.render.recordings import Recording, recordings
-from bedplate.render.subject import Options, Subject
+from bedplate.render.subject import Subject
 
 __all__ = ["Drawing"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from bedplate.clock import duration
 from bedplate.declarations import Severity
 from bedplate.monitor.alerts.notices import AlertView, Notice
 
@@ -94,19 +95,6 @@ def excerpt(section: str, limit: int = _EXCERPT) -> str:
         return kept
     end = kept.rfind(". ", 0, limit)
     return f"{kept[: end + 1 if end > 0 else limit].rstrip()} …"
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time as people say it, in its two greatest units: ``2h 5m``."""
-    whole = max(0, round(seconds))
-    parts = []
-    for name, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, whole = divmod(whole, size)
-        if count:
-            parts.append(f"{count}{name}")
-        elif parts:
-            break
-    return " ".join(parts[:2]) or "0s"
 
 
 def _word(alert: AlertView, kind: Kind) -> str:

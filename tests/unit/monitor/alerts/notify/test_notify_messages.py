@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bedplate.clock import duration
 from bedplate.monitor.alerts.notify.links import links_to
-from bedplate.monitor.alerts.notify.message import compose, duration, excerpt, identity
+from bedplate.monitor.alerts.notify.message import compose, excerpt, identity
 from bedplate.monitor.alerts.notify.message import test_message as trial
 from tests.unit.monitor.alerts.notify.telling import START, alert, notice
 

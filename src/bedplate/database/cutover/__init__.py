@@ -1,0 +1,21 @@
+"""Moving live tables to partitions: the twin's layout, what stands in the way, and whether both are the same."""
+
+from bedplate.database.cutover.asking import CutoverError, connected
+from bedplate.database.cutover.declaration import Cutover
+from bedplate.database.cutover.layout import Layout, layout
+from bedplate.database.cutover.likeness import unlike
+from bedplate.database.cutover.parity import Comparison, Difference, Parity, Progress, compare
+
+__all__ = [
+    "Comparison",
+    "Cutover",
+    "CutoverError",
+    "Difference",
+    "Layout",
+    "Parity",
+    "Progress",
+    "compare",
+    "connected",
+    "layout",
+    "unlike",
+]

@@ -1,0 +1,81 @@
+"""Asking PostgreSQL through the worker's own connection: statements made of quoted names, rows as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["CutoverError", "ask", "connected", "literal", "quoted", "transaction"]
+
+
+class CutoverError(BedplateError):
+    """What was asked of a cutover cannot be done, and nothing has been touched."""
+
+
+def quoted(*names: str) -> str:
+    """Return a name, or a name in a schema, as SQL takes it whatever is in it."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def literal(text: str) -> str:
+    """Return a text as a constant of SQL that means the same under every setting."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
+
+def ask(connection: Connection[Any], statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    """Carry out a statement and return its rows; ``%s`` stands for values only if there are any."""
+    # Bytes, as the driver's types forbid statements that are put together; names in them went through `quoted`.
+    cursor = connection.execute(statement.encode(), values or None)
+    return cursor.fetchall() if cursor.description is not None else []
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection[Any]]:
+    """Open a connection to the primary while inside, as the worker of a cutover does.
+
+    :param url: ``postgresql://…``, with a driver in its scheme or not.
+    :raises CutoverError: when it is no PostgreSQL, the driver is missing, or it cannot be reached.
+    """
+    try:
+        import psycopg
+    except ImportError:
+        what = "The driver that cutovers work through is not installed."
+        raise CutoverError(what, "Install the extra: pip install 'bedplate[postgresql]'.") from None
+    scheme, separator, rest = url.partition("://")
+    if scheme.partition("+")[0] not in ("postgres", "postgresql") or not separator:
+        raise CutoverError("Cutovers are for PostgreSQL, and DATABASE_URL is none.", "Set it to postgresql://…")
+    try:
+        connection = psycopg.connect(f"postgresql://{rest}", autocommit=True, application_name="bedplate cutover")
+    except psycopg.Error as error:
+        # The driver's words name host and user, never the password.
+        words = " ".join(str(error).split())[:300]
+        raise CutoverError(
+            f"The database cannot be reached: {words}.", "Is it running, and is the address the primary's?"
+        ) from None
+    with connection:
+        yield connection
+
+
+@contextmanager
+def transaction(connection: Connection[Any], characteristics: str = "") -> Iterator[None]:
+    """Run a transaction while inside, which sees only the system's names unless a schema is written.
+
+    Definitions then come back with every name in full, and no search path can turn one into another.
+
+    :param characteristics: as ``ISOLATION LEVEL REPEATABLE READ READ ONLY``; inside another transaction its hold.
+    """
+    from psycopg.pq import TransactionStatus
+
+    outermost = connection.info.transaction_status == TransactionStatus.IDLE
+    with connection.transaction():
+        if characteristics and outermost:
+            ask(connection, f"SET TRANSACTION {characteristics}")
+        ask(connection, "SET LOCAL search_path = pg_catalog")
+        yield

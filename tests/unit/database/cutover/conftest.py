@@ -1,0 +1,29 @@
+"""A PostgreSQL for cutovers, and a connection to an empty database of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def shared_url(server: Postgres) -> str:
+    """A database that tests share; each uses tables of its own."""
+    return server.database()
+
+
+@pytest.fixture
+def connection(server: Postgres) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(server.database(), autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shared(shared_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(shared_url, autocommit=True) as opened:
+        yield opened

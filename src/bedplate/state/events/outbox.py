@@ -85,9 +85,9 @@ class Outbox:
             await add(self._pending[0])
             async with self._writing:
                 self._pending.popleft()
+                self._changed()
                 if not self._pending:
                     await asyncio.to_thread(self._clear)
-            self._changed()
 
     def _changed(self) -> None:
         self._counted(len(self._pending))

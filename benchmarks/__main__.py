@@ -15,6 +15,7 @@ from benchmarks.suites import (
     access_log,
     cache,
     console,
+    database,
     generator,
     hostile,
     http_cpu,
@@ -49,6 +50,7 @@ SUITES: tuple[Suite, ...] = (
     sessions.SUITE,
     rate_limits.SUITE,
     locks.SUITE,
+    database.SUITE,
 )
 
 

@@ -437,6 +437,7 @@ class Database:
         return wanted
 
     def _bind(self, host: Host) -> None:
+        self._cells["pool"] = host.bind(POOL)
         for operation in OPERATIONS:
             self._cells[operation] = host.bind(DURATION, operation=operation)
         for kind in ("connection", "statement"):
@@ -460,4 +461,4 @@ class Database:
         host, opened = self._host, self._opened
         if host is not None and opened is not None:
             in_use: Any = getattr(opened.engine.pool, "checkedout", lambda: 0)
-            host.bind(POOL).set(float(in_use()))
+            self._cells["pool"].set(float(in_use()))

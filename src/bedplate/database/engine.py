@@ -122,18 +122,38 @@ def _guard(engine: AsyncEngine) -> None:
         pooler.refuse(statement)
 
 
+#: Texts of statements whose first word is remembered.
+_MOST = 1_000
+
+
 def _observe(
     engine: AsyncEngine, timed: Callable[[str, float], None], failed: Callable[[BaseException, bool], None]
 ) -> None:
-    @event.listens_for(engine.sync_engine, "before_cursor_execute")
-    def before(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        connection.info["bedplate_began"] = time.perf_counter()
+    """Time statements where the dialect gives them to the driver.
 
-    @event.listens_for(engine.sync_engine, "after_cursor_execute")
-    def after(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        began = connection.info.pop("bedplate_began", None)
-        if began is not None:
-            timed(statement.split(None, 1)[0].lower() if statement.strip() else "other", time.perf_counter() - began)
+    Listeners of the engine's events would cost each statement a fifth more, for what SQLAlchemy prepares for them.
+    """
+    dialect: Any = engine.sync_engine.dialect
+    words: dict[str, str] = {}
+    clock = time.perf_counter
+
+    def word_of(statement: str) -> str:
+        word = statement.split(None, 1)[0].lower() if statement.strip() else "other"
+        if len(words) < _MOST:
+            words[statement] = word
+        return word
+
+    def observed(carry_out: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(cursor: Any, statement: str, *rest: Any, **named: Any) -> None:
+            began = clock()
+            carry_out(cursor, statement, *rest, **named)
+            took = clock() - began
+            timed(words.get(statement) or word_of(statement), took)
+
+        return execute
+
+    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+        setattr(dialect, name, observed(getattr(dialect, name)))
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def error(context: Any) -> None:

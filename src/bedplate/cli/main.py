@@ -10,6 +10,7 @@ import typer
 from bedplate.cli.alerts import alerts
 from bedplate.cli.audit import audit
 from bedplate.cli.check import check
+from bedplate.cli.cutover import cutover
 from bedplate.cli.render import render
 from bedplate.cli.run import run
 from bedplate.cli.settings import settings
@@ -34,6 +35,7 @@ app.command()(settings)
 app.command()(token)
 app.add_typer(alerts)
 app.add_typer(audit)
+app.add_typer(cutover)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,17 +5,22 @@ from bedplate.database.cutover.declaration import Cutover
 from bedplate.database.cutover.layout import Layout, layout
 from bedplate.database.cutover.likeness import unlike
 from bedplate.database.cutover.parity import Comparison, Difference, Parity, Progress, compare
+from bedplate.database.cutover.preflight import Estimate, Finding, Preflight, preflight
 
 __all__ = [
     "Comparison",
     "Cutover",
     "CutoverError",
     "Difference",
+    "Estimate",
+    "Finding",
     "Layout",
     "Parity",
+    "Preflight",
     "Progress",
     "compare",
     "connected",
     "layout",
+    "preflight",
     "unlike",
 ]

@@ -232,7 +232,7 @@ def _column(row: Sequence[Any]) -> Column:
     if sequence is not None:
         start, increment, least, greatest, cache = (int(text) for text in sequence[1:6])
         found = (sequence[0], start, increment, least, greatest, cache, sequence[6] == "true")
-    return Column(*row[:-4], tuple(options), comment, found, owned)
+    return Column(*(*row[:-4], tuple(options), comment, found, owned))
 
 
 def _after(definition: str, sql: str) -> str:

@@ -20,7 +20,7 @@ from bedplate.database.cutover.declaration import NAME, Cutover
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Layout", "Statement", "layout", "partition_name", "twin_name"]
+__all__ = ["Layout", "Statement", "layout", "partition_name", "refusals", "twin_name"]
 
 Part = Literal["table", "partitions", "keys", "indexes", "constraints", "rights", "words"]
 
@@ -70,7 +70,8 @@ def layout(connection: Connection[Any], cutover: Cutover, table: str) -> Layout:
     """
     with transaction(connection, "READ ONLY"):
         source = read(connection, table)
-    _refuse(source, cutover.key)
+    for what, mend in refusals(source, cutover.key):
+        raise CutoverError(f"{source.schema}.{source.name} cannot be partitioned by {cutover.key}: it {what}.", mend)
     return _Layout(source, cutover).derive()
 
 
@@ -89,10 +90,11 @@ def partition_name(name: str, number: int) -> str:
     return twin_name(name, f"_p{number:03}")
 
 
-def _refuse(source: Table, key: str) -> None:
+def refusals(source: Table, key: str) -> list[tuple[str, str]]:
+    """Return why a table cannot have a twin, each reason with its mend; none when it can."""
     column = next((one for one in source.columns if one.name == key), None)
-    self_made = f"{source.schema}.{source.name}"
-    refusals = (
+    foreign = source.of_kind("f")
+    reasons = (
         (source.kind != "r", "is partitioned already", "Name a plain table."),
         (source.persistence != "p", "is temporary or unlogged", "Make it LOGGED first."),
         (source.method not in (None, "heap"), f"is stored by {source.method}, not as a heap", "Move it to heap first."),
@@ -101,16 +103,15 @@ def _refuse(source: Table, key: str) -> None:
         (column is not None and column.generated != "", f"computes {key}", "Partition it by a column that is stored."),
         (not source.primary, "has no primary key", "Add one: it tells rows apart."),
         (bool(source.of_kind("x", "t")), "has exclusion constraints or constraint triggers", "Drop them first."),
-        (any(one.to_itself for one in source.of_kind("f")), "has a foreign key to itself", "Drop it first."),
-        (
-            any("WITHOUT OVERLAPS" in one.definition or " PERIOD " in one.definition for one in source.constraints),
-            "has temporal keys",
-            "Drop them first.",
-        ),
+        (any(one.to_itself for one in foreign), "has a foreign key to itself", "Drop it first."),
+        (any(_temporal(one.definition) for one in source.constraints), "has temporal keys", "Drop them first."),
+        (source.replica_identity == "i", "has an index as its replica identity", "Use the primary key or FULL first."),
     )
-    for refused, what, mend in refusals:
-        if refused:
-            raise CutoverError(f"{self_made} cannot be partitioned by {key}: it {what}.", mend)
+    return [(what, mend) for refused, what, mend in reasons if refused]
+
+
+def _temporal(definition: str) -> bool:
+    return "WITHOUT OVERLAPS" in definition or ", PERIOD " in definition
 
 
 class _Layout:

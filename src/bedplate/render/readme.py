@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bedplate.render.compose import IMAGES
 from bedplate.render.options import Options
+from bedplate.render.pgbouncer import wants_pgbouncer
 from bedplate.render.redis import wants_redis
 from bedplate.render.subject import Container, Subject
 from bedplate.render.yaml_text import RENDERED
@@ -106,9 +107,10 @@ def _counts(subject: Subject) -> str:
 
 
 def _row(subjects: Sequence[Subject]) -> str:
-    if not any(map(wants_redis, subjects)):
-        return ""
-    return "| `redis/` | Redis or Valkey for what instances share, in three environments: cache, state, Sentinels |\n"
+    redis = "| `redis/` | Redis or Valkey for what instances share, in three environments: cache, state, Sentinels |\n"
+    pooler = "| `pgbouncer/` | PgBouncer before the database and its replicas, in three environments |\n"
+    rows = (redis, any(map(wants_redis, subjects))), (pooler, any(map(wants_pgbouncer, subjects)))
+    return "".join(row for row, wanted in rows if wanted)
 
 
 def _redis(subjects: Sequence[Subject]) -> str:

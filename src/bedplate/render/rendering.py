@@ -11,6 +11,7 @@ from bedplate.render.files import with_manifest
 from bedplate.render.grafana import Page, address, pages, provisioning
 from bedplate.render.grafana.dashboards import RUNBOOK, runbook_url
 from bedplate.render.options import Options
+from bedplate.render.pgbouncer import pgbouncer_files
 from bedplate.render.readme import readme
 from bedplate.render.recordings import GROUP, recording_file
 from bedplate.render.redis import redis_files
@@ -67,7 +68,7 @@ def _of_service(subject: Subject, options: Options) -> dict[str, str]:
         tests = prometheus.rule_tests(subject, annotations)
         files |= {f"prometheus/tests/{subject.name}/{group}.yml": text for group, text in tests.items()}
     files[f"runbooks/{subject.name}.md"] = runbook(subject, found, options)
-    return files | redis_files(subject)
+    return files | redis_files(subject) | pgbouncer_files(subject)
 
 
 def _annotations(subject: Subject, found: Sequence[Page], options: Options) -> dict[tuple[str, str], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from bedplate.database.cutover.asking import CutoverError, connected
 from bedplate.database.cutover.declaration import Cutover
+from bedplate.database.cutover.keylog import KeyLog
 from bedplate.database.cutover.layout import Layout, layout
 from bedplate.database.cutover.likeness import unlike
 from bedplate.database.cutover.parity import Comparison, Difference, Parity, Progress, compare
@@ -14,6 +15,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Finding",
+    "KeyLog",
     "Layout",
     "Parity",
     "Preflight",

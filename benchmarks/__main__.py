@@ -21,6 +21,7 @@ from benchmarks.suites import (
     http_cpu,
     http_load,
     locks,
+    parity,
     promql,
     rate_limits,
     redis,
@@ -50,6 +51,7 @@ SUITES: tuple[Suite, ...] = (
     sessions.SUITE,
     rate_limits.SUITE,
     locks.SUITE,
+    parity.SUITE,
     database.SUITE,
 )
 

@@ -3,6 +3,7 @@
 from bedplate.database.component import Database
 from bedplate.database.errors import DatabaseUnavailableError, MigrationError, OutcomeUnknownError
 from bedplate.database.lease import LeaseLostError, RowLease
+from bedplate.database.pgbouncer import PgBouncer
 from bedplate.database.settings import DatabaseSettings
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "LeaseLostError",
     "MigrationError",
     "OutcomeUnknownError",
+    "PgBouncer",
     "RowLease",
 ]

@@ -1,0 +1,73 @@
+"""What a real PgBouncer says of its pools, shown; and one that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bedplate.database import Database, DatabaseSettings, DatabaseUnavailableError
+from bedplate.database.pgbouncer import PgBouncer
+from bedplate.database.pgbouncer.metrics import CLIENTS, SERVERS, TRANSACTIONS, UP, WAIT
+from bedplate.testing import CASES, running
+from tests.postgres import Postgres, pgbouncer
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_it_conforms(case: Any) -> None:
+    await case(lambda: PgBouncer("postgresql://nobody@127.0.0.1:1/pgbouncer"))
+
+
+async def test_who_waits_is_seen_and_a_restart_counts_on(server: Postgres) -> None:
+    with pgbouncer(server, "default_pool_size = 2") as bouncer:
+        url = server.database()
+        name = url.rpartition("@/")[2].partition("?")[0]
+        database = Database(bouncer.url(url), settings=DatabaseSettings(pooler="transaction"))
+        watched = PgBouncer(bouncer.url("pgbouncer"))
+        async with running([database, watched]) as harness:
+            over = asyncio.Event()
+
+            async def hold() -> None:
+                async with database.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+                    await over.wait()
+
+            holders = [asyncio.create_task(hold()) for _ in range(5)]
+
+            async def seen() -> bool:
+                await watched.look()
+                return await harness.value(CLIENTS, pool=name, state="waiting") == 3
+
+            await harness.eventually(seen, 20)
+            assert await harness.value(SERVERS, pool=name, state="active") == 2
+            assert await harness.value(CLIENTS, pool=name, state="active") == 2
+            assert await harness.value(WAIT, pool=name) > 0
+            assert watched.overview()[name]["clients"] == {"active": 2, "waiting": 3}
+            over.set()
+            await asyncio.gather(*holders)
+
+            async def counted() -> bool:
+                await watched.look()
+                return await harness.value(TRANSACTIONS, pool=name) >= 5
+
+            await harness.eventually(counted, 20)
+            before = await harness.value(TRANSACTIONS, pool=name)
+            bouncer.kill()
+            with pytest.raises(DatabaseUnavailableError, match="does not answer"):
+                await watched.look()
+            assert await harness.value(UP) == 0
+            bouncer.start()
+            await database.ping()
+            await harness.eventually(watched_again(watched), 20)
+            assert await harness.value(UP) == 1
+            assert await harness.value(TRANSACTIONS, pool=name) >= before
+
+
+def watched_again(watched: PgBouncer) -> Any:
+    async def look() -> bool:
+        await watched.look()
+        return True
+
+    return look

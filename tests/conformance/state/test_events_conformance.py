@@ -13,7 +13,7 @@ import pytest
 
 from bedplate.service import Service
 from bedplate.state.events import Event, Events, Stream, StreamFullError, Subscription
-from bedplate.state.events.operations import OPEN, TAKE, TIDY
+from bedplate.state.events.operations import ACK, CLAIM, HOLD, OPEN, TAKE, TIDY
 from bedplate.state.store import Operation
 from bedplate.testing import running
 from tests.stores import Backend, Borrowed
@@ -154,7 +154,7 @@ async def test_a_group_begins_with_what_is_there_or_with_what_comes(backend: Bac
         async with beside(backend, worker):
             await eventually(lambda: ("all", 1) in seen)
             async with asyncio.timeout(8):
-                while len((await backend.store.run(TIDY, (before.key, before.dead_key), (0, 9)))[2]) < 2:
+                while len((await backend.store.run(TIDY, (before.key, before.dead_key), (0, 9, 60_000)))[2]) < 2:
                     await asyncio.sleep(0.002)
             await before.add(2)
             await eventually(lambda: {("all", 2), ("new", 2)} <= set(seen))
@@ -234,7 +234,7 @@ async def test_what_all_have_done_goes_when_it_is_old_and_nothing_else(backend: 
 
         async def rest() -> int:
             old = int((backend.clock.time() + 60) * 1000)
-            return int((await backend.store.run(TIDY, (orders.key, orders.dead_key), (old, 100)))[0])
+            return int((await backend.store.run(TIDY, (orders.key, orders.dead_key), (old, 100, 60_000)))[0])
 
         async with asyncio.timeout(8):
             while await rest() != 3:  # 3 is being worked on; 4 and 5 wait
@@ -325,3 +325,60 @@ async def _length(backend: Backend, key: str, length: int) -> None:
     async with asyncio.timeout(8):
         while await backend.store.run(LEN, (key,)) != length:
             await backend.pass_(backend.short / 4)
+
+
+GROUPS = Operation(
+    name="xgroup", command=("XINFO", "GROUPS"), memory=lambda space, keys, _: space.xinfo_groups(keys[0]), reads=True
+)
+AT = Operation(
+    name="xadd",
+    script="return redis.call('XADD', KEYS[1], ARGV[1], 'd', '1', 'k', ARGV[1])",
+    memory=lambda space, keys, args: space.xadd(keys[0], {"d": "1", "k": args[0]}, id=args[0]),
+)
+
+
+async def test_what_a_group_has_not_done_stays_when_another_has_done_all_of_its_millisecond(backend: Backend) -> None:
+    events = Events(backend.store)
+    orders = events.stream("orders")
+    async with backend.running(events):
+        run, key = backend.store.run, orders.key
+        for id in ("100-1", "100-2", "100-10"):
+            await run(AT, (key,), (id,))
+        for group, many in (("all", 10), ("behind", 1), ("zealous", 10)):
+            await run(OPEN, (key,), (group, "0"))
+            entries = await run(TAKE, (key,), (group, "one", many))
+            await run(ACK, (key,), (group, *(id for id, _ in entries)))
+        rest, _, groups = await run(TIDY, (key, orders.dead_key), (1000, 100, 60_000))
+        assert rest == 3
+        assert {name: count for name, count, _ in groups}[b"behind"] == 2
+
+
+async def test_what_the_dead_have_left_is_found_behind_what_others_work_on(backend: Backend) -> None:
+    events = Events(backend.store)
+    orders = events.stream("orders")
+    async with backend.running(events):
+        run, key = backend.store.run, orders.key
+        for number in range(31):
+            await run(AT, (key,), (f"{100 + number}-0",))
+        await run(OPEN, (key,), ("ledger", "0"))
+        busy = await run(TAKE, (key,), ("ledger", "busy", 30))
+        await run(TAKE, (key,), ("ledger", "dead", 1))
+        await backend.pass_(0.3)
+        await run(HOLD, (key,), ("ledger", "busy", *(id for id, _ in busy)))
+        found = await run(CLAIM, (key,), ("ledger", "other", 250, 1))
+        assert [id for id, _, _ in found] == [b"130-0"]
+
+
+async def test_processes_that_are_gone_are_forgotten_unless_they_owe_something(shared_backend: Backend) -> None:
+    events = Events(shared_backend.store)
+    orders = events.stream("orders")
+    async with shared_backend.running(events):
+        run, keys = shared_backend.store.run, (orders.key, orders.dead_key)
+        await run(OPEN, keys[:1], ("ledger", "0"))
+        await run(AT, keys[:1], ("100-1",))
+        for number in range(5):
+            await run(TAKE, keys[:1], ("ledger", f"process-{number}", 1))
+        await shared_backend.pass_(0.05)
+        await run(TIDY, keys, (0, 100, 20))
+        (group,) = await run(GROUPS, keys[:1])
+        assert group[b"consumers"] == 1

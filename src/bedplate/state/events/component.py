@@ -18,7 +18,7 @@ from bedplate.declarations import Action, Degradation, Runbook
 from bedplate.problems import DeclarationError
 from bedplate.state.events.actions import actions_of
 from bedplate.state.events.consumer import Consumer
-from bedplate.state.events.errors import EventsUnavailableError
+from bedplate.state.events.errors import EventsUnavailableError, unavailable
 from bedplate.state.events.event import Codec, order_of
 from bedplate.state.events.hub import Hubs
 from bedplate.state.events.metrics import (
@@ -40,7 +40,7 @@ from bedplate.state.events.outbox import Outbox, Waiting
 from bedplate.state.events.stream import Stream
 from bedplate.state.events.subscription import Subscription
 from bedplate.state.pausing import pause
-from bedplate.state.store import Store, StoreError, StoreUnavailableError
+from bedplate.state.store import Store, StoreError
 
 __all__ = ["Events", "EventsSettings"]
 
@@ -52,6 +52,8 @@ _TOPIC = re.compile(r"[A-Za-z0-9_.:/@-]{1,200}\Z")
 _TIDIED = 15.0
 #: Entries of a group that are counted at most when they are counted one by one.
 _COUNTED = 10_000
+#: Milliseconds after which a consumer that owes nothing and was not heard of is forgotten.
+_FORGOTTEN = 3_600_000
 _AGAIN = 1.0
 
 
@@ -208,9 +210,9 @@ class Events:
                 self.kept()
                 return ""
             id, _ = await self.store.run(PUBLISH, (key,), (text, self.history, self._history_ms, key))
-        except StoreUnavailableError as error:
+        except StoreError as error:
             self.refused()
-            raise EventsUnavailableError(str(error), sent=error.sent) from error
+            raise unavailable(error) from error
         self.kept()
         return str(id.decode())
 
@@ -249,8 +251,8 @@ class Events:
             try:
                 await listening.ready()
                 await subscription.begin()
-            except StoreUnavailableError as error:
-                raise EventsUnavailableError(str(error)) from error
+            except StoreError as error:
+                raise unavailable(error) from error
             yield subscription
         finally:
             subscription.close()
@@ -327,13 +329,15 @@ class Events:
         last = await self.store.run(LAST, (self.key(topic),))
         return str(last.decode())
 
-    async def since(self, topic: str, after: str, count: int) -> tuple[bool, list[tuple[str, bytes]]]:
+    async def since(self, topic: str, after: str, count: int) -> tuple[int, list[tuple[str, bytes]]]:
         """Return whether events after one may be gone, and those that are there.
+
+        It is 1 when they may, and 2 when the one itself is gone and nothing comes after it.
 
         :raises StoreUnavailableError: when the store is away.
         """
         lost, entries = await self.store.run(SINCE, (self.key(topic),), (after, count, self.history))
-        return bool(lost), [(id.decode(), fields[1]) for id, fields in entries]
+        return int(lost), [(id.decode(), fields[1]) for id, fields in entries]
 
     def _note_missed(self) -> None:
         self._missed.inc()
@@ -366,7 +370,7 @@ class Events:
             outbox.wake.clear()
             try:
                 await outbox.drain(self._add)
-            except (StoreError, EventsUnavailableError):
+            except StoreError:
                 await pause(self.clock, _AGAIN, asyncio.Event())
                 continue
             except Exception as error:
@@ -375,20 +379,21 @@ class Events:
                 continue
             await outbox.wake.wait()
 
-    async def _add(self, waiting: Waiting) -> None:
-        name, key, text = waiting
+    async def _add(self, waiting: list[Waiting]) -> int:
+        name = waiting[0][0]
         stream = self.streams.get(name)
         if stream is None:
             # It waits for a version of the service that knows it.
-            raise DeclarationError(f"The outbox has an event of a stream {name}.", "Declare it, or remove the file.")
-        await stream.put(key, text)
+            raise DeclarationError(f"The outbox has events of a stream {name}.", "Declare it, or remove the file.")
+        return await stream.put_many([(key, text) for _, key, text in waiting])
 
     async def _tidy(self) -> None:
         while True:
             for stream in self.streams.values():
                 try:
-                    old = int((self.clock.time() - stream.keep) * 1000)
-                    _, dead, groups = await self.store.run(TIDY, (stream.key, stream.dead_key), (max(old, 0), _COUNTED))
+                    old = max(int((self.clock.time() - stream.keep) * 1000), 0)
+                    keys = (stream.key, stream.dead_key)
+                    _, dead, groups = await self.store.run(TIDY, keys, (old, _COUNTED, _FORGOTTEN))
                 except StoreError:
                     continue
                 self._note(stream, dead, groups)

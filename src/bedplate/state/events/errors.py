@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bedplate.problems import BedplateError
 from bedplate.state.answering import Answering
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import StoreError, StoreUnavailableError
 
-__all__ = ["EventsError", "EventsUnavailableError", "StreamFullError"]
+__all__ = ["EventsError", "EventsUnavailableError", "StreamFullError", "unavailable"]
 
 
 class EventsError(BedplateError):
@@ -32,3 +32,8 @@ class StreamFullError(EventsError, Answering):
             f"The stream {stream} holds {most} events that are not worked on.",
             "Let its consumers catch up, or give it a greater `most`; see the runbook of EventsBacklogGrowing.",
         )
+
+
+def unavailable(error: StoreError) -> EventsUnavailableError:
+    """Return what to say when the store is away, or refuses: its memory may be full."""
+    return EventsUnavailableError(str(error), sent=isinstance(error, StoreUnavailableError) and error.sent)

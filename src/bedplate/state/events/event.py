@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 #: An id before all others: of a topic whose whole history is wanted.
 NOTHING_YET = "0-0"
+#: What stores take for an id.
+_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,5 +78,9 @@ def order_of(id: str) -> tuple[int, int]:
 
     :raises ValueError: when it is no id.
     """
-    ms, _, number = id.partition("-")
-    return int(ms), int(number or 0)
+    if (found := _ID.match(id)) is None:
+        raise ValueError(f"{id[:50]!r} is no id of an event.")
+    order = int(found[1]), int(found[2] or 0)
+    if max(order) >= 1 << 63:
+        raise ValueError(f"{id[:50]!r} is greater than any id of an event.")
+    return order

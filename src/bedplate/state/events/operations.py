@@ -35,11 +35,11 @@ def _publish(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> 
 def _since(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
     after = _text(args[0])
     entries = space.xrange(keys[0], "(" + after, "+", int(args[1]))
-    if not entries:
-        return [0, entries]
     if after == "0-0":
-        return [int(space.xlen(keys[0]) >= int(args[2])), entries]
-    return [int(not space.xrange(keys[0], after, after)), entries]
+        return [int(bool(entries) and space.xlen(keys[0]) >= int(args[2])), entries]
+    if space.xrange(keys[0], after, after):
+        return [0, entries]
+    return [1 if entries else 2, entries]
 
 
 def _last(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
@@ -76,8 +76,16 @@ def _take(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Rep
 
 
 def _claim(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-    entries: Any = space.xautoclaim(keys[0], args[0], args[1], int(args[2]), count=int(args[3]))[1]
-    return [[id, fields, space.xpending_range(keys[0], args[0], id, id, 1)[0][3]] for id, fields in entries]
+    group, consumer, silent, most = args
+    at: Any = b"0-0"
+    taken: list[Any] = []
+    while len(taken) < int(most):
+        found: Any = space.xautoclaim(keys[0], group, consumer, int(silent), at, count=int(most) - len(taken))
+        taken += [[id, fields, space.xpending_range(keys[0], group, id, id, 1)[0][3]] for id, fields in found[1]]
+        at = found[0]
+        if at == b"0-0":
+            break
+    return taken
 
 
 def _hold(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
@@ -119,8 +127,7 @@ def _tidy(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Rep
         owed: Any = space.xpending(keys[0], name)
         oldest = owed[1] or (fresh[0][0] if fresh else None)
         safe = owed[1] or last
-        if _ms(safe) < _ms(least):
-            least = safe
+        least = min(least, safe, key=_order)
         reply.append([name, owed[0] + len(fresh), -1 if oldest is None else _ms(oldest)])
     if groups:
         space.xtrim(keys[0], minid=least)
@@ -129,6 +136,11 @@ def _tidy(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Rep
 
 def _ms(id: bytes) -> int:
     return int(id.partition(b"-")[0])
+
+
+def _order(id: bytes) -> tuple[int, int]:
+    ms, _, number = id.partition(b"-")
+    return int(ms), int(number)
 
 
 #: Publishes, with a history.

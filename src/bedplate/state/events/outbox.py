@@ -6,18 +6,23 @@ import asyncio
 import fcntl
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import orjson
 from uuid_utils import uuid4
 
 from bedplate.state.events.errors import EventsUnavailableError
+from bedplate.state.store import StoreError
 
 __all__ = ["Outbox", "Waiting"]
 
 #: An event that waits: its stream, its key, its JSON.
 Waiting = tuple[str, str, bytes]
+#: Events handed over in one go, or more would be added than are.
+_BATCH = 100
 
 
 class Outbox:
@@ -31,21 +36,28 @@ class Outbox:
     def __init__(self, folder: Path, prefix: str, most: int, counted: Callable[[int], None]) -> None:
         self._folder, self._prefix, self._most = folder, prefix, most
         self._counted = counted
-        self._pending: deque[Waiting] = deque()
+        self._pending: dict[str, deque[Waiting]] = {}
         self._writing = asyncio.Lock()
         self._fd = -1
+        #: Whether the file has what was handed over.
+        self._given = False
         self._path = folder
         self.wake = asyncio.Event()
 
     @property
     def waiting(self) -> int:
         """How many events wait."""
-        return len(self._pending)
+        return sum(map(len, self._pending.values()))
+
+    def holds(self, stream: str) -> bool:
+        """Return whether events of a stream wait."""
+        return stream in self._pending
 
     async def open(self) -> None:
         """Make a file of its own, and take over those that the dead have left."""
         found = await asyncio.to_thread(self._open)
-        self._pending.extend(found)
+        for waiting in found:
+            self._append(waiting)
         self._changed()
 
     def close(self) -> None:
@@ -62,35 +74,60 @@ class Outbox:
 
         :raises EventsUnavailableError: when there are too many, or the disk cannot be written.
         """
-        if self._fd < 0 or len(self._pending) >= self._most:
-            raise EventsUnavailableError(f"the store is away, and {len(self._pending)} events wait on disk.")
+        if self._fd < 0 or self.waiting >= self._most:
+            raise EventsUnavailableError(f"the store is away, and {self.waiting} events wait on disk.")
         async with self._writing:
             waiting = (stream, key, text)
             try:
-                await asyncio.to_thread(self._write, [waiting])
+                await _whole(asyncio.to_thread(self._write, [waiting]))
             except OSError as error:
                 raise EventsUnavailableError(
                     f"the store is away, and the outbox cannot be written: {error}."
                 ) from error
-            self._pending.append(waiting)
+            self._append(waiting)
         self._changed()
 
-    async def drain(self, add: Callable[[Waiting], Awaitable[object]]) -> None:
-        """Hand over what waits, the oldest first; what fails stays, and its error is raised.
+    async def drain(self, add: Callable[[list[Waiting]], Awaitable[int]]) -> None:
+        """Hand over what waits, the oldest of each stream first; what fails stays, and its error is raised.
 
-        An event is handed over again when the process dies before the file is cleared; its key tells that it is the
-        same.
+        A stream that takes nothing does not hold up the others; an error of the store ends it at once. An event is
+        handed over again when the process dies before the file is cleared; its key tells that it is the same.
+
+        :param add: is given some of one stream, and returns how many of them, from the first on, are added.
         """
-        while self._pending:
-            await add(self._pending[0])
-            async with self._writing:
-                self._pending.popleft()
-                self._changed()
-                if not self._pending:
-                    await asyncio.to_thread(self._clear)
+        stuck: dict[str, Exception] = {}
+        try:
+            while (stream := next((name for name in self._pending if name not in stuck), None)) is not None:
+                try:
+                    await self._hand_over(stream, add)
+                except StoreError:
+                    raise
+                except Exception as error:
+                    stuck[stream] = error
+        finally:
+            if self._given:
+                async with self._writing:
+                    self._given = False
+                    await _whole(asyncio.to_thread(self._clear, list(chain.from_iterable(self._pending.values()))))
+        for why in stuck.values():
+            raise why
+
+    async def _hand_over(self, stream: str, add: Callable[[list[Waiting]], Awaitable[int]]) -> None:
+        # Without the lock: whoever adds all the time would keep it from us for ever.
+        waiting = self._pending[stream]
+        while waiting:
+            for _ in range(await add(list(islice(waiting, _BATCH)))):
+                waiting.popleft()
+            self._given = True
+            if not waiting:
+                del self._pending[stream]
+            self._changed()
+
+    def _append(self, waiting: Waiting) -> None:
+        self._pending.setdefault(waiting[0], deque()).append(waiting)
 
     def _changed(self) -> None:
-        self._counted(len(self._pending))
+        self._counted(self.waiting)
         if self._pending:
             self.wake.set()
 
@@ -122,6 +159,9 @@ class Outbox:
         except BlockingIOError:
             os.close(fd)
             return []
+        if not _same(fd, path):
+            os.close(fd)  # its owner has put another in its place
+            return []
         with os.fdopen(fd, "rb") as file:
             found = list(_lines(file.read()))
             # First in our file, then gone from theirs: rather twice than not at all.
@@ -131,13 +171,53 @@ class Outbox:
 
     def _write(self, events: list[Waiting]) -> None:
         if events:
-            lines = [orjson.dumps([stream, key, text.decode()]) + b"\n" for stream, key, text in events]
-            os.write(self._fd, b"".join(lines))
-            os.fsync(self._fd)
+            _append_to(self._fd, events)
 
-    def _clear(self) -> None:
-        os.ftruncate(self._fd, 0)
-        os.fsync(self._fd)
+    def _clear(self, left: list[Waiting]) -> None:
+        """Leave only what still waits in the file."""
+        if self._fd < 0:
+            return
+        if not left:
+            os.ftruncate(self._fd, 0)
+            os.fsync(self._fd)
+            return
+        old, path = self._fd, self._path.with_suffix(".new")
+        new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(new, fcntl.LOCK_EX)
+            _append_to(new, left)
+            path.replace(self._path)
+        except OSError:
+            os.close(new)
+            path.unlink(missing_ok=True)
+            raise
+        self._fd = new
+        os.close(old)
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Let a thread end what it does to the file before another begins, also when whoever waits is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        if not task.done():
+            await asyncio.wait([task])
+            task.exception()
+
+
+def _append_to(fd: int, events: list[Waiting]) -> None:
+    lines = [orjson.dumps([stream, key, text.decode()]) + b"\n" for stream, key, text in events]
+    before = os.fstat(fd).st_size
+    left = memoryview(b"".join(lines))
+    try:
+        while left:  # a disk that is nearly full takes a part
+            left = left[os.write(fd, left) :]
+        os.fsync(fd)
+    except OSError:
+        # Half a line would spoil the next one.
+        os.ftruncate(fd, before)
+        raise
 
 
 def _same(fd: int, path: Path) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from uuid_utils import uuid4
 
 from bedplate.problems import DeclarationError
-from bedplate.state.events.errors import EventsUnavailableError, StreamFullError
+from bedplate.state.events.errors import EventsUnavailableError, StreamFullError, unavailable
 from bedplate.state.events.event import Codec, Event
 from bedplate.state.events.operations import ADD, DROP, REVIVE
-from bedplate.state.store import StoreUnavailableError
+from bedplate.state.store import Call, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from bedplate.state.events.component import Events
@@ -94,7 +94,7 @@ class Stream(Generic[T]):
         """
         key, text = key or uuid4().hex, self.codec.dump(payload)
         outbox = self._events.outbox
-        if outbox is not None and outbox.waiting:
+        if outbox is not None and outbox.holds(self.name):
             # What came before it still waits.
             await outbox.put(self.name, key, text)
             return None
@@ -122,12 +122,29 @@ class Stream(Generic[T]):
                     raise
                 # The key makes it safe to ask once more.
                 id = await self._events.store.run(ADD, keys, args)
-        except StoreUnavailableError as error:
-            raise EventsUnavailableError(str(error), sent=error.sent) from error
+        except StoreError as error:
+            raise unavailable(error) from error
         if id is None:
             raise StreamFullError(self.name, self.most)
         self._events.kept()
         return str(id.decode())
+
+    async def put_many(self, events: Sequence[tuple[str, bytes]]) -> int:
+        """Add keys and JSON in their order; return how many of them, from the first on, were added.
+
+        Raises what was wrong with the first when it was not added; any of them may be added again.
+        """
+        calls = [
+            Call(ADD, (self.key, f"{self.key}:k:{key}"), (text, key, self.most, REMEMBERED, self.key))
+            for key, text in events
+        ]
+        for count, reply in enumerate(await self._events.store.run_many(calls)):
+            if reply is None or isinstance(reply, StoreError):
+                if count:
+                    return count
+                raise StreamFullError(self.name, self.most) if reply is None else unavailable(reply)
+            self._events.kept()
+        return len(calls)
 
     def group(
         self,

@@ -48,6 +48,8 @@ class Subscription(Generic[T]):
         self._wake = asyncio.Event()
         self._behind = after is not None
         self._missed = self._closed = False
+        #: Whether it was away, and what was published meanwhile may have ended.
+        self._away = self._behind
         self.last = after or ""
 
     # From the hub; on the event loop, and quick.
@@ -72,7 +74,7 @@ class Subscription(Generic[T]):
     def gap(self) -> None:
         """Look into the history; where there is none, something may be missing."""
         if self._events.history:
-            self._behind = True
+            self._behind = self._away = True
         else:
             self._missed = True
         self._wake.set()
@@ -119,19 +121,24 @@ class Subscription(Generic[T]):
     async def _catch_up(self) -> None:
         """Read on in the history; what is published meanwhile is held, and what comes twice is dropped."""
         after = self.last or NOTHING_YET
+        away, self._away = self._away, False
         self._behind = False
         try:
             lost, entries = await self._events.since(self.topic, after, _CHUNK)
         except BaseException as error:
-            self._behind = True
+            # What was held meanwhile is behind what was not read.
+            self._held.clear()
+            self._behind, self._away = True, away or self._away
             if not isinstance(error, StoreError):
                 raise
             self._wake.clear()
             await pause(self._events.clock, _AGAIN, self._wake)
             return
-        if lost:
+        # Who listened all the time has missed nothing when a silent topic's history ends.
+        if lost == 1 or (lost and away):
             self._missed = True
         if len(entries) >= _CHUNK:
+            self._held.clear()
             self._behind = True
         self._held.extendleft(reversed(entries))
 

@@ -1,9 +1,18 @@
 -- Removes what all groups have answered for and is old, and says how the groups are. KEYS: stream, dead. ARGV: the
--- greatest id in ms that is old, how many entries are counted at most. Returns {entries, dead, {group, entries that wait,
+-- greatest id in ms that is old, how many entries are counted at most, ms after which a silent consumer that owes
+-- nothing is forgotten. Returns {entries, dead, {group, entries that wait,
 -- ms of the oldest of them or -1}…}.
 
 local function ms(id)
   return tonumber(string.match(id, '^%d+'))
+end
+
+-- Whether an id is before another: many are of one millisecond.
+local function before(id, other)
+  if ms(id) ~= ms(other) then
+    return ms(id) < ms(other)
+  end
+  return tonumber(string.match(id, '%d+$')) < tonumber(string.match(other, '%d+$'))
 end
 
 local reply = {}
@@ -21,8 +30,18 @@ if any then
     local owed = redis.call('XPENDING', KEYS[1], of['name'])
     local oldest = owed[2] or (fresh[1] and fresh[1][1]) or nil
     local safe = owed[2] or last
-    if ms(safe) < ms(least) then
+    if before(safe, least) then
       least = safe
+    end
+    -- Each process that was ever there is a consumer; those that are long gone and owe nothing are forgotten.
+    for _, entry in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], of['name'])) do
+      local consumer = {}
+      for at = 1, #entry, 2 do
+        consumer[entry[at]] = entry[at + 1]
+      end
+      if consumer['pending'] == 0 and consumer['idle'] > tonumber(ARGV[3]) then
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], of['name'], consumer['name'])
+      end
     end
     table.insert(reply, {of['name'], owed[1] + #fresh, oldest and ms(oldest) or -1})
   end

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
+from bedplate.settings.attribute_docs import doc_of
 from bedplate.settings.markers import Env, Reloadable
 from bedplate.settings.secret import MASK, Dsn, looks_secret, mask_text
 
@@ -63,16 +64,21 @@ class Declared:
     table: SettingPath
     expects: str
     default: str
-    doc: str
     required: bool
     reloadable: bool
     secret: bool
+    model: type[BaseModel] = field(repr=False, compare=False)
     field: FieldInfo = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """The path with dots, ``logs.level``."""
         return ".".join(self.path)
+
+    @property
+    def doc(self) -> str:
+        """What it is for; its source is read when somebody asks."""
+        return doc_of(self.model, self.path[-1])
 
     @property
     def discreet(self) -> bool:
@@ -122,7 +128,7 @@ def _walk(
         if nested is not None:
             yield from _walk(nested, here, default if isinstance(default, BaseModel) else None, own)
         else:
-            yield _declare(here, info, default, own)
+            yield _declare(model, here, info, default, own)
 
 
 def describe(model: type[BaseModel], sections: Mapping[str, type[BaseModel]] | None = None) -> list[Declared]:
@@ -133,7 +139,7 @@ def describe(model: type[BaseModel], sections: Mapping[str, type[BaseModel]] | N
     return result
 
 
-def _declare(path: SettingPath, info: FieldInfo, default: object, prefix: str) -> Declared:
+def _declare(model: type[BaseModel], path: SettingPath, info: FieldInfo, default: object, prefix: str) -> Declared:
     own = prefix + "__".join(path).upper()
     standard = next((item.names for item in info.metadata if isinstance(item, Env)), ())
     extra = info.json_schema_extra
@@ -146,11 +152,11 @@ def _declare(path: SettingPath, info: FieldInfo, default: object, prefix: str) -
         table=table,
         expects=_expected(info),
         default="",
-        doc=" ".join((info.description or "").split()),
         required=info.is_required(),
         reloadable=reloadable or (isinstance(extra, dict) and bool(extra.get("reload"))),
         secret=_holds_secret(info.annotation),
         field=info,
+        model=model,
     )
     return result if result.required else replace(result, default=result.show(default))
 

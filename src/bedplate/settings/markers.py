@@ -14,9 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from bedplate.declarations import seconds
+from bedplate.settings.attribute_docs import schema_of
 
 __all__ = ["Env", "Issued", "RefuseIf", "Reloadable", "RequiredInProduction", "Seconds", "Section"]
 
@@ -86,6 +89,9 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 class Section(BaseModel):
     """The settings of one component: frozen, every field documented by the string below it."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe fields in the schema of actions' forms and of what else is shown."""
+        return schema_of(cls, core, handler)

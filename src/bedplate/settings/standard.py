@@ -43,7 +43,6 @@ class StandardSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         env_prefix=PREFIX,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
         validate_default=True,
     )

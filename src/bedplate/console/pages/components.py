@@ -12,6 +12,7 @@ from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page, missing
 from bedplate.console.visit import Visit
 from bedplate.monitor.management.views import actions_of, refusal_of
+from bedplate.settings.attribute_docs import doc_of
 
 __all__ = ["TABS", "pages", "view_of"]
 
@@ -94,12 +95,12 @@ def _configuration(sources: Sources, spec: Spec) -> list[tuple[str, str, str]]:
     if spec.settings is None:
         return []
     values: Mapping[str, Any] = sources.redactor.mapping(spec.settings.model_dump(mode="json"))
-    fields = type(spec.settings).model_fields
+    model = type(spec.settings)
     return [
         (
             name,
             str(value) if value not in (None, "") else "–",
-            (fields[name].description or "") if name in fields else "",
+            doc_of(model, name),
         )
         for name, value in values.items()
     ]

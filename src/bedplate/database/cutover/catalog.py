@@ -16,7 +16,10 @@ __all__ = ["Column", "Constraint", "Grant", "Index", "Statistic", "Table", "read
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; ``default`` is also the expression of a generated one, ``sequence`` the options of an identity."""
+    """A column; ``default`` is also the expression of a generated one, ``sequence`` the options of an identity.
+
+    ``unknown`` names options that are not PostgreSQL's documented ones: some servers give columns numbers of their own.
+    """
 
     name: str
     type: str
@@ -32,6 +35,7 @@ class Column:
     comment: str | None
     sequence: tuple[str, int, int, int, int, int, bool] | None
     owned: str | None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,9 @@ class Table:
         """The columns of the primary key, none if there is none."""
         return next((constraint.columns for constraint in self.of_kind("p")), ())
 
+
+#: All that can be set on a column.
+_OPTIONS = {"n_distinct", "n_distinct_inherited"}
 
 _TABLE = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, am.amname, pg_get_userbyid(c.relowner),
@@ -232,7 +239,9 @@ def _column(row: Sequence[Any]) -> Column:
     if sequence is not None:
         start, increment, least, greatest, cache = (int(text) for text in sequence[1:6])
         found = (sequence[0], start, increment, least, greatest, cache, sequence[6] == "true")
-    return Column(*(*row[:-4], tuple(options), comment, found, owned))
+    known = tuple(option for option in options if option.partition("=")[0] in _OPTIONS)
+    unknown = tuple(option.partition("=")[0] for option in options if option not in known)
+    return Column(*(*row[:-4], known, comment, found, owned, unknown))
 
 
 def _after(definition: str, sql: str) -> str:

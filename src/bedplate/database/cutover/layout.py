@@ -204,6 +204,11 @@ class _Layout:
                     self._alter(
                         "partitions", f"ALTER COLUMN {quoted(column.name)} SET ({', '.join(column.options)})", one
                     )
+        unknown = sorted({option for column in source.columns for option in column.unknown})
+        if unknown:
+            self._notes.append(
+                f"Columns have options of this server's own ({', '.join(unknown)}), which are not copied."
+            )
         if source.options:
             self._notes.append("Storage parameters are set on each partition: the twin itself stores nothing.")
 

@@ -48,7 +48,7 @@ def _differences(source: Table, twin: Table, key: str, written: Mapping[str, str
         yield "The columns are not the same, or not in the same order."
     for mine, its in zip(source.columns, twin.columns, strict=False):
         # A serial's sequence belongs to the source until the cutover is finalized.
-        if replace(mine, owned=None) != replace(its, owned=None):
+        if replace(mine, owned=None, unknown=()) != replace(its, owned=None, unknown=()):
             yield f"Column {mine.name} is not the same: {mine} against {its}."
     for what in ("schema", "owner", "tablespace", "replica_identity", "comment", "grants"):
         ours, theirs = getattr(source, what), getattr(twin, what)

@@ -8,13 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.postgres import Postgres
+from tests.postgres import Postgres, postgres
 
 
 @pytest.fixture(scope="session")
 def shared_url(server: Postgres) -> str:
     """A database that tests share; each uses tables of its own."""
     return server.database()
+
+
+@pytest.fixture(scope="session")
+def oldest() -> Iterator[Postgres]:
+    """The oldest server that cutovers are for."""
+    with postgres(15) as running:
+        yield running
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bedplate.database.cutover import Comparison, CutoverError, Difference, Progress, compare
-from tests.postgres import postgres
+from tests.postgres import Postgres
 
 Connection = psycopg.Connection[Any]
 
@@ -76,8 +76,8 @@ def test_values_that_are_equal_or_hash_alike_are_told_apart(shared: Connection) 
     _tell_apart(shared, VALUES)
 
 
-def test_so_does_the_oldest_server_with_what_the_newest_lacks() -> None:
-    with postgres(15) as old, psycopg.connect(old.database(), autocommit=True) as connection:
+def test_so_does_the_oldest_server_with_what_the_newest_lacks(oldest: Postgres) -> None:
+    with psycopg.connect(oldest.database(), autocommit=True) as connection:
         connection.execute(f"{COLLATION};{SETUP}".encode())
         _tell_apart(connection, {**VALUES, **MORE})
 

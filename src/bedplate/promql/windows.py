@@ -87,12 +87,15 @@ class OverRange(Tables):
             present = np.ones(columns, dtype=bool) if present is None else present
             size = max(1, width // max(1, _PARTS // self._kernel.weight))
             for start in range(left, left + values.shape[1], size):
-                part, target = values[:, start - left : start - left + size], out[start : start + size]
+                part = values[:, start - left : start - left + size]
+                # The last part is narrower, and what comes after it is not its own.
+                stop = start + part.shape[1]
+                target = out[start:stop]
                 mask = np.zeros(part.shape[1], dtype=bool)
                 for chosen, block in self._blocks(part, times, bounds, parameter):
                     target[chosen] = self._kernel.compute(block)
                     mask[chosen] = True
-                present[start : start + size] = mask
+                present[start:stop] = mask
                 yield
         return present
 

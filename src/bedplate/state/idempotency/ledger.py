@@ -112,12 +112,12 @@ class Ledger:
         """
         try:
             ours = await self._store.run(ops.FINISH, (mark.key,), self._finishing(mark, record))
+        except CancelledError:
+            # It is done, whether or not this was heard; to say it twice changes nothing.
+            self._keep(mark, record)
+            raise
         except StoreError as error:
-            if len(self._unsaved) < _MOST_UNSAVED:
-                self._unsaved[mark] = record
-            else:
-                self._running.pop(mark, None)
-                self.incident("unkept")
+            self._keep(mark, record)
             self._host.log.warning("idempotency_not_recorded", error=str(error))
             return False
         self._running.pop(mark, None)
@@ -132,8 +132,11 @@ class Ledger:
             self._orphaned(mark)
 
     def abandon(self, mark: Mark) -> None:
-        """Renew a mark no more: nobody knows what came of it. Another attempt may begin when it lapses."""
-        if self._running.pop(mark, self) is not self:
+        """Renew a mark no more: nobody knows what came of it. Another attempt may begin when it lapses.
+
+        One that is done and only has to be recorded stays.
+        """
+        if mark not in self._unsaved and self._running.pop(mark, self) is not self:
             self.incident("abandoned")
 
     async def forget(self, key: str) -> bool:
@@ -159,12 +162,12 @@ class Ledger:
         self.count()
         for mark, record in list(self._unsaved.items()):
             ours = await self._store.run(ops.FINISH, (mark.key,), self._finishing(mark, record))
-            del self._unsaved[mark]
+            self._unsaved.pop(mark, None)
             self._running.pop(mark, None)
             self._recorded(mark, bool(ours))
         for mark in list(self._orphans):
             await self._store.run(ops.RELEASE, (mark.key,), (mark.owner,))
-            del self._orphans[mark]
+            self._orphans.pop(mark, None)
         marks = list(self._running)
         calls = [Call(ops.RENEW, (mark.key,), (mark.owner, self._lease)) for mark in marks]
         replies = await self._store.run_many(calls) if calls else ()
@@ -179,6 +182,14 @@ class Ledger:
         """Set the gauges."""
         self._running_cell.set(float(len(self._running)))
         self._unsaved_cell.set(float(len(self._unsaved)))
+
+    def _keep(self, mark: Mark, record: bytes) -> None:
+        """Keep a record until the store has it."""
+        if len(self._unsaved) < _MOST_UNSAVED:
+            self._unsaved[mark] = record
+        else:
+            self._running.pop(mark, None)
+            self.incident("unkept")
 
     def _orphaned(self, mark: Mark) -> None:
         """Remember an attempt that the store may believe to be under way, and is not."""

@@ -17,7 +17,17 @@ from bedplate.database.errors import (
     is_connection_fault,
     said,
 )
-from bedplate.database.metrics import DURATION, ERRORS, OPERATIONS, POOL, POOL_LIMIT, UP, alerts, panels
+from bedplate.database.metrics import (
+    DURATION,
+    ERRORS,
+    POOL,
+    POOL_LIMIT,
+    STATEMENT_SECONDS,
+    STATEMENTS,
+    UP,
+    alerts,
+    panels,
+)
 from bedplate.database.repeating import Isolation, repeated
 from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
 from bedplate.database.replicas.metrics import alerts as replica_alerts
@@ -25,6 +35,7 @@ from bedplate.database.replicas.metrics import panels as replica_panels
 from bedplate.database.replicas.position import parsed, token
 from bedplate.database.routes import routes_of
 from bedplate.database.settings import DatabaseSettings
+from bedplate.database.statements import Statements
 from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook
 from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
@@ -81,6 +92,7 @@ class Database:
         self._url = url if isinstance(url, Secret) else Secret(url)
         self._replica_urls = tuple(one if isinstance(one, Secret) else Secret(one) for one in replicas)
         self._replicas: Replicas | None = None
+        self._statements: Statements
         self._lazy = lazy
         self._host: Host | None = None
         self._address: Address | None = None
@@ -89,7 +101,8 @@ class Database:
         self._failure: tuple[float, BedplateError] | None = None
         self._cells: dict[str, Any] = {}
         suffix = "" if name == "default" else f" {name}"
-        metrics = (DURATION, ERRORS, POOL, POOL_LIMIT, UP, *(REPLICA_METRICS if replicas else ()))
+        own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, UP)
+        metrics = (*own, *(REPLICA_METRICS if replicas else ()))
         self._spec = Spec(
             kind="database",
             name=name,
@@ -148,6 +161,10 @@ class Database:
         self._address = self._located(host)
         try:
             self._bind(host)
+            slow = self.settings.slow_statement
+            self._statements = Statements(host, slow, lambda: None if self._opened is None else self._opened.engine)
+            if slow:
+                host.spawn("tell slow statements", self._statements.watch)
             self._replicas = self._followers(host)
             if not self._lazy:
                 try:
@@ -354,7 +371,7 @@ class Database:
         from bedplate.database.engine import make_engine
 
         self._opened = make_engine(
-            self._address, self.settings, timed=self._timed, failed=self._failed, service=host.service
+            self._address, self.settings, timed=self._statements.timed, failed=self._failed, service=host.service
         )
         host.bind(POOL_LIMIT).set(float(self.settings.pool_size + self.settings.pool_overflow))
         self._reached(None)
@@ -421,7 +438,9 @@ class Database:
 
         assert self._host is not None
         settings = self.settings.model_copy(update={"pool_timeout": self.settings.replica_timeout / 2})
-        return make_engine(address, settings, timed=self._timed, failed=self._failed, service=self._host.service)
+        return make_engine(
+            address, settings, timed=self._statements.timed, failed=self._failed, service=self._host.service
+        )
 
     def _wanted(self, host: Host) -> Sequence[Migrations]:
         """Return the revisions of everybody who has tables here."""
@@ -438,15 +457,8 @@ class Database:
 
     def _bind(self, host: Host) -> None:
         self._cells["pool"] = host.bind(POOL)
-        for operation in OPERATIONS:
-            self._cells[operation] = host.bind(DURATION, operation=operation)
         for kind in ("connection", "statement"):
             self._cells[kind] = host.bind(ERRORS, kind=kind)
-
-    def _timed(self, word: str, seconds: float) -> None:
-        # What keeps order is not what somebody asked for.
-        if word not in ("begin", "pragma"):
-            self._cells[word if word in OPERATIONS else "other"].observe(seconds)
 
     def _failed(self, error: BaseException, disconnected: bool) -> None:
         self._cells["connection" if disconnected or is_connection_fault(error) else "statement"].inc()

@@ -21,6 +21,8 @@ from bedplate.database.settings import DatabaseSettings
 
 __all__ = ["WRITES", "Opened", "make_engine", "pragmas"]
 
+Timed = Callable[[str, Any, float], None]
+
 #: The execution option of a transaction that will write, so that SQLite gives it the one right to write at its start.
 WRITES = "bedplate_writes"
 
@@ -43,13 +45,13 @@ def make_engine(
     address: Address,
     settings: DatabaseSettings,
     *,
-    timed: Callable[[str, float], None],
+    timed: Timed,
     failed: Callable[[BaseException, bool], None],
     service: str = "",
 ) -> Opened:
     """Return an engine; no connection is made yet.
 
-    :param timed: receives each statement's first word and its seconds.
+    :param timed: receives each statement, its parameters and its seconds.
     :param failed: receives each error, and whether it ended the connection.
     """
     pooled = address.dialect == "postgresql" and settings.pooler == "transaction"
@@ -122,33 +124,19 @@ def _guard(engine: AsyncEngine) -> None:
         pooler.refuse(statement)
 
 
-#: Texts of statements whose first word is remembered.
-_MOST = 1_000
-
-
-def _observe(
-    engine: AsyncEngine, timed: Callable[[str, float], None], failed: Callable[[BaseException, bool], None]
-) -> None:
+def _observe(engine: AsyncEngine, timed: Timed, failed: Callable[[BaseException, bool], None]) -> None:
     """Time statements where the dialect gives them to the driver.
 
     Listeners of the engine's events would cost each statement a fifth more, for what SQLAlchemy prepares for them.
     """
     dialect: Any = engine.sync_engine.dialect
-    words: dict[str, str] = {}
     clock = time.perf_counter
-
-    def word_of(statement: str) -> str:
-        word = statement.split(None, 1)[0].lower() if statement.strip() else "other"
-        if len(words) < _MOST:
-            words[statement] = word
-        return word
 
     def observed(carry_out: Callable[..., Any]) -> Callable[..., Any]:
         def execute(cursor: Any, statement: str, *rest: Any, **named: Any) -> None:
             began = clock()
             carry_out(cursor, statement, *rest, **named)
-            took = clock() - began
-            timed(words.get(statement) or word_of(statement), took)
+            timed(statement, rest[0] if rest else None, clock() - began)
 
         return execute
 

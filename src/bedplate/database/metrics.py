@@ -5,7 +5,19 @@ from __future__ import annotations
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
 
-__all__ = ["DURATION", "ERRORS", "OPERATIONS", "POOL", "POOL_LIMIT", "UP", "alerts", "panels"]
+__all__ = [
+    "DURATION",
+    "ERRORS",
+    "MOST_STATEMENTS",
+    "OPERATIONS",
+    "POOL",
+    "POOL_LIMIT",
+    "STATEMENTS",
+    "STATEMENT_SECONDS",
+    "UP",
+    "alerts",
+    "panels",
+]
 
 OPERATIONS = ("select", "insert", "update", "delete", "other")
 
@@ -17,6 +29,19 @@ DURATION = Histogram(
     {**_NAME, "operation": OPERATIONS},
     unit="seconds",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+#: Statements that are told apart, by fingerprint; those that come later are one.
+MOST_STATEMENTS = 50
+STATEMENTS = Counter(
+    "bedplate_database_statements_total",
+    "Statements by their fingerprint, which the log of slow ones explains.",
+    {**_NAME, "statement": MOST_STATEMENTS + 1},
+)
+STATEMENT_SECONDS = Counter(
+    "bedplate_database_statement_seconds_total",
+    "Time that statements took, by their fingerprint.",
+    {**_NAME, "statement": MOST_STATEMENTS + 1},
+    unit="seconds",
 )
 ERRORS = Counter(
     "bedplate_database_errors_total",
@@ -93,6 +118,24 @@ def panels(name: str) -> tuple[Panel, ...]:
         Panel(
             title="Errors",
             expr=(("{{kind}}", f"sum by (kind) (rate({ERRORS(database=name)}[5m]))"),),
+            unit="ops",
+            row=row,
+        ),
+        Panel(
+            title="Dearest statements",
+            expr=(
+                (
+                    "{{statement}}",
+                    f"topk(10, sum by (statement) (rate({STATEMENT_SECONDS(database=name)}[5m])))",
+                ),
+            ),
+            unit="s",
+            row=row,
+            summary="Seconds a second, by fingerprint; the log of slow statements has the text and the plan.",
+        ),
+        Panel(
+            title="Commonest statements",
+            expr=(("{{statement}}", f"topk(10, sum by (statement) (rate({STATEMENTS(database=name)}[5m])))"),),
             unit="ops",
             row=row,
         ),

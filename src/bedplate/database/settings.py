@@ -35,6 +35,9 @@ class DatabaseSettings(Section):
     query_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
     """Seconds that a statement may take on a server."""
 
+    slow_statement: Annotated[Seconds, Field(ge=0)] = 0.5
+    """Seconds from which a statement is logged with its plan; 0 for none."""
+
     busy_timeout: Annotated[Seconds, Field(ge=0)] = 5.0
     """Seconds that a statement waits for another writer of an SQLite file."""
 

@@ -238,13 +238,17 @@ class Locks:
         began = self.now()
         try:
             ours = await self.store.run(EXTEND, held.place.renewed, (held.token, int(ttl * 1000)))
-        except StoreError as error:
-            raise unavailable(held.name, error) from error
+        except BaseException as error:
+            if getattr(error, "sent", True):
+                self.keeping.doubted(held, began, ttl)
+            if isinstance(error, StoreError):
+                raise unavailable(held.name, error) from error
+            raise
         if not ours:
             self.lose(held, "expired")
         else:
             held.ttl = ttl
-            self.keeping.renewed(held, began)
+            self.keeping.renewed(held, began, ttl)
         held.check()
 
     async def info(self, name: str) -> LockInfo:

@@ -39,14 +39,21 @@ class Keeping:
         for task in self._tasks:
             task.cancel()
 
-    def renewed(self, held: Held, began: float) -> None:
-        """Note that the store has renewed a lock by a call that was made at ``began``."""
+    def renewed(self, held: Held, began: float, ttl: float) -> None:
+        """Note that the store has renewed a lock by a call that was made at ``began``, for ``ttl`` seconds."""
         if held.why or held.released:
             return
         held.renewing = False
         held.began = began
-        held.deadline = began + SAFE * held.ttl
-        self._locks.timers.add(held, began + held.ttl * RENEW_AFTER)
+        held.deadline = began + SAFE * ttl
+        self._locks.timers.add(held, began + ttl * RENEW_AFTER)
+
+    def doubted(self, held: Held, began: float, ttl: float) -> None:
+        """Note that nobody knows whether the store has cut the time of a lock by a call that was made at ``began``."""
+        if held.why or held.released or ttl >= held.ttl:
+            return
+        held.deadline = min(held.deadline, began + SAFE * ttl)
+        self._locks.timers.add(held, min(began + ttl * RENEW_AFTER, held.began + held.ttl * RENEW_AFTER))
 
     def due(self, held: Held, now: float) -> None:
         """Renew a lock, or tell its holder that it is lost."""
@@ -67,12 +74,16 @@ class Keeping:
     async def _renew(self) -> None:
         batch, self._due = self._due, []
         began = self._locks.now()
-        calls = [Call(RENEW, one.place.renewed, (one.token, int(one.ttl * 1000))) for one in batch]
+        # Its holder may ask for another time meanwhile: what the store has is what it was told.
+        times = [one.ttl for one in batch]
+        calls = [
+            Call(RENEW, one.place.renewed, (one.token, int(ttl * 1000))) for one, ttl in zip(batch, times, strict=True)
+        ]
         try:
             replies = await self._locks.store.run_many(calls)
         except StoreError as error:
             replies = [error] * len(batch)
-        for held, reply in zip(batch, replies, strict=True):
+        for held, ttl, reply in zip(batch, times, replies, strict=True):
             if held.why or held.released:
                 continue
             if isinstance(reply, StoreError):
@@ -80,7 +91,7 @@ class Keeping:
                 again = self._locks.now() + held.ttl * _RETRY
                 self._locks.timers.add(held, min(again, held.deadline))
             elif reply:
-                self.renewed(held, began)
+                self.renewed(held, began, ttl)
             else:
                 self._locks.lose(held, "expired")
 

@@ -46,7 +46,7 @@ async def test_what_is_heard_while_a_long_history_is_read_does_not_hide_the_rest
             return answer
 
         monkeypatch.setattr(events, "since", slowly)
-        async with events.subscribe("a", after=first) as subscription:
+        async with asyncio.timeout(8), events.subscribe("a", after=first) as subscription:
             got = [(await anext(subscription)).payload for _ in range(151)]
     assert got == list(range(1, 152))
 
@@ -70,7 +70,7 @@ async def test_what_is_heard_while_the_history_cannot_be_read_does_not_hide_it(
             return await since(topic, after, count)
 
         monkeypatch.setattr(events, "since", failing)
-        async with events.subscribe("a", after=first) as subscription:
+        async with asyncio.timeout(8), events.subscribe("a", after=first) as subscription:
             got = asyncio.ensure_future(anext(subscription))
             while not got.done():
                 await harness.clock.advance(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from bedplate.component import Environment
 from bedplate.problems import DeclarationError, Refusal
 from bedplate.settings.faults import SettingsError, Unknown
-from bedplate.settings.fields import SettingPath
+from bedplate.settings.fields import SettingPath, declared
 from bedplate.settings.layers import Sources
 from bedplate.settings.reading import Reading
 from bedplate.settings.rules import RULES, Rule, Setting, apply, secrets_in
@@ -103,7 +103,7 @@ class Settings(StandardSettings):
 
     def _adopt(self, reading: Reading) -> None:
         self._reading = reading
-        _hide(reading, self.values())
+        _hide(reading, (setting.value for setting in self.values()))
 
     @classmethod
     @contextmanager
@@ -152,13 +152,12 @@ class Settings(StandardSettings):
             return known[1]
         value = self._reading.read(model, path, model.model_validate)
         self._reading.sections[path] = (model, value)
-        _hide(self._reading, self._within(path))
+        # Of this section alone: a service asks for two dozen, and each start would look at all of all of them.
+        _hide(self._reading, (_at(value, one.path[len(path) :]) for one in declared(model, path)))
         return value
 
     def _own_section(self, model: type[M], path: SettingPath) -> M:
-        value: Any = self
-        for key in path:
-            value = getattr(value, key, None)
+        value = _at(self, path)
         if not isinstance(value, model):
             raise DeclarationError(
                 f"Section {'.'.join(path)} is a field of {type(self).__name__}, and no {model.__name__}.",
@@ -168,19 +167,11 @@ class Settings(StandardSettings):
 
     def values(self) -> list[Setting]:
         """Return every setting, those of sections asked for included, with its value and where that comes from."""
-        return self._within(())
-
-    def _within(self, within: SettingPath) -> list[Setting]:
-        """Return the settings whose paths begin like this."""
         sections = {path: value for path, (_, value) in self._reading.sections.items()}
         result = []
         for path, setting in self._reading.known.items():
-            if path[: len(within)] != within:
-                continue
             base: SettingPath = next((path[:n] for n in range(len(path) - 1, 0, -1) if path[:n] in sections), ())
-            value: Any = sections[base] if base else self
-            for key in path[len(base) :]:
-                value = getattr(value, key, None)
+            value = _at(sections[base] if base else self, path[len(base) :])
             result.append(Setting(setting, value, self._reading.found.get(path)))
         return result
 
@@ -285,8 +276,15 @@ def masked(settings: Settings) -> dict[str, Any]:
     return result
 
 
-def _hide(reading: Reading, settings: Sequence[Setting]) -> None:
-    for setting in settings:
-        for secret in secrets_in(setting.value):
+def _at(start: object, path: SettingPath) -> Any:
+    """Return what a path of attributes leads to; None where it leads nowhere."""
+    for key in path:
+        start = getattr(start, key, None)
+    return start
+
+
+def _hide(reading: Reading, values: Iterable[object]) -> None:
+    for value in values:
+        for secret in secrets_in(value):
             for text in secret.hidden():
                 reading.hide(text)

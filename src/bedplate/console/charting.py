@@ -101,6 +101,10 @@ class Charting:
                 hidden += more
         except BedplateError as error:
             return Chart(times=grid.times, fault=f"{error.what} {error.mend}".strip(), **looks)
+        except Exception as error:
+            # A fault of ours in one chart must not cost the page, which may be what somebody was woken for.
+            self._sources.capture(error, "chart")
+            return Chart(times=grid.times, fault="It could not be drawn. The page of errors has why.", **looks)
         if looks.get("look") == "heatmap":
             lines.sort(key=bound_of)
         return Chart(times=grid.times, lines=_apart(lines), hidden=hidden, **looks)

@@ -69,6 +69,7 @@ class Entry:
             install_problem_handlers(service.app)
             builtins.traces.instrument(service.app)
             self._application = _layered(service.app, service.components)
+            self._public.knows(service.app)
 
     def serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what serves one request or WebSocket; a function, because every frame on the hot path costs."""

@@ -11,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bedplate.component import Vector
+from bedplate.console.charting import Charting
 from bedplate.console.charts import Chart, Grid, Keeper, Line, drawn
 from bedplate.console.charts.data import legend
 from bedplate.console.charts.drawing import extent, ticks, time_ticks
 from bedplate.console.charts.heat import buckets_of
+from bedplate.console.interfaces import Sources
 from bedplate.console.words import ago, count, duration, number, quantity
 from bedplate.declarations import Threshold
+from bedplate.monitor.health import Health
+from bedplate.monitor.management.actions import Buttons
 from bedplate.promql import Matrix
 from bedplate.promql.query import Series
+from bedplate.telemetry.redaction import Redactor
 
 NAN = math.nan
 
@@ -239,3 +244,25 @@ def test_words() -> None:
         "in 2 min",
     ]
     assert count(1234567) == "1\u202f234\u202f567"
+
+
+class Broken:
+    """A querier with a fault of ours."""
+
+    async def range(self, expr: str, start: float, end: float, step: float, *, scope: str = "host") -> Matrix:
+        raise ValueError("shapes do not fit")
+
+
+async def test_a_chart_that_fails_says_so_and_is_an_error_and_the_page_goes_on() -> None:
+    seen: list[tuple[str, str]] = []
+    sources = Sources(
+        service="test",
+        environment="test",
+        health=Health(),
+        presses=Buttons(Redactor(), 5.0, lambda component, action, outcome: None),
+        redactor=Redactor(),
+        querier=Broken(),  # type: ignore[arg-type]
+        capture=lambda error, where: seen.append((str(error), where)),
+    )
+    chart = await Charting(sources).chart([("", "x")], Grid(1000, 15, 10))
+    assert "could not be drawn" in chart.fault and seen == [("shapes do not fit", "chart")]

@@ -17,14 +17,18 @@ class Screen:
         # Addresses must stay whole to be clicked and copied, however narrow the terminal is.
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._link = ""
+        self._told = False
 
     def console_link(self, link: str) -> None:
-        """Remember where the console lets whoever sees this terminal in, once."""
+        """Tell where the console lets whoever sees this terminal in, once; with the other addresses at first."""
         self._link = link
+        if self._told:
+            self._console.print(f"  {'console':<15}[link={link}][cyan]{link}[/cyan][/link]")
 
     def addresses(self, base: str) -> None:
         """Print where everything is."""
         service = f"{base}/synfinance"
+        self._told = True
         self._console.print("[bold]Bedplate demo[/bold]: SynFinance and TradeSense with live traffic")
         self._console.print()
         for name, address in (

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bedplate.state.confirmations.component import Confirmations
 from bedplate.state.confirmations.confirmation import Confirmation
@@ -25,9 +26,24 @@ _MOST = 64 * 1024
 
 
 def accepted(confirmations: Confirmations[T], asked: Confirmation[T], prefix: str = "/confirmations") -> JSONResponse:
-    """Return the answer of an endpoint that has asked instead of done: 202, and in ``Location`` where it is decided."""
-    headers = {"Location": f"{prefix}/{asked.id}", **_NO_STORE}
-    return JSONResponse(confirmations.codec.shown(asked), 202, headers)
+    """Return the answer of an endpoint that has asked instead of done: 202, and in ``Location`` where it is decided.
+
+    :param prefix: where the routes are, from the root of the application; where that is mounted is put before it.
+    """
+    return _Accepted(f"{prefix}/{asked.id}", confirmations.codec.shown(asked))
+
+
+class _Accepted(JSONResponse):
+    """A 202 that learns where its application is mounted when it is sent."""
+
+    def __init__(self, path: str, document: Any) -> None:
+        super().__init__(document, 202, _NO_STORE)
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope.get("app_root_path", scope.get("root_path", ""))
+        self.headers["Location"] = f"{root}{self._path}"
+        await super().__call__(scope, receive, send)
 
 
 def confirmation_routes(confirmations: Confirmations[Any], who: Who, prefix: str = "/confirmations") -> list[Route]:

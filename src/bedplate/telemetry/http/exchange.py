@@ -13,13 +13,15 @@ from bedplate.declarations import Verdict
 from bedplate.problems import Problem
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
-from bedplate.telemetry.http.metrics import REFUSED
+from bedplate.telemetry.http.metrics import REFUSED, UNMATCHED
 from bedplate.telemetry.http.report import Reporter, type_name
 
 __all__ = ["CLIENT_CLOSED", "INCOMPLETE", "Exchange"]
 
 #: The status of requests whose client left before the answer; it is sent to nobody (the number is nginx's).
 CLIENT_CLOSED = 499
+#: How a router answers what it has no route for.
+_UNROUTED = frozenset({404, 405})
 #: The error type of an application that returned without finishing its answer.
 INCOMPLETE = "incomplete_response"
 
@@ -168,6 +170,9 @@ class Exchange:
             self.response_size = 0
         try:
             self._route = self._route or self._report.templates.of(scope)
+            if self._route == UNMATCHED and self.status not in _UNROUTED:
+                # A middleware refused it; unknown paths end with a 404, and are not looked for.
+                self._route = self._report.templates.before_routing(scope)
             self._report.request(self, self._route, self._duration, error_type, error)
         except Exception:
             # What is said of a request must not change its answer.

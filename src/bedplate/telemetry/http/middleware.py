@@ -70,6 +70,10 @@ class HttpMiddleware:
         self._looked = 0.0
         self._headers = ResponseHeaders(settings, "development")
 
+    def knows(self, application: object) -> None:
+        """Look through the routes of an application for the name of what was answered before it was routed."""
+        self._report.templates.application = application
+
     def start(self, host: Host) -> None:
         """Measure with the service's registry; the security headers become those of its environment."""
         self._headers = ResponseHeaders(self._settings, host.environment)

@@ -46,9 +46,11 @@ class Templates:
     Templates are relative to the application's root: a service has the same ones alone and mounted.
     """
 
-    __slots__ = ("_known", "_places", "_router", "_size")
+    __slots__ = ("_known", "_places", "_router", "_size", "application")
 
     def __init__(self) -> None:
+        #: Whose routes are looked through for requests that were answered before they were routed.
+        self.application: Any = None
         # Objects are kept beside what is known of them: an id is unique only while its object lives.
         self._known: dict[int, tuple[Any, str]] = {}
         self._places: dict[int, tuple[Any, list[_Place]]] = {}
@@ -70,6 +72,15 @@ class Templates:
         if endpoint is None:
             return str(scope.get(ROUTE_KEY, UNMATCHED))
         return self._look_up(scope, endpoint)
+
+    def before_routing(self, scope: Scope) -> str:
+        """Return the template of the route that would have answered, had nobody answered before; by its path alone."""
+        if (path := str(scope["path"])) and (root := scope.get("root_path")):
+            path = path.removeprefix(root)
+        for template, _ in _walk(_routes_of(self.application), ""):
+            if _pattern(template).match(path):
+                return _template(template)
+        return UNMATCHED
 
     def _learn(self, route: Any) -> str:
         if len(self._known) >= _REMEMBERED:

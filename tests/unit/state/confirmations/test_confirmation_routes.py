@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from bedplate.service import Service
+from bedplate.service import Process, Service
 from bedplate.state.confirmations import Confirmations, accepted, confirmation_routes
 from bedplate.state.memory.component import Memory
 from bedplate.testing import Harness, running, settings
@@ -91,3 +91,23 @@ async def test_what_is_right_instead_is_judged_like_what_was_asked(harness: Harn
     assert large.status_code == 413
     right = await post(harness, f"{place}/correct", body={"to": "c", "amount": "1.00"})
     assert right.json()["correction"] == {"to": "c", "amount": "1.00"}
+
+
+async def test_where_it_is_decided_is_said_as_the_client_sees_it_when_the_service_is_mounted() -> None:
+    transfers = Confirmations(Memory(), Transfer)
+    app = FastAPI()
+
+    @app.post("/transfers")
+    async def transfer(wanted: Transfer, request: Request) -> Response:
+        return accepted(transfers, await transfers.create(await who(request), wanted))
+
+    app.routes.extend(confirmation_routes(transfers, who))
+    other = Service("other", None, [], settings=settings())
+    process = Process([Service("bank", app, [transfers], settings=settings()), other])
+    transport = httpx2.ASGITransport(app=process)
+    async with process.services[0].running(), httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+        answer = await client.post("/bank/transfers", json={"to": "b", "amount": "1"}, headers={"x-user": "ann"})
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["location"].startswith("/bank/confirmations/")
+        found = await client.get(answer.headers["location"], headers={"x-user": "ann"})
+        assert found.status_code == 200

@@ -105,11 +105,10 @@ class Cache:
         self._running: Running | None = None
         self._codecs: dict[Any, Codec] = {Any: JSON}
         self._plans: dict[Any, Plan] = {}
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="cache",
             name=name,
-            summary=f"Keeps answers{suffix} that are dear to compute, near in each process and in a store for all.",
+            summary="Keeps answers that are dear to compute, near in each process and in a store for all.",
             needs=(store,),
             settings=self.settings,
             scope="cluster" if store.shared else "process",

@@ -103,11 +103,10 @@ class Confirmations(Generic[T]):
         self.due_key = f"{self._prefix}confirmations_due"
         self.channel = f"{self._prefix}confirmations_told"
         self._calls: Calls | None = None
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="confirmations",
             name=name,
-            summary=f"Asks users before something is done{suffix}, and takes each decision once.",
+            summary="Asks users before something is done, and takes each decision once.",
             needs=(store,),
             settings=ConfirmationsSettings(ttl=ttl, retell=retell, prefix=self._prefix),
             scope="cluster",

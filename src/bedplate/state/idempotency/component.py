@@ -111,11 +111,10 @@ class Idempotency:
         self._prefix = ""
         self._cells: Mapping[str, BoundCounter] = {}
         self._host: Host | None = None
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="idempotency",
             name=name,
-            summary=f"Executes what is asked for twice once{suffix}, and answers both alike.",
+            summary="Executes what is asked for twice once, and answers both alike.",
             needs=(store,),
             settings=self.settings,
             scope="cluster" if store.shared else "process",

@@ -74,11 +74,10 @@ class Locks:
         self._host: Host | None = None
         self._prefix = self._me = ""
         self._number = 0
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="locks",
             name=name,
-            summary=f"Lets one process at a time work on something{suffix}, and elects leaders.",
+            summary="Lets one process at a time work on something, and elects leaders.",
             needs=(store,),
             settings=LocksSettings(ttl=ttl, wait=wait),
             scope="cluster",

@@ -61,11 +61,10 @@ class Memory:
         self._channels = Channels(name)
         self._asked: BoundCounter | None = None
         self._refused: dict[str, BoundCounter] = {}
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="memory",
             name=name,
-            summary=f"Keeps in the process{suffix} what primitives share, while there is no Redis.",
+            summary="Keeps in the process what primitives share, while there is no Redis.",
             settings=self.settings,
             scope="process",
             metrics=tuple(metric(memory=name) for metric in METRICS),

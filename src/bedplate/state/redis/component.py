@@ -75,11 +75,10 @@ class Redis:
         self._timeout = self.settings.timeout
         self._future: Callable[[], asyncio.Future[Any]] | None = None
         self._watchers: list[Callable[[bool], None]] = []
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="redis",
             name=name,
-            summary=f"Shares{suffix} between instances what they must agree on, by a Redis or Valkey server.",
+            summary="Shares between instances what they must agree on, by a Redis or Valkey server.",
             settings=self.settings,
             scope="cluster",
             degradation=Degradation(

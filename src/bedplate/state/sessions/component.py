@@ -111,11 +111,10 @@ class Sessions:
         self._keeper: Keeper | None = None
         self._again = asyncio.Event()
         self._warned = False
-        suffix = "" if name == "default" else f" {name}"
         self._spec = Spec(
             kind="sessions",
             name=name,
-            summary=f"Knows who is signed in{suffix}, on all instances, and signs them out everywhere.",
+            summary="Knows who is signed in, on all instances, and signs them out everywhere.",
             needs=(store,),
             settings=self.settings,
             scope="cluster" if store.shared else "process",

@@ -35,8 +35,9 @@ class Closing(NamedTuple):
 
     :ivar day: on which it was closed. :ivar units: of 10^-10, with the sign of the position: negative where a short
         was bought back. :ivar pnl: in minor units of the trade's currency, fees included. :ivar base_pnl: the same in
-        the base currency, each side at the rate of its own day, so what the currency itself did is in it. :ivar basis:
-        what had been put in: the cost of a purchase, the proceeds of a short; in the base currency, positive.
+        the base currency, each side at the rate of its own day, so what the currency itself did is in it; None when a
+        rate is not known. :ivar basis: what had been put in: the cost of a purchase, the proceeds of a short; in minor
+        units of the trade's currency, positive.
     """
 
     symbol: str
@@ -47,7 +48,7 @@ class Closing(NamedTuple):
     opened: Trade
     closed: Trade
     pnl: int
-    base_pnl: int
+    base_pnl: int | None
     basis: int
 
     @property
@@ -68,13 +69,14 @@ class Lot:
     """What is left of an opening trade.
 
     :ivar units: signed, in units of 10^-10. :ivar cash: what is left of the cash that it moved, negative for a
-        purchase.
+        purchase. :ivar known: whether a rate was known for it; ``base`` says nothing without.
     """
 
     trade: Trade
     units: int
     cash: int
     base: int
+    known: bool = True
 
     @property
     def quantity(self) -> Decimal:
@@ -83,12 +85,15 @@ class Lot:
 
 
 class Earning(NamedTuple):
-    """What came in or went out beside trades: dividends, interest, fees; in minor units of the base currency."""
+    """What came in or went out beside trades: dividends, interest, fees; in minor units of the base currency.
+
+    :ivar base: None when no rate is known.
+    """
 
     day: int
     kind: str
     symbol: str
-    base: int
+    base: int | None
 
 
 @dataclass(slots=True)
@@ -114,6 +119,11 @@ class Position:
         """How many are held, negative for a short."""
         return Decimal(self.units).scaleb(-QUANTITY_DIGITS, context=ROUNDED)
 
+    @property
+    def known_base(self) -> int | None:
+        """The cash held by open lots in the base currency; None when a rate is not known."""
+        return self.base if all(lot.known for lot in self.lots) else None
+
 
 class Book:
     """All positions, closings and cash; feed it trades in order.
@@ -123,7 +133,9 @@ class Book:
 
     :ivar paid: what came in and went out by day, in minor units of the base currency.
     :ivar transferred: deposits and withdrawals likewise. :ivar days: on which something was traded.
-    :ivar missing: pairs of currency and day that no rate was known for; what was in them counts as 0 in the base.
+    :ivar fees: of all trades in the base currency; None when a rate is not known.
+    :ivar missing: pairs of currency and day that no rate was known for. What was in them is in no sum in the base
+        currency, so from the first of these days on such sums say nothing.
     """
 
     def __init__(
@@ -139,7 +151,7 @@ class Book:
         self.cash: dict[str, int] = {}
         self.earnings: list[Earning] = []
         self.days: set[int] = set()
-        self.fees = 0
+        self.fees: int | None = 0
         self.missing: set[tuple[str, date]] = set()
         self._rates = rates
         self._factors: dict[tuple[str, int], Decimal | None] = {}
@@ -156,9 +168,10 @@ class Book:
         if cash:
             self.cash[currency] = self.cash.get(currency, 0) + cash
             moved = self.transferred if kind in ("deposit", "withdrawal") else self.paid
-            moved[day] = moved.get(day, 0) + base
+            moved[day] = moved.get(day, 0) + (base or 0)
         if fee and kind != "split":
-            self.fees -= fee if same else self.convert(fee, currency, day)
+            paid = fee if same else self.convert(fee, currency, day)
+            self.fees = None if self.fees is None or paid is None else self.fees - paid
         if kind in ("buy", "sell"):
             self._execute(trade, day, cash, base)
         elif kind in ("deposit", "withdrawal"):
@@ -170,37 +183,43 @@ class Book:
                 self._split(trade, day)
             self._earn(trade, day, base)
 
-    def convert(self, units: int, currency: str, day: int) -> int:
-        """Return minor units of a currency as minor units of the base, at the rate of a day."""
+    def convert(self, units: int, currency: str, day: int) -> int | None:
+        """Return minor units of a currency as minor units of the base, at the rate of a day; None without a rate."""
         if currency == self.base or not units:
             return units
         factor = self.factor(currency, day)
         if factor is None:
-            return 0
+            return None
         return int(ROUNDED.multiply(Decimal(units), factor).to_integral_value(ROUND_HALF_EVEN, ROUNDED))
 
     def factor(self, currency: str, day: int) -> Decimal | None:
         """Return what turns minor units of a currency into those of the base on a day; None when no rate is known."""
+        factor = self.look_up(currency, day)
+        if factor is None:
+            self.missing.add((currency, date.fromordinal(day)))
+        return factor
+
+    def look_up(self, currency: str, day: int) -> Decimal | None:
+        """Return the same for who may not need it: where there is none, nothing is missing yet."""
         key = (currency, day)
         if key not in self._factors:
-            when = date.fromordinal(day)
-            rate = self._rates.rate(currency, self.base, when)
-            if rate is None:
-                self.missing.add((currency, when))
-            else:
+            rate = self._rates.rate(currency, self.base, date.fromordinal(day))
+            if rate is not None:
                 rate = rate.scaleb(self._base_digits - digits(currency), context=ROUNDED)
             self._factors[key] = rate
         return self._factors[key]
 
-    def _fee_of_transfer(self, fee: int, currency: str, day: int) -> int:
+    def _fee_of_transfer(self, fee: int, currency: str, day: int) -> int | None:
         """Book the fee of a transfer, which is in the move already, apart from it; return it as it is earned."""
         paid = self.convert(-fee, currency, day)
+        if paid is None:
+            return None
         self.transferred[day] -= paid
         self.paid[day] = self.paid.get(day, 0) + paid
         return paid
 
-    def _earn(self, trade: Trade, day: int, base: int) -> None:
-        if base:
+    def _earn(self, trade: Trade, day: int, base: int | None) -> None:
+        if base != 0:
             kind = trade.kind if trade.kind in ("dividend", "interest") else "fee"
             self.earnings.append(Earning(day, kind, trade.symbol, base))
 
@@ -211,16 +230,17 @@ class Book:
             position = self.positions[key] = Position(trade.account, trade.symbol, trade.currency, trade.multiplier)
         return position
 
-    def _execute(self, trade: Trade, day: int, cash: int, base: int) -> None:
+    def _execute(self, trade: Trade, day: int, cash: int, converted: int | None) -> None:
         self.days.add(day)
         position = self._position(trade)
         units = int(trade.quantity.scaleb(QUANTITY_DIGITS, context=EXACT))
         signed = units if trade.kind == "buy" else -units
         left = signed
+        known, base = converted is not None, converted or 0
         if position.units and (position.units > 0) != (signed > 0):
-            left, cash, base = self._close(position, trade, day, signed, cash, base)
+            left, cash, base = self._close(position, trade, day, signed, cash, base, known)
         if left:
-            self._open(position, Lot(trade, left, cash, base))
+            self._open(position, Lot(trade, left, cash, base, known))
         position.prices[day] = trade.price
         position.marks[day] = (position.units, abs(position.base))
 
@@ -233,11 +253,12 @@ class Book:
             pool.units += lot.units
             pool.cash += lot.cash
             pool.base += lot.base
+            pool.known = pool.known and lot.known
         else:
             position.lots.append(lot)
 
     def _close(
-        self, position: Position, trade: Trade, day: int, signed: int, cash: int, base: int
+        self, position: Position, trade: Trade, day: int, signed: int, cash: int, base: int, known: bool
     ) -> tuple[int, int, int]:
         """End lots with a trade; return what is left of its units and its cash, to open a position the other way."""
         lots, last = position.lots, -1 if self.method == "lifo" else 0
@@ -252,7 +273,7 @@ class Book:
             taken = part if lot.units > 0 else -part
             self.closings.append(
                 Closing(trade.symbol, trade.currency, trade.account, day, taken, lot.trade, trade,
-                        own + its, own_base + its_base, abs(its_base))
+                        own + its, own_base + its_base if known and lot.known else None, abs(its))
             )  # fmt: skip
             left -= part
             cash -= own

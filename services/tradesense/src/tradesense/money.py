@@ -8,20 +8,31 @@ exact and what is shown adds up.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
-__all__ = ["EXACT", "amount", "digits", "is_currency", "minor", "parse", "share", "shown"]
+__all__ = ["EXACT", "amount", "digits", "is_currency", "is_in_use", "minor", "parse", "share", "shown", "total"]
 
 #: Sums and products in it are exact, or fail: what a user can enter has far fewer digits.
 EXACT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow, Inexact])
 ROUNDED: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
 
+_COINS: Final = tuple("BTC ETH SOL XRP ADA DOT DOGE LTC BNB USDT USDC DAI".split())
+#: ISO 4217, what is money somewhere today: without metals, bonds, units of account, tests and "none".
+_IN_USE: Final = frozenset(
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY "
+    "COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR "
+    "ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK "
+    "MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF "
+    "SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU "
+    "UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG".split()
+)
 #: Digits after the point where they are not two: ISO 4217, and the usual crypto-currencies.
 _DIGITS: Final = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-    **dict.fromkeys("BTC ETH SOL XRP ADA DOT DOGE LTC BNB USDT USDC DAI".split(), 8),
+    **dict.fromkeys(_COINS, 8),
 }
 _CURRENCY: Final = re.compile(r"[A-Z][A-Z0-9]{2,4}\Z")
 
@@ -35,6 +46,11 @@ _GROUPED: Final = {".": re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})+(?:\.\d*)?\Z"),
 def is_currency(code: str) -> bool:
     """Whether it looks like the code of a currency: ``EUR``, ``USDT``."""
     return bool(_CURRENCY.match(code))
+
+
+def is_in_use(code: str) -> bool:
+    """Whether it is a currency that totals can be in: one of ISO 4217 that is in use, or a usual crypto-currency."""
+    return code in _IN_USE or code in _COINS
 
 
 def digits(currency: str) -> int:
@@ -66,6 +82,16 @@ def share(total: int, part: int, whole: int) -> int:
     Whoever takes shares one after the other from what is left, of what is left, gives out exactly the total.
     """
     return total if part == whole else (2 * total * part + whole) // (2 * whole)
+
+
+def total(parts: Iterable[int | None]) -> int | None:
+    """Return the sum; None when one of them is not known."""
+    found = 0
+    for part in parts:
+        if part is None:
+            return None
+        found += part
+    return found
 
 
 def parse(text: str, point: str = ".") -> Decimal:

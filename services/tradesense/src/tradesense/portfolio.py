@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 from tradesense.lots import Book, Position
-from tradesense.money import EXACT, amount, minor
+from tradesense.money import EXACT, amount, minor, total
 from tradesense.prices import NO_PRICES, Prices
 
 __all__ = ["Holding", "Portfolio", "Quote", "last_price", "portfolio"]
@@ -31,6 +31,7 @@ class Holding(NamedTuple):
 
     :ivar cost: what was put in: paid for a purchase, received for a short. :ivar value: what it would bring now,
         negative for a short. :ivar priced_by: a live quote, a closing price, or for want of both the last trade.
+        :ivar base_value: None, as all that is in the base currency, when a rate is not known.
     """
 
     account: str
@@ -44,20 +45,30 @@ class Holding(NamedTuple):
     priced_on: date
     value: int
     unrealised: int
-    base_cost: int
-    base_value: int
-    base_unrealised: int
+    base_cost: int | None
+    base_value: int | None
+    base_unrealised: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """All that is held, and sums in minor units of the base currency."""
+    """All that is held, and sums in minor units of the base currency; None when one of a sum is not known."""
 
     base: str
     holdings: tuple[Holding, ...]
-    cost: int
-    value: int
-    unrealised: int
+    cost: int | None
+    value: int | None
+    unrealised: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that is held could be converted to the base currency."""
+        return None not in (self.cost, self.value, self.unrealised)
+
+    @property
+    def unconverted(self) -> frozenset[str]:
+        """The currencies of what could not be."""
+        return frozenset(one.currency for one in self.holdings if one.base_unrealised is None)
 
 
 def portfolio(
@@ -74,9 +85,9 @@ def portfolio(
     return Portfolio(
         book.base,
         holdings,
-        sum(one.base_cost for one in holdings),
-        sum(one.base_value for one in holdings),
-        sum(one.base_unrealised for one in holdings),
+        total(one.base_cost for one in holdings),
+        total(one.base_value for one in holdings),
+        total(one.base_unrealised for one in holdings),
     )
 
 
@@ -111,9 +122,11 @@ def _holding(
     each = EXACT.multiply(quantity, position.multiplier)
     value = minor(EXACT.multiply(each, price), position.currency)
     base_value = book.convert(value, position.currency, day)
+    base = position.known_base
     average = -amount(position.cash, position.currency) / each
     return Holding(
         position.account, position.symbol, position.currency, quantity, average.quantize(_PLACES).normalize(),
         abs(position.cash), price, by, date.fromordinal(when), value, value + position.cash,
-        abs(position.base), base_value, base_value + position.base,
+        None if base is None else abs(base), base_value,
+        None if base is None or base_value is None else base_value + base,
     )  # fmt: skip

@@ -103,6 +103,41 @@ def test_what_has_no_price_or_no_rate_is_said() -> None:
     assert "CHF" in notes and "last trade" in notes
 
 
+def test_only_what_needs_a_missing_rate_is_not_known() -> None:
+    trades = [
+        trade("buy", 2, 10), trade("sell", 1, 12, 1, tags=("known",)),
+        trade("buy", 2, 10, 2, symbol="Y", currency="CHF"), trade("sell", 1, 15, 3, symbol="Y", currency="CHF"),
+        trade("dividend", 1, 3, 4, currency="CHF"), trade("interest", 1, 2, 4),
+    ]  # fmt: skip
+    analysis = analyse(trades, until=MONDAY + timedelta(days=7))
+    said = analysis.document()
+    assert not said["complete"] and analysis.profit is None
+    assert [(one["symbol"], one["profit"], one["win_rate"]) for one in said["by_symbol"]] == [
+        ("X", "2", 1.0),
+        ("Y", None, None),
+    ]
+    assert said["outcomes"]["trades"] == 2 and said["outcomes"]["winners"] is None
+    assert said["by_tag"][0]["profit"] == "2"
+    assert said["profit"]["earned"] == {"dividend": None, "interest": "2"}
+    known, unknown = analysis.portfolio.holdings
+    assert (known.base_value, unknown.base_value, unknown.value, unknown.unrealised) == (1_200, None, 1_500, 500)
+    series = analysis.equity_document()
+    assert series["worth"] == [20.0, 24.0, None, None, None, None]
+    assert series["contributed"][:3] == ["20", "20", None]
+    assert sum("2025-01-08 to 2025-01-13" in note and "CHF" in note for note in said["notes"]) == 1
+
+
+def test_a_position_that_was_closed_needs_no_rate_of_later_days() -> None:
+    class Lately:
+        def rate(self, currency: str, base: str, day: date) -> Decimal | None:
+            return Decimal(2) if day <= date(2025, 1, 7) else None
+
+    trades = [trade("buy", 1, 10, currency="CHF"), trade("sell", 1, 12, 1, currency="CHF")]
+    analysis = analyse(trades, rates=Lately(), until=MONDAY + timedelta(days=7))
+    assert analysis.complete and analysis.profit == 400
+    assert analysis.equity.worth[-1] == 2_400
+
+
 def test_weekends_count_where_they_are_traded() -> None:
     assert analyse([trade("buy", 1, 10)], until=MONDAY + timedelta(days=7)).equity.periods == 252
     weekend = analyse([trade("buy", 1, 10, 5)], until=MONDAY + timedelta(days=7))

@@ -182,16 +182,49 @@ async def test_prices_and_rates_value_what_is_held(desk: Desk) -> None:
     ada = await desk.trader(base="EUR")
     await ada.trade("buy", 10, 100, currency="USD")
     held = await ada.get("/portfolio")
-    assert held["holdings"][0]["priced_by"] == "trade" and held["value"] == "0"
+    (holding,) = held["holdings"]
+    assert (holding["priced_by"], holding["value"], holding["unrealised"]) == ("trade", "1000", "0")
+    assert (held["complete"], held["value"], holding["base_value"], holding["weight"]) == (False, None, None, None)
+    assert len(held["notes"]) == 1 and "USD" in held["notes"][0]
     assert await ada.put("/rates", "date,currency,rate\n2025-01-01,USD,0.9\n", base="EUR") == {"kept": 1}
     assert await ada.put("/prices", "date,close\n2025-01-07,110\n", symbol="ACME", currency="USD") == {"kept": 1}
     held = await ada.get("/portfolio")
-    assert (held["value"], held["unrealised"]) == ("990", "90")
+    assert (held["value"], held["unrealised"], held["complete"], held["notes"]) == ("990", "90", True, [])
     assert (held["holdings"][0]["price"], held["holdings"][0]["priced_by"]) == ("110", "close")
     assert (await ada.get("/prices"))[0]["days"] == 1
     assert await ada.get("/prices/acme") == [{"day": "2025-01-07", "close": "110", "currency": "USD"}]
     answer = await ada.ask("PUT", "/prices", content=b"a,b\n1,2\n", headers={"content-type": "text/csv"})
     assert answer.status_code == 422 and "a, b" in answer.json()["detail"]
+
+
+async def test_without_a_rate_nothing_is_said_rather_than_nothing_made(desk: Desk) -> None:
+    ada = await desk.trader()
+    for day in range(6, 16):
+        await ada.trade("buy" if day % 2 else "sell", 1, 100 + day, at=f"2025-01-{day:02}T15:00:00Z")
+    assert (await ada.ask("PATCH", "/me", json={"base": "EUR"})).status_code == 200
+    report = await ada.get("/analytics")
+    ReportOut.model_validate(report)
+    assert report["complete"] is False and report["outcomes"]["trades"] == 5
+    told = {name: value for name, value in report["outcomes"].items() if name not in ("trades", "days_held")}
+    assert set(told.values()) == {None}
+    assert {report["profit"][name] for name in ("total", "realised", "fees")} == {None, "0"}  # none is no fee
+    assert set(report["returns"].values()) == {None, "implied"}
+    assert {report["risk"][name] for name in ("sharpe", "volatility", "max_drawdown")} == {None}
+    (note,) = (note for note in report["notes"] if "rate" in note)
+    assert note.startswith("No exchange rate to EUR is known for USD from 2025-01-06 to 2025-01-15.")
+    series = await ada.get("/analytics/equity")
+    EquityOut.model_validate(series)
+    assert series["complete"] is False and set(series["worth"]) == {None}
+
+
+@pytest.mark.parametrize("base", ["XXX", "XTS", "XAU", "DEM", "ABC", "EURO"])
+async def test_totals_are_in_a_currency_that_is_in_use(desk: Desk, base: str) -> None:
+    ada = await desk.trader()
+    answer = await ada.ask("PATCH", "/me", json={"base": base})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"] == "#/base"
+    assert (await ada.get("/me"))["base"] == "USD"
+    new = {"email": "new@example.org", "password": "four words in a row", "base": base}
+    assert (await desk.browser().ask("POST", "/sign-up", json=new)).status_code == 422
 
 
 async def test_whoever_changes_the_method_gets_other_numbers(desk: Desk) -> None:

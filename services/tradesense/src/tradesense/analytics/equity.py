@@ -7,6 +7,7 @@ the margin of what was sold short.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,8 @@ Floats = NDArray[np.float64]
 class Equity:
     """Daily series; money in minor units of the base currency.
 
+    :ivar known: how many of the days say something: what is not known of a day, for want of a rate, is not known of any
+        later one, and the series have no meaning there.
     :ivar days: ordinals; weekdays alone unless something was traded at a weekend. :ivar periods: days a year has then.
     :ivar flows: what came from outside on each day. :ivar worth: of cash and positions together at the end of it.
     :ivar invested: what was put into the positions that were open. :ivar returns: of each day, time-weighted: what came
@@ -42,6 +45,12 @@ class Equity:
     worth: Floats
     invested: Ints
     returns: Floats
+    known: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all days are known."""
+        return self.known == self.days.size
 
 
 def equity(book: Book, prices: Prices = NO_PRICES, *, until: int, capital: int = 0) -> Equity:
@@ -62,14 +71,17 @@ def equity(book: Book, prices: Prices = NO_PRICES, *, until: int, capital: int =
     for position in book.positions.values():
         if position.marks and count:
             _add_position(book, position, prices, days, factors, value, invested, short)
-    funding: Funding = "recorded" if flows.any() else "stated" if capital else "implied"
+    deposited = flows.any() or (book.missing and book.transferred)
+    funding: Funding = "recorded" if deposited else "stated" if capital else "implied"
     if count:
         flows[0] += capital
     if funding == "implied":
         needed = np.maximum.accumulate(np.maximum(2 * short - cash, 0)) if count else cash
         flows = np.diff(needed, prepend=0)
     worth = np.cumsum(flows) + cash + value
-    return Equity(days, periods, funding, flows, worth, invested, _returns(worth, flows))
+    unknown = min((day.toordinal() for _, day in book.missing), default=until + 1)
+    known = int(np.searchsorted(days, unknown))
+    return Equity(days, periods, funding, flows, worth, invested, _returns(worth, flows), known)
 
 
 def _grid(book: Book, until: int) -> tuple[Ints, float]:
@@ -101,7 +113,10 @@ def _add_position(
     each = float(position.multiplier) * 10.0 ** (digits(position.currency) - QUANTITY_DIGITS)
     worth = units * price * each
     if position.currency != book.base:
-        worth *= _factor(book, position.currency, days, factors)[start:]
+        factor = _factor(book, position.currency, days, factors)[start:]
+        for day in mine[np.isnan(factor) & (units != 0)]:
+            book.factor(position.currency, int(day))  # which notes that it is missing
+        worth *= np.nan_to_num(factor)
     value[start:] += worth
     invested[start:] += held
     short[start:] += np.where(units < 0, held, 0)
@@ -129,7 +144,9 @@ def _split(position: Position, known: Ints, observed: Floats) -> tuple[Ints, Flo
 
 def _factor(book: Book, currency: str, days: Ints, factors: dict[str, Floats]) -> Floats:
     if currency not in factors:
-        factors[currency] = np.array([float(book.factor(currency, int(day)) or 0) for day in days])
+        factors[currency] = np.array(
+            [math.nan if (found := book.look_up(currency, int(day))) is None else float(found) for day in days]
+        )
     return factors[currency]
 
 

@@ -24,24 +24,25 @@ from tradesense.analytics import ratios
 from tradesense.analytics.equity import Equity, equity
 from tradesense.analytics.xirr import xirr
 from tradesense.lots import Book, Closing, Method, build_book
-from tradesense.money import amount, digits, shown
+from tradesense.money import amount, digits, shown, total
 from tradesense.portfolio import Portfolio, portfolio
 from tradesense.prices import NO_PRICES, Prices
 from tradesense.rates import NO_RATES, RateSource
 from tradesense.trades import Trade
 
-__all__ = ["Analysis", "ClosedTrade", "Outcomes", "Returns", "analyse"]
+__all__ = ["Analysis", "ClosedTrade", "Outcomes", "Returns", "analyse", "rate_notes"]
 
 
 class ClosedTrade(NamedTuple):
     """An execution that closed something; money in minor units of the base currency.
 
-    :ivar days: how long what it closed had been held, weighted by what was put in.
+    :ivar pnl: None when a rate is not known. :ivar days: how long what it closed had been held, weighted by what was
+        put in.
     """
 
     trade: Trade
     day: int
-    pnl: int
+    pnl: int | None
     days: float
     tags: tuple[str, ...]
 
@@ -50,46 +51,53 @@ class ClosedTrade(NamedTuple):
 class Outcomes:
     """Wins and losses of closed trades; money in minor units of the base currency.
 
+    What depends on a profit that is not known, for want of a rate, is None: whoever wins in one currency may lose in
+    another.
+
     :ivar expectancy: profit of an average trade. :ivar profit_factor: what was won over what was lost.
     """
 
     trades: int
-    winners: int
-    losers: int
-    won: int
-    lost: int
-    best: int
-    worst: int
+    winners: int | None
+    losers: int | None
+    won: int | None
+    lost: int | None
+    best: int | None
+    worst: int | None
     days_held: float | None
 
     @property
-    def profit(self) -> int:
+    def profit(self) -> int | None:
         """What all of them made."""
-        return self.won - self.lost
+        return None if self.won is None or self.lost is None else self.won - self.lost
 
     @property
     def win_rate(self) -> float | None:
         """Winners over all, those that ended even among them."""
-        return self.winners / self.trades if self.trades else None
+        return self.winners / self.trades if self.trades and self.winners is not None else None
 
     @property
     def expectancy(self) -> int | None:
         """Profit of an average trade."""
-        return round(self.profit / self.trades) if self.trades else None
+        return round(self.profit / self.trades) if self.trades and self.profit is not None else None
 
     @property
     def profit_factor(self) -> float | None:
         """Won over lost; None without a loss."""
-        return self.won / self.lost if self.lost else None
+        return self.won / self.lost if self.lost and self.won is not None else None
 
     @classmethod
     def of(cls, trades: Sequence[ClosedTrade]) -> Outcomes:
         """Count trades."""
-        wins = [one.pnl for one in trades if one.pnl > 0]
-        losses = [-one.pnl for one in trades if one.pnl < 0]
+        held = sum(one.days for one in trades) / len(trades) if trades else None
+        profits = [one.pnl for one in trades if one.pnl is not None]
+        if len(profits) < len(trades):
+            return cls(len(trades), None, None, None, None, None, None, held)
+        wins = [one for one in profits if one > 0]
+        losses = [-one for one in profits if one < 0]
         return cls(
             len(trades), len(wins), len(losses), sum(wins), sum(losses), max(wins, default=0), -max(losses, default=0),
-            sum(one.days for one in trades) / len(trades) if trades else None,
+            held,
         )  # fmt: skip
 
 
@@ -101,7 +109,7 @@ class Returns:
     twr_annual: float | None
     xirr: float | None
     roai: float | None
-    average_investment: int
+    average_investment: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +127,24 @@ class Analysis:
     returns: Returns
 
     @property
-    def realised(self) -> int:
+    def complete(self) -> bool:
+        """Whether all could be converted to the base currency; what could not be is None."""
+        return not self.book.missing
+
+    @property
+    def realised(self) -> int | None:
         """Profit of what was closed, in minor units of the base currency."""
         return self.outcomes.profit
 
     @property
-    def earned(self) -> int:
+    def earned(self) -> int | None:
         """Dividends, interest and fees that belong to no trade."""
-        return sum(one.base for one in self.book.earnings)
+        return total(one.base for one in self.book.earnings)
 
     @property
-    def profit(self) -> int:
+    def profit(self) -> int | None:
         """Realised, unrealised and earned together."""
-        return self.realised + self.portfolio.unrealised + self.earned
+        return total((self.realised, self.portfolio.unrealised, self.earned))
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON-able data: money as decimal strings, shares and ratios as numbers."""
@@ -140,9 +153,10 @@ class Analysis:
         def money(units: int | None) -> str | None:
             return None if units is None else shown(amount(units, base))
 
-        series, returns = self.equity.returns, self.returns
+        returns, fees = self.returns, self.book.fees
         return {
             "base": base,
+            "complete": self.complete,
             "method": self.book.method,
             "until": self.until.isoformat(),
             "trades": self.trades,
@@ -150,8 +164,8 @@ class Analysis:
                 "total": money(self.profit),
                 "realised": money(self.realised),
                 "unrealised": money(self.portfolio.unrealised),
-                "earned": {kind: money(total) for kind, total in self._earned_by_kind().items()},
-                "fees": money(-self.book.fees),
+                "earned": {kind: money(made) for kind, made in self._earned_by_kind().items()},
+                "fees": money(None if fees is None else -fees),
             },
             "outcomes": _outcomes(self.outcomes, base),
             "returns": {
@@ -160,16 +174,12 @@ class Analysis:
                 "xirr": returns.xirr,
                 "roai": returns.roai,
                 "funding": self.equity.funding,
-                "contributed": money(int(self.equity.flows.sum())),
+                "contributed": money(int(self.equity.flows.sum()) if self.equity.complete else None),
                 "average_investment": money(returns.average_investment),
             },
             "risk": {
-                "volatility": ratios.volatility(series, self.equity.periods),
-                "sharpe": ratios.sharpe(series, self.equity.periods),
-                "sortino": ratios.sortino(series, self.equity.periods),
-                "calmar": ratios.calmar(series, self.equity.periods),
-                "max_drawdown": self._drawdown(),
-                "days": int(series.size),
+                **self._risk(),
+                "days": int(self.equity.days.size),
                 "days_a_year": self.equity.periods,
             },
             "by_day": [{"day": key, **_outcomes(value, base)} for key, value in self._grouped(_day).items()],
@@ -181,19 +191,36 @@ class Analysis:
     def equity_document(self) -> dict[str, Any]:
         """Return the daily series as JSON-able data."""
         one = 10.0 ** -digits(self.book.base)
+        known = self.equity.known
+        unknown = [None] * (self.equity.days.size - known)
+        worth, flows = self.equity.worth[:known], self.equity.flows[:known]
         return {
             "base": self.book.base,
+            "complete": self.equity.complete,
             "funding": self.equity.funding,
             "days": [date.fromordinal(int(day)).isoformat() for day in self.equity.days],
-            "worth": np.round(self.equity.worth * one, digits(self.book.base)).tolist(),
-            "contributed": [shown(amount(int(units), self.book.base)) for units in np.cumsum(self.equity.flows)],
-            "growth": ratios.growth(self.equity.returns).tolist(),
+            "worth": [*np.round(worth * one, digits(self.book.base)).tolist(), *unknown],
+            "contributed": [*(shown(amount(int(units), self.book.base)) for units in np.cumsum(flows)), *unknown],
+            "growth": [*ratios.growth(self.equity.returns[:known]).tolist(), *unknown],
+            "notes": rate_notes(self.book),
         }
 
-    def _earned_by_kind(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+    def _risk(self) -> dict[str, Any]:
+        series, periods = self.equity.returns, self.equity.periods
+        if not self.equity.complete:
+            return dict.fromkeys(("volatility", "sharpe", "sortino", "calmar", "max_drawdown"))
+        return {
+            "volatility": ratios.volatility(series, periods),
+            "sharpe": ratios.sharpe(series, periods),
+            "sortino": ratios.sortino(series, periods),
+            "calmar": ratios.calmar(series, periods),
+            "max_drawdown": self._drawdown(),
+        }
+
+    def _earned_by_kind(self) -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
         for one in self.book.earnings:
-            found[one.kind] = found.get(one.kind, 0) + one.base
+            found[one.kind] = total((found.get(one.kind, 0), one.base))
         return found
 
     def _grouped(self, keys: Any) -> dict[str, Outcomes]:
@@ -220,14 +247,22 @@ class Analysis:
         }
 
     def _notes(self) -> list[str]:
-        notes = [
-            f"No exchange rate from {currency} to {self.book.base} on {day}: it counts as 0. Upload rates."
-            for currency, day in sorted(self.book.missing)[:20]
-        ]
+        notes = rate_notes(self.book)
         unpriced = [one.symbol for one in self.portfolio.holdings if one.priced_by == "trade"]
         if unpriced:
             notes.append(f"Valued by their last trade for want of prices: {', '.join(sorted(unpriced)[:20])}.")
         return notes
+
+
+def rate_notes(book: Book) -> list[str]:
+    """Return one sentence on all rates that are missing; none when none is."""
+    if not book.missing:
+        return []
+    currencies = ", ".join(sorted({currency for currency, _ in book.missing}))
+    days = [day for _, day in book.missing]
+    when = f"on {min(days)}" if min(days) == max(days) else f"from {min(days)} to {max(days)}"
+    needed = f"No exchange rate to {book.base} is known for {currencies} {when}."
+    return [f"{needed} What would need one is null. Upload rates, or choose another base currency."]
 
 
 def analyse(
@@ -252,10 +287,9 @@ def analyse(
     closed = tuple(_closed(book))
     holdings = portfolio(book, prices, day=last.date())
     series = equity(book, prices, until=last.toordinal(), capital=capital)
-    profit = sum(one.pnl for one in closed) + holdings.unrealised + sum(one.base for one in book.earnings)
-    return Analysis(
-        book, prices, len(known), last.date(), closed, Outcomes.of(closed), holdings, series, _returns(series, profit)
-    )
+    outcomes = Outcomes.of(closed)
+    profit = total((outcomes.profit, holdings.unrealised, *(one.base for one in book.earnings)))
+    return Analysis(book, prices, len(known), last.date(), closed, outcomes, holdings, series, _returns(series, profit))
 
 
 def _closed(book: Book) -> Iterable[ClosedTrade]:
@@ -269,9 +303,9 @@ def _one_closed(closings: Sequence[Closing]) -> ClosedTrade:
     if len(closings) == 1:
         held = (trade.at - first.opened.at).total_seconds() / 86_400
         return ClosedTrade(trade, first.day, first.base_pnl, held, first.tags)
-    tags, pnl, weight, seconds = dict.fromkeys(trade.tags), 0, 0, 0.0
+    tags, weight, seconds = dict.fromkeys(trade.tags), 0, 0.0
+    pnl = total(closing.base_pnl for closing in closings)
     for closing in closings:
-        pnl += closing.base_pnl
         weight += closing.basis
         seconds += (trade.at - closing.opened.at).total_seconds() * closing.basis
         if closing.opened.tags:
@@ -279,7 +313,9 @@ def _one_closed(closings: Sequence[Closing]) -> ClosedTrade:
     return ClosedTrade(trade, first.day, pnl, seconds / weight / 86_400 if weight else 0.0, tuple(tags))
 
 
-def _returns(series: Equity, profit: int) -> Returns:
+def _returns(series: Equity, profit: int | None) -> Returns:
+    if not series.complete:
+        return Returns(None, None, None, None, None)
     if not series.days.size:
         return Returns(None, None, None, None, 0)
     # What is left at the end is as if it were paid out.
@@ -291,7 +327,7 @@ def _returns(series: Equity, profit: int) -> Returns:
         ratios.total_return(series.returns),
         ratios.annual_return(series.returns, series.periods),
         xirr(days, flows),
-        profit / average if average else None,
+        profit / average if average and profit is not None else None,
         average,
     )
 

@@ -14,18 +14,18 @@ class Outcomes(Model):
     """Wins and losses. A trade is an execution that closes something; fees are in its profit."""
 
     trades: int
-    profit: str
-    winners: int
-    losers: int
+    profit: str | None
+    winners: int | None
+    losers: int | None
     win_rate: float | None
-    won: str
-    lost: str
+    won: str | None
+    lost: str | None
     expectancy: str | None
     """Profit of an average trade."""
     profit_factor: float | None
     """Won over lost; null without a loss."""
-    best: str
-    worst: str
+    best: str | None
+    worst: str | None
     days_held: float | None
 
 
@@ -50,12 +50,12 @@ class TagOutcomes(Outcomes):
 class Profit(Model):
     """What was made, fees taken off."""
 
-    total: str
-    realised: str
-    unrealised: str
-    earned: dict[str, str]
+    total: str | None
+    realised: str | None
+    unrealised: str | None
+    earned: dict[str, str | None]
     """Dividends, interest, and fees that belong to no trade."""
-    fees: str
+    fees: str | None
 
 
 class ReturnsOut(Model):
@@ -70,8 +70,8 @@ class ReturnsOut(Model):
     """Profit over what was on average put into open positions."""
     funding: str
     """Whose money they are shares of: recorded deposits, a stated capital, or what the trades imply."""
-    contributed: str
-    average_investment: str
+    contributed: str | None
+    average_investment: str | None
 
 
 class Drawdown(Model):
@@ -97,9 +97,11 @@ class Risk(Model):
 
 
 class ReportOut(Model):
-    """How well it goes, in the base currency."""
+    """How well it goes, in the base currency. What would need an exchange rate that is not known is null."""
 
     base: str
+    complete: bool
+    """Whether all could be converted to the base currency; `notes` says what could not be."""
     method: Method
     until: str
     trades: int
@@ -115,19 +117,22 @@ class ReportOut(Model):
 
 
 class EquityOut(Model):
-    """The account day by day."""
+    """The account day by day; null from the first day on that an exchange rate is missing of."""
 
     base: str
+    complete: bool
+    """Whether all could be converted to the base currency; `notes` says what could not be."""
     funding: str
     days: list[str]
-    worth: list[float]
-    contributed: list[str]
-    growth: list[float]
+    worth: list[float | None]
+    contributed: list[str | None]
+    growth: list[float | None]
     """What 1 has become, time-weighted."""
+    notes: list[str]
 
 
 class HoldingOut(Model):
-    """A position; amounts in its currency, those of `base_` in the base currency."""
+    """A position; amounts in its currency, those of `base_` in the base currency, null without an exchange rate."""
 
     account: str
     symbol: str
@@ -141,16 +146,20 @@ class HoldingOut(Model):
     priced_on: str
     value: str
     unrealised: str
-    base_value: str
-    base_unrealised: str
-    weight: float
+    base_value: str | None
+    base_unrealised: str | None
+    weight: float | None
+    """Its share of all that is held; null when one of the values is not known."""
 
 
 class PortfolioOut(Model):
     """What is held."""
 
     base: str
-    cost: str
-    value: str
-    unrealised: str
+    complete: bool
+    """Whether all could be converted to the base currency; `notes` says what could not be."""
+    cost: str | None
+    value: str | None
+    unrealised: str | None
     holdings: list[HoldingOut]
+    notes: list[str]

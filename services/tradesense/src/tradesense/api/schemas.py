@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from tradesense.components.accounts import MOST_PASSWORD, normal_email
 from tradesense.lots import Method
-from tradesense.money import amount, is_currency, shown
+from tradesense.money import amount, is_currency, is_in_use, shown
 from tradesense.records.imports import Import
 from tradesense.records.journal import Entry
 from tradesense.records.users import User
@@ -30,6 +30,12 @@ def _currency(code: str) -> str:
     return code
 
 
+def _base(code: str) -> str:
+    if not is_in_use(code := code.strip().upper()):
+        raise ValueError("is no currency in use, such as EUR, of ISO 4217")
+    return code
+
+
 def _zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
@@ -45,6 +51,7 @@ def _in_utc(at: datetime) -> datetime:
 
 
 Currency = Annotated[str, AfterValidator(_currency)]
+Base = Annotated[str, AfterValidator(_base)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[\w.+#-]{1,40}$")]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
@@ -77,7 +84,7 @@ class SignUp(Model):
     password: str
     """10 to 200 letters; a few words do."""
     name: Annotated[str, Field(max_length=100)] = ""
-    base: Currency = "USD"
+    base: Base = "USD"
     """The currency of totals."""
 
 
@@ -119,7 +126,7 @@ class ProfilePatch(Model):
     """What may be changed of a user; what is left out stays."""
 
     name: Annotated[str, Field(max_length=100)] | None = None
-    base: Currency | None = None
+    base: Base | None = None
     method: Method | None = None
     zone: Annotated[str, AfterValidator(_zone)] | None = None
     capital: Annotated[Decimal, Field(ge=0, lt=10**12, allow_inf_nan=False)] | None = None

@@ -34,7 +34,7 @@ from tradesense.components.signals.analytics import (
     RUNBOOK,
     TRADES,
 )
-from tradesense.money import amount, minor, shown
+from tradesense.money import amount, minor, shown, total
 from tradesense.portfolio import Holding, Portfolio
 from tradesense.prices import Price, Prices
 from tradesense.rates import Rate, Rates
@@ -176,22 +176,34 @@ def today(user: User, now: float) -> date:
 def portfolio_document(held: Portfolio) -> dict[str, Any]:
     """Return a portfolio as JSON-able data: money as decimal strings."""
 
-    def money(units: int) -> str:
-        return shown(amount(units, held.base))
+    def money(units: int | None) -> str | None:
+        return None if units is None else shown(amount(units, held.base))
 
-    total = sum(abs(one.base_value) for one in held.holdings)
+    whole = total(None if one.base_value is None else abs(one.base_value) for one in held.holdings)
     return {
         "base": held.base,
+        "complete": held.complete,
         "cost": money(held.cost),
         "value": money(held.value),
         "unrealised": money(held.unrealised),
-        "holdings": [_holding(one, held, total) for one in held.holdings],
+        "holdings": [_holding(one, held, whole) for one in held.holdings],
+        "notes": [] if held.complete else [_unconverted(held)],
     }
 
 
-def _holding(one: Holding, held: Portfolio, total: int) -> dict[str, Any]:
+def _unconverted(held: Portfolio) -> str:
+    return (
+        f"No exchange rate to {held.base} is known for {', '.join(sorted(held.unconverted))}. What would need one is "
+        "null. Upload rates, or choose another base currency."
+    )
+
+
+def _holding(one: Holding, held: Portfolio, whole: int | None) -> dict[str, Any]:
     def money(units: int) -> str:
         return shown(amount(units, one.currency))
+
+    def in_base(units: int | None) -> str | None:
+        return None if units is None else shown(amount(units, held.base))
 
     return {
         "account": one.account,
@@ -205,9 +217,9 @@ def _holding(one: Holding, held: Portfolio, total: int) -> dict[str, Any]:
         "priced_on": one.priced_on.isoformat(),
         "value": money(one.value),
         "unrealised": money(one.unrealised),
-        "base_value": shown(amount(one.base_value, held.base)),
-        "base_unrealised": shown(amount(one.base_unrealised, held.base)),
-        "weight": abs(one.base_value) / total if total else 0.0,
+        "base_value": in_base(one.base_value),
+        "base_unrealised": in_base(one.base_unrealised),
+        "weight": None if whole is None or one.base_value is None else abs(one.base_value) / whole if whole else 0.0,
     }
 
 

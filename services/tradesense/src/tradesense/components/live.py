@@ -285,6 +285,7 @@ def _quotes_document(now: Portfolio) -> dict[str, Any]:
     fields = "account symbol currency price priced_by value unrealised base_value base_unrealised".split()
     return {
         "type": "quotes",
+        "complete": whole["complete"],
         "value": whole["value"],
         "unrealised": whole["unrealised"],
         "holdings": [{field: one[field] for field in fields} for one in whole["holdings"]],

@@ -16,7 +16,7 @@ from bedplate.state.store import Argument, Operation, Reply
 if TYPE_CHECKING:
     from bedplate.state.memory.keyspace import Keyspace
 
-__all__ = ["CLAIM", "CREATE", "DECIDE", "DUE", "FORGET", "GET", "INDEX", "MEMBERS", "RUSH", "TOLD"]
+__all__ = ["CLAIM", "CREATE", "DECIDE", "DUE", "FORGET", "GET", "INDEX", "KEEP", "MEMBERS", "RUSH", "TOLD"]
 
 _HERE = Path(__file__).parent
 _PENDING = b'{"status":"pending",'
@@ -70,6 +70,10 @@ def _due(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Repl
     return space.zadd(keys[0], {args[1]: args[0]})
 
 
+def _keep(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
+    return space.pexpire(keys[0], args[0], gt=True)
+
+
 def _rush(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
     return space.zadd(keys[0], {args[2]: args[1]}, xx=True)
 
@@ -99,6 +103,8 @@ MEMBERS = Operation(
 DUE = Operation(name="confirmations_due", command=("ZADD",), memory=_due)
 #: Lets it be told at once, if it has not been told; arguments ``XX 0 member``.
 RUSH = Operation(name="confirmations_rush", command=("ZADD",), memory=_rush)
+#: Keeps a decision that could not be told yet; arguments: ms, ``GT``.
+KEEP = Operation(name="confirmations_keep", command=("PEXPIRE",), memory=_keep)
 #: Claims what is due.
 CLAIM = Operation.lua(_HERE / "claim.lua", _claim)
 #: Forgets what has been told.

@@ -13,7 +13,7 @@ from bedplate.component import Host
 from bedplate.state.confirmations.confirmation import Confirmation, Expired
 from bedplate.state.confirmations.errors import ConfirmationError
 from bedplate.state.confirmations.metrics import DECISIONS, EXPIRED, PENDING, TELLING_FAILURES, THINKING
-from bedplate.state.confirmations.operations import CLAIM, DUE, FORGET, GET, RUSH, TOLD
+from bedplate.state.confirmations.operations import CLAIM, DUE, FORGET, GET, KEEP, RUSH, TOLD
 from bedplate.state.pausing import pause
 from bedplate.state.store import Call, StoreError
 
@@ -28,6 +28,8 @@ Told = Callable[[Any], Awaitable[None]]
 #: The part of a claim that a handler may take, so that two seldom tell the same at once.
 _PATIENCE = 2 / 3
 _BATCH = 50
+#: Milliseconds for which a decision is kept at least after an attempt to tell of it has failed.
+_UNTOLD = 7 * 86_400_000
 #: Seconds after which an instance looks for what those who died have left.
 _LOOK = 15.0
 _AGAIN = 1.0
@@ -128,6 +130,9 @@ class Telling(Generic[T]):
         elif await self._heard(own.decision_handlers, confirmation):
             await self._done(id, user, member)
             self._count(confirmation)
+        else:
+            # If it ended before it is told, it would be taken for one that nobody has decided.
+            await own.store.run(KEEP, (own.key(id),), (_UNTOLD, "GT"))
 
     def _count(self, confirmation: Confirmation[T]) -> None:
         """Count a decision where it is told, since who took it may not have learnt that he did."""

@@ -72,8 +72,8 @@ class StandardSettings(BaseSettings):
     """Where processes share metrics and sockets; a private temporary directory by default."""
 
     redis_url: Annotated[Dsn | None, schemes(*_REDIS), Env("REDIS_URL")] = None
-    """The Redis that instances share: ``redis://``, ``rediss://`` (TLS), ``unix://``, with ``+sentinel`` or ``+cluster``
-    after the scheme; or ``memory://``, which asks by name for a store in the process."""
+    """The Redis that instances share: ``redis://``, ``rediss://`` (TLS), ``unix://``, with ``+sentinel`` or
+    ``+cluster`` after the scheme; or ``memory://``, which asks by name for a store in the process."""
 
     redis_private_url: Annotated[Dsn | None, schemes(*_REDIS), Env("REDIS_PRIVATE_URL")] = None
     """The same server by a private network, preferred when it is set."""

@@ -21,6 +21,10 @@ class Hearer(Protocol):
         """Events may have been published that were not heard."""
         ...
 
+    def close(self) -> None:
+        """Nothing more will be heard."""
+        ...
+
 
 class Hub:
     """One topic."""
@@ -80,9 +84,11 @@ class Hubs:
                 hearer.gap()
 
     def close(self) -> None:
-        """End all subscriptions at the store."""
+        """End all subscriptions, here and at the store."""
         for hub in self._hubs.values():
             hub.listening.close()
+            for hearer in list(hub.hearers):
+                hearer.close()
         self._hubs.clear()
         self._count = 0
         self._counted(0)

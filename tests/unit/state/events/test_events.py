@@ -257,3 +257,16 @@ async def test_the_process_that_watches_does_no_work() -> None:
         await events.streams["orders"].add(1)
         await harness.clock.advance(20)
     assert worked == []
+
+
+async def test_a_subscription_ends_with_the_service() -> None:
+    events = Events(Memory())
+    async with running(Service("test", None, [events], settings=settings())):
+        subscribing = events.subscribe("a")
+        subscription = await subscribing.__aenter__()
+        reading = asyncio.ensure_future(anext(subscription))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        with pytest.raises(StopAsyncIteration):
+            await reading
+    await subscribing.__aexit__(None, None, None)

@@ -18,7 +18,7 @@ from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal, NamedTuple, get_args
 
-from tradesense.money import EXACT, ROUNDED, digits, minor, share
+from tradesense.money import EXACT, ROUNDED, converted, digits, minor, share
 from tradesense.rates import NO_RATES, RateSource
 from tradesense.trades import QUANTITY_DIGITS, Trade, ordered
 
@@ -190,7 +190,7 @@ class Book:
         factor = self.factor(currency, day)
         if factor is None:
             return None
-        return int(ROUNDED.multiply(Decimal(units), factor).to_integral_value(ROUND_HALF_EVEN, ROUNDED))
+        return converted(units, factor)
 
     def factor(self, currency: str, day: int) -> Decimal | None:
         """Return what turns minor units of a currency into those of the base on a day; None when no rate is known."""
@@ -230,13 +230,13 @@ class Book:
             position = self.positions[key] = Position(trade.account, trade.symbol, trade.currency, trade.multiplier)
         return position
 
-    def _execute(self, trade: Trade, day: int, cash: int, converted: int | None) -> None:
+    def _execute(self, trade: Trade, day: int, cash: int, in_base: int | None) -> None:
         self.days.add(day)
         position = self._position(trade)
         units = int(trade.quantity.scaleb(QUANTITY_DIGITS, context=EXACT))
         signed = units if trade.kind == "buy" else -units
         left = signed
-        known, base = converted is not None, converted or 0
+        known, base = in_base is not None, in_base or 0
         if position.units and (position.units > 0) != (signed > 0):
             left, cash, base = self._close(position, trade, day, signed, cash, base, known)
         if left:

@@ -12,7 +12,19 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
-__all__ = ["EXACT", "amount", "digits", "is_currency", "is_in_use", "minor", "parse", "share", "shown", "total"]
+__all__ = [
+    "EXACT",
+    "amount",
+    "converted",
+    "digits",
+    "is_currency",
+    "is_in_use",
+    "minor",
+    "parse",
+    "share",
+    "shown",
+    "total",
+]
 
 #: Sums and products in it are exact, or fail: what a user can enter has far fewer digits.
 EXACT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow, Inexact])
@@ -66,6 +78,14 @@ def minor(value: Decimal, currency: str) -> int:
 def amount(units: int, currency: str) -> Decimal:
     """Return whole minor units as an amount: ``amount(-1234, "EUR")`` is ``Decimal("-12.34")``."""
     return Decimal(units).scaleb(-_DIGITS.get(currency, 2), context=ROUNDED)
+
+
+def converted(units: int, factor: Decimal) -> int:
+    """Return minor units of a currency as those of another, rounded half to even.
+
+    :param factor: the rate, of minor units.
+    """
+    return int(ROUNDED.multiply(Decimal(units), factor).to_integral_value(ROUND_HALF_EVEN, ROUNDED))
 
 
 def shown(value: Decimal) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tradesense.analytics import analyse
 from tradesense.lots import METHODS, Method
-from tradesense.portfolio import portfolio
+from tradesense.portfolio import from_text, portfolio, quoted, to_text
 from tradesense.prices import Price, Prices
 from tradesense.rates import Rate, Rates
 from tradesense.samples import closing_prices, made_up
@@ -95,6 +95,25 @@ def test_a_quote_goes_before_every_price() -> None:
     book = analyse([trade("buy", 10, 10)], until=MONDAY).book
     held = portfolio(book, day=MONDAY.date(), quotes={("X", "USD"): Decimal("11.5")})
     assert (held.unrealised, held.holdings[0].priced_by) == (1_500, "quote")
+
+
+@pytest.mark.parametrize("rate", [Rate(date(2025, 1, 6), "EUR", "USD", Decimal("1.0834")), None])
+def test_a_portfolio_is_valued_alike_wherever_it_was_kept(rate: Rate | None) -> None:
+    trades = [
+        trade("buy", 3, 10, fee="0.11", currency="EUR"), trade("sell", 2, "20.5", symbol="Y", multiplier=Decimal(100)),
+        trade("buy", 1, 10**14, symbol="Z", currency="JPY"), trade("buy", "0.5", 7, symbol="W"),
+    ]  # fmt: skip
+    made = analyse(trades, rates=Rates([rate] if rate else []), until=MONDAY)
+    held = from_text(to_text(made.portfolio))
+    assert held == made.portfolio
+    quotes = {("X", "EUR"): Decimal("11.33"), ("Y", "USD"): Decimal("19.25")}
+    now = quoted(held, quotes, MONDAY.date())
+    assert now == portfolio(made.book, day=MONDAY.date(), quotes=quotes)
+    assert [one.priced_by for one in now.holdings] == ["quote", "quote", "trade", "trade"]
+    assert (now.holdings[1].value, now.holdings[1].base_unrealised) == (-385_000, 25_000)
+    in_euro = now.holdings[0]
+    assert (in_euro.value, in_euro.unrealised) == (3_399, 388)
+    assert (in_euro.base_value, in_euro.base_unrealised) == ((3_682, 420) if rate else (None, None))
 
 
 def test_what_has_no_price_or_no_rate_is_said() -> None:

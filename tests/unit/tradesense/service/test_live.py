@@ -7,26 +7,28 @@ from decimal import Decimal
 
 import pytest
 
-from tradesense.components import Live, MadeUpQuotes
+from tradesense.api.reports import PortfolioOut
+from tradesense.components import Live, MadeUpQuotes, Market
 
 from .conftest import Desk, desk_of
 from .watching import Watch, watching
 
 Symbols = Mapping[tuple[str, str], Decimal]
+Watched = Mapping[tuple[str, str], Decimal | None]
 
 
 class Steps:
-    """A source that raises every price by one with each question, and fails when it is told to."""
+    """A source that raises every price by one with each question, from 100 on, and fails when it is told to."""
 
     def __init__(self) -> None:
         self.fails = False
-        self.asked: list[Symbols] = []
+        self.asked: list[Watched] = []
 
-    async def quotes(self, known: Symbols) -> Symbols:
-        self.asked.append(dict(known))
+    async def quotes(self, watched: Watched) -> Symbols:
+        self.asked.append(dict(watched))
         if self.fails:
             raise ConnectionError("the source is away")
-        return {symbol: price + 1 for symbol, price in known.items()}
+        return {symbol: (price or 100) + 1 for symbol, price in watched.items()}
 
 
 @pytest.fixture
@@ -64,6 +66,54 @@ async def test_a_portfolio_follows_trades_and_quotes(desk: Desk, source: Steps) 
 
 async def _viewers(desk: Desk, count: int) -> bool:
     return await desk.harness.value("tradesense_live_viewers") == count
+
+
+async def test_what_is_asked_for_is_valued_as_what_is_pushed(desk: Desk) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 10, 56)
+    await ada.put("/prices", "date,symbol,close\n2025-05-30,ACME,60\n")
+    first = await ada.get("/portfolio")
+    PortfolioOut.model_validate(first)
+    assert (first["value"], first["holdings"][0]["priced_by"]) == ("600", "close")
+    async with watching(desk, ada) as watch:
+        pushed = await watch.news()
+        while pushed["holdings"][0]["priced_by"] != "quote":
+            await desk.harness.clock.advance(1)
+            pushed = await watch.news()
+    await desk.harness.clock.advance(60)
+    asked = await ada.get("/portfolio")
+    PortfolioOut.model_validate(asked)
+    assert asked["holdings"][0]["priced_by"] == "quote" and Decimal(asked["value"]) >= Decimal(pushed["value"])
+    assert Decimal(asked["unrealised"]) == Decimal(asked["value"]) - 560
+    async with watching(desk, ada) as watch:
+        pushed = await watch.news()
+        assert pushed == {"type": "portfolio", **await ada.get("/portfolio")}
+
+
+async def test_a_quote_values_nothing_for_ever(desk: Desk, source: Steps) -> None:
+    ada = await desk.trader()
+    await ada.trade("buy", 10, 56)
+    await ada.get("/portfolio")
+    await desk.harness.clock.advance(2)
+    assert (await ada.get("/portfolio"))["holdings"][0]["priced_by"] == "quote"
+    source.fails = True
+    await desk.harness.clock.advance(30)
+    assert (await ada.get("/portfolio"))["holdings"][0]["priced_by"] == "quote"
+    market = next(one for one in desk.harness.service.components if isinstance(one, Market))
+    market.settings = market.settings.model_copy(update={"keep": 20.0})
+    assert (await ada.get("/portfolio"))["holdings"][0]["priced_by"] == "trade"
+
+
+async def test_what_somebody_entered_does_not_value_what_others_hold(desk: Desk, source: Steps) -> None:
+    mallory, ada = await desk.trader(), await desk.trader()
+    await mallory.trade("buy", 1, 1_000_000)
+    await ada.trade("buy", 1, 56)
+    async with watching(desk, mallory) as watch:
+        await watch.news()
+        await desk.harness.clock.advance(1)
+        await watch.news()
+    assert source.asked[0] == {("ACME", "USD"): None}
+    assert Decimal((await ada.get("/portfolio"))["value"]) < 200
 
 
 async def test_nobody_hears_of_anothers_trades(desk: Desk) -> None:
@@ -151,3 +201,10 @@ async def test_made_up_quotes_wander_alike_from_equal_seeds() -> None:
     for _ in range(5):
         assert await one.quotes(known) == await other.quotes(known)
     assert 95 < (await one.quotes(known))["ACME", "USD"] < 105
+
+
+async def test_made_up_quotes_start_from_a_price_of_each_symbols_own() -> None:
+    symbols = {("ACME", "USD"): None, ("BOLT", "USD"): None}
+    one, other = await MadeUpQuotes(3).quotes(symbols), await MadeUpQuotes(3).quotes(dict(reversed(symbols.items())))
+    assert one["ACME", "USD"] != one["BOLT", "USD"]
+    assert all(abs(one[symbol] / other[symbol] - 1) < Decimal("0.02") and 19 < one[symbol] < 310 for symbol in symbols)

@@ -46,7 +46,7 @@ def routes(parts: Parts) -> APIRouter:
     @router.get("/portfolio", tags=["analytics"], responses={200: {"model": PortfolioOut}})
     async def portfolio(user: User = Depends(parts.user)) -> Response:
         """Return what is held, valued by quotes, closing prices, or the last trade. `/live` pushes it."""
-        return _json(await analytics.portfolio(user, parts.today(user)))
+        return _json(await parts.live.portfolio(user))
 
     @router.put(
         "/prices", tags=["market"], openapi_extra=_csv("date,symbol,close,currency\n2025-01-06,ACME,185.5,USD\n")

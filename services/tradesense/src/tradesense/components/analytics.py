@@ -35,7 +35,7 @@ from tradesense.components.signals.analytics import (
     TRADES,
 )
 from tradesense.money import amount, minor, shown, total
-from tradesense.portfolio import Holding, Portfolio
+from tradesense.portfolio import Holding, Portfolio, quoted, to_text
 from tradesense.prices import Price, Prices
 from tradesense.rates import Rate, Rates
 from tradesense.records import journal, market, trades, users
@@ -43,8 +43,10 @@ from tradesense.records.users import User
 
 __all__ = ["Analytics", "AnalyticsSettings", "portfolio_document", "today"]
 
-Kind = Literal["report", "equity", "portfolio"]
+Kind = Literal["report", "equity", "portfolio", "held"]
 _DAY: Final = timedelta(days=1)
+#: Holdings that are valued and written in less time than a thread would take.
+_FEW: Final = 50
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -85,12 +87,14 @@ class Analytics:
         self._pool = Pool("analytics", threads=self.settings.threads, waiting=self.settings.waiting)
         cached = {
             kind: cache.cached(key=f"{kind}:{{user.id}}:{{day}}", tags=("user:{user.id}",))
-            for kind in ("report", "equity", "portfolio")
+            for kind in ("report", "equity", "portfolio", "held")
         }
         #: JSON texts, for a user and a day in his zone.
         self.report = cached["report"](self._report)
         self.equity = cached["equity"](self._equity)
         self.portfolio = cached["portfolio"](self._portfolio)
+        #: The portfolio as :func:`tradesense.portfolio.to_text` writes it, for who values it by quotes.
+        self.held = cached["held"](self._held)
         records.subscribe(self._changed)
         imported.group("warm", concurrency=1, tries=2)(self._warm)
 
@@ -144,11 +148,23 @@ class Analytics:
     async def _portfolio(self, user: User, day: date) -> str:
         return await self._text("portfolio", user, day)
 
+    async def _held(self, user: User, day: date) -> str:
+        return await self._text("held", user, day)
+
+    async def quoted(self, held: Portfolio, quotes: Mapping[tuple[str, str], Decimal], day: date) -> str:
+        """Return the text of a portfolio that is valued by quotes; a large one is written in a thread.
+
+        :raises Busy: when enough analyses are waiting.
+        """
+        if len(held.holdings) <= _FEW:
+            return _quoted(held, quotes, day)
+        return await self._pool.run(_quoted, held, dict(quotes), day)
+
     async def _text(self, kind: Kind, user: User, day: date) -> str:
         began = time.perf_counter()
         loaded = await self._load(user)
         text = await self._pool.run(_written, kind, user, day, loaded)
-        self._durations[kind].observe(time.perf_counter() - began)
+        self._durations["portfolio" if kind == "held" else kind].observe(time.perf_counter() - began)
         return text
 
     async def _load(self, user: User) -> Loaded:
@@ -254,6 +270,12 @@ def _written(kind: Kind, user: User, day: date, loaded: Loaded) -> str:
         document = made.document()
     elif kind == "equity":
         document = made.equity_document()
+    elif kind == "held":
+        return to_text(made.portfolio)
     else:
         document = portfolio_document(made.portfolio)
     return orjson.dumps(document).decode()
+
+
+def _quoted(held: Portfolio, quotes: Mapping[tuple[str, str], Decimal], day: date) -> str:
+    return orjson.dumps(portfolio_document(quoted(held, quotes, day))).decode()

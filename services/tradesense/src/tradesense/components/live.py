@@ -28,7 +28,7 @@ from tradesense.components.following import follow
 from tradesense.components.market import Market, Symbol
 from tradesense.components.records import Records
 from tradesense.components.signals.live import ALERTS, ENDED, METRICS, PANELS, RUNBOOK, SENT, UPDATE, VIEWERS
-from tradesense.portfolio import Portfolio, portfolio
+from tradesense.portfolio import Portfolio, from_text, quoted
 from tradesense.records.users import User
 
 __all__ = ["Live", "LiveSettings"]
@@ -39,6 +39,8 @@ _CODES: Final[Mapping[Reason, int]] = {
     "left": 1000, "slow": 1013, "signed_out": 4401, "crowded": 1013, "stopping": 1001, "failed": 1011,
 }  # fmt: skip
 _CHANGED: Final = "changed"
+#: Seconds in which who asks once does not say again what he watches.
+_SAID: Final = 5.0
 
 
 class LiveSettings(Section):
@@ -158,6 +160,21 @@ class Live:
             self._count.set(len(self._viewers))
             await self._close(socket, reason)
 
+    async def portfolio(self, user: User) -> str:
+        """Return the portfolio as a viewer would see it at this moment, as JSON: valued by the same quotes.
+
+        Whoever asks watches, too: where no quote is known yet, the next answer has one.
+
+        :raises Busy: when enough analyses are waiting. :raises DatabaseUnavailableError: when the database is away.
+        """
+        day = today(user, self._records.now())
+        if not self._market.quoting:
+            return await self._analytics.portfolio(user, day)
+        held = from_text(await self._analytics.held(user, day))
+        with suppress(StoreError):
+            await self._market.watch({(one.symbol, one.currency) for one in held.holdings}, unless_said_within=_SAID)
+        return await self._analytics.quoted(held, self._market.prices, day)
+
     async def _both(self, viewer: _Viewer, still: Callable[[], Awaitable[bool]]) -> Reason:
         """Send and receive at once, until one of them ends."""
         viewer.task = sending = asyncio.create_task(self._send_news(viewer, still), name="live viewer")
@@ -220,8 +237,7 @@ class Live:
             held = viewer.analysis.portfolio.holdings
             viewer.held = frozenset((one.symbol, one.currency) for one in held)
             await self._ask_for([viewer])
-        quotes = self._market.prices
-        now = portfolio(viewer.analysis.book, viewer.analysis.prices, day=day, quotes=quotes)
+        now = quoted(viewer.analysis.portfolio, self._market.prices, day)
         document = {"type": "portfolio", **portfolio_document(now)} if whole else _quotes_document(now)
         await viewer.socket.send_text(orjson.dumps(document).decode())
         self._sent["portfolio" if whole else "quotes"].inc()
@@ -230,13 +246,9 @@ class Live:
 
     async def _ask_for(self, viewers: list[_Viewer]) -> None:
         """Say what is watched, so that quotes of it come."""
-        known: dict[Symbol, Decimal] = {}
-        for viewer in viewers:
-            if viewer.analysis is not None:
-                held = viewer.analysis.portfolio.holdings
-                known |= {(one.symbol, one.currency): one.price for one in held}
+        watched = frozenset[Symbol]().union(*(viewer.held for viewer in viewers))
         with suppress(StoreError):
-            await self._market.watch(known)
+            await self._market.watch(watched)
 
     async def _keep_watching(self, host: Host) -> None:
         while True:

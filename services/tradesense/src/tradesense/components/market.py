@@ -7,9 +7,10 @@ one instance that leads asks the source for all of them, and what it answers goe
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from itertools import takewhile
 from typing import Annotated, Any, Final, Protocol
 
 from pydantic import Field
@@ -35,10 +36,10 @@ _WATCHING: Final = "watching"
 class QuoteSource(Protocol):
     """Where live prices come from."""
 
-    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+    async def quotes(self, watched: Mapping[Symbol, Decimal | None]) -> Mapping[Symbol, Decimal]:
         """Return the prices of symbols, as far as they are known.
 
-        :param known: the symbols that are watched, with the latest price of each that is known here.
+        :param watched: the symbols, each with the latest quote of it; None before the first.
         """
         ...
 
@@ -46,24 +47,33 @@ class QuoteSource(Protocol):
 class NoQuotes:
     """A source that knows none: portfolios are valued by closing prices and trades."""
 
-    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+    async def quotes(self, watched: Mapping[Symbol, Decimal | None]) -> Mapping[Symbol, Decimal]:
         """Return nothing."""
         return {}
 
 
 class MadeUpQuotes:
-    """Prices that wander about the latest known one, for demonstrations; each step is a few hundredths of a per cent.
+    """Prices that wander, for demonstrations; each step is a few hundredths of a per cent.
+
+    Each symbol starts at a price of its own, which the seed gives: what somebody entered says nothing about what others
+    hold.
 
     :param seed: equal seeds wander alike.
     """
 
     def __init__(self, seed: int = 1) -> None:
+        self._seed = seed
         self._dice = random.Random(seed)
 
-    async def quotes(self, known: Mapping[Symbol, Decimal]) -> Mapping[Symbol, Decimal]:
+    def start(self, symbol: Symbol) -> Decimal:
+        """Return the price that a symbol wanders from, between 20 and 300."""
+        return Decimal(random.Random(f"{self._seed} {symbol[0]} {symbol[1]}").randint(2_000, 30_000)) / 100
+
+    async def quotes(self, watched: Mapping[Symbol, Decimal | None]) -> Mapping[Symbol, Decimal]:
         """Return every price a step further."""
         moved = {}
-        for symbol, price in known.items():
+        for symbol, last in watched.items():
+            price = self.start(symbol) if last is None else last
             step = Decimal(str(round(self._dice.gauss(1.0, 0.0008), 6)))
             moved[symbol] = max(Decimal("0.0001"), (price * step).quantize(Decimal("0.0001")))
         return moved
@@ -77,6 +87,9 @@ class MarketSettings(Section):
 
     forget: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """Seconds after which a symbol that nobody says he watches is not asked for any more."""
+
+    keep: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
+    """Seconds for which the latest quote of a symbol values what is held when no newer one comes."""
 
 
 class Market:
@@ -93,9 +106,9 @@ class Market:
         self._events = events
         self._locks = locks
         self._host: Host | None = None
-        #: Of all instances: when somebody last said that he watches it, and the latest price.
+        #: Of all instances, the oldest first: when somebody last said that he watches it, and when it was last quoted.
         self._watched: dict[Symbol, float] = {}
-        self._known: dict[Symbol, Decimal] = {}
+        self._quoted_at: dict[Symbol, float] = {}
         self._quoted: dict[Symbol, Decimal] = {}
         self._told: list[Callable[[Mapping[Symbol, Decimal]], None]] = []
 
@@ -124,7 +137,10 @@ class Market:
 
     @property
     def prices(self) -> Mapping[Symbol, Decimal]:
-        """The latest quotes of what is watched."""
+        """The latest quotes; who uses them values by them whatever he shows, pushed or asked for."""
+        if self._host is not None:
+            for symbol in _older(self._quoted_at, self._host.clock.monotonic() - self.settings.keep):
+                del self._quoted_at[symbol], self._quoted[symbol]
         return self._quoted
 
     def subscribe(self, told: Callable[[Mapping[Symbol, Decimal]], None]) -> None:
@@ -148,17 +164,20 @@ class Market:
         finally:
             self._host = None
             self._watched.clear()
-            self._known.clear()
+            self._quoted_at.clear()
             self._quoted.clear()
 
-    async def watch(self, known: Mapping[Symbol, Decimal]) -> None:
+    async def watch(self, symbols: Collection[Symbol], *, unless_said_within: float = 0.0) -> None:
         """Say that somebody watches symbols; say it again every few seconds.
 
-        :param known: the latest price of each that the caller knows.
+        :param unless_said_within: what was said in the last so many seconds, by anybody, is not said again.
         :raises StoreUnavailableError: when the others cannot be told; here it is known nevertheless.
         """
-        if self.quoting and known:
-            rows = [[symbol, currency, str(price)] for (symbol, currency), price in known.items()]
+        if not self.quoting or self._host is None:
+            return
+        since = self._host.clock.monotonic() - unless_said_within
+        rows = [[*one] for one in symbols if not unless_said_within or self._watched.get(one, -1.0) < since]
+        if rows:
             self._hear_of_watching(rows)
             await self._events.publish(_WATCHING, rows)
 
@@ -168,15 +187,14 @@ class Market:
         :raises StoreUnavailableError: when the others cannot be told.
         """
         now = host.clock.monotonic()
-        for symbol in [one for one, seen in self._watched.items() if now - seen > self.settings.forget]:
+        for symbol in _older(self._watched, now - self.settings.forget):
             del self._watched[symbol]
-            self._known.pop(symbol, None)
-            self._quoted.pop(symbol, None)
         host.bind(WATCHED).set(len(self._watched))
         if not self._watched:
             return
         try:
-            found = await self._source.quotes({one: self._known[one] for one in self._watched})
+            latest = self.prices
+            found = await self._source.quotes({one: latest.get(one) for one in self._watched})
         except Exception as error:
             # Whatever the source's client raises: the next question may be answered.
             self._asked["failed"].inc()
@@ -198,18 +216,29 @@ class Market:
     def _hear_of_watching(self, rows: Any) -> None:
         host = self._host
         if host is not None:
-            for symbol, currency, price in rows:
-                self._watched[symbol, currency] = host.clock.monotonic()
-                self._known.setdefault((symbol, currency), Decimal(price))
+            now = host.clock.monotonic()
+            for symbol, currency in rows:
+                self._watched.pop((symbol, currency), None)
+                self._watched[symbol, currency] = now
+            for one in _older(self._watched, now - self.settings.forget):
+                del self._watched[one]
 
     def _heard(self, rows: Any) -> None:
         host = self._host
         if host is None:
             return
         found = {(symbol, currency): Decimal(price) for symbol, currency, price in rows}
-        self._known.update(found)
+        now = host.clock.monotonic()
+        for symbol in found:
+            self._quoted_at.pop(symbol, None)
+            self._quoted_at[symbol] = now
         self._quoted.update(found)
         self._quotes.inc(len(found))
         host.bind(QUOTED).set(host.clock.time())
         for told in self._told:
             told(found)
+
+
+def _older(when: Mapping[Symbol, float], limit: float) -> list[Symbol]:
+    """Return what was last seen before a moment; the oldest come first, so that no other is looked at."""
+    return [symbol for symbol, _ in takewhile(lambda one: one[1] < limit, when.items())]

@@ -19,7 +19,7 @@ from bedplate.component import Host, Spec
 from bedplate.declarations import Degradation
 from bedplate.settings import Section
 from bedplate.state.events import Events
-from bedplate.state.locks import Locks
+from bedplate.state.locks import LockLostError, Locks
 from bedplate.state.store import StoreError
 from tradesense.components.following import follow
 from tradesense.components.signals.market import ALERTS, ASKED, METRICS, PANELS, QUOTED, QUOTES, RUNBOOK, WATCHED
@@ -31,6 +31,9 @@ Symbol = tuple[str, str]
 
 _QUOTES: Final = "quotes"
 _WATCHING: Final = "watching"
+_LEASE: Final = "quotes"
+#: Seconds until who has lost the lease asks again whether it can be had.
+_AGAIN: Final = 1.0
 
 
 class QuoteSource(Protocol):
@@ -158,7 +161,7 @@ class Market:
         if self.quoting:
             host.spawn("hear-quotes", lambda: follow(self._events, _QUOTES, host, self._heard))
             host.spawn("hear-watching", lambda: follow(self._events, _WATCHING, host, self._hear_of_watching))
-            host.spawn("ask", lambda: self._keep_asking(host), lease=self._locks.lease("quotes"))
+            host.spawn("ask", lambda: self._keep_leading(host))
         try:
             yield
         finally:
@@ -204,6 +207,30 @@ class Market:
         if found:
             rows = [[symbol, currency, str(price)] for (symbol, currency), price in found.items()]
             await self._events.publish(_QUOTES, rows)
+
+    async def _keep_leading(self, host: Host) -> None:
+        """Ask wherever this instance leads. To lose the lease is no crash: it is what an outage of the store does."""
+        lease = self._locks.lease(_LEASE)
+        while True:
+            try:
+                async with lease.hold(host):
+                    host.degraded(None)
+                    await self._keep_asking(host)
+            except LockLostError as error:
+                host.log.info("quotes_lease_lost", reason=str(error))
+                host.degraded("It leads no more and asks for no quotes: the lease was lost. It tries again by itself.")
+                await self._stand_back(host)
+                host.degraded(None)
+
+    async def _stand_back(self, host: Host) -> None:
+        """Return when it is known again who leads."""
+        while True:
+            await host.clock.sleep(_AGAIN * random.uniform(0.5, 1.5))
+            try:
+                await self._locks.info(f"lease:{_LEASE}")
+            except StoreError:
+                continue
+            return
 
     async def _keep_asking(self, host: Host) -> None:
         while True:

@@ -9,7 +9,7 @@ import pytest
 from tradesense.api.reports import EquityOut, PortfolioOut, ReportOut
 from tradesense.samples import generic_csv, made_up
 
-from .conftest import Desk
+from .conftest import Desk, desk_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -121,6 +121,21 @@ async def test_files_of_nobody_are_refused_with_the_columns_that_they_have(desk:
     assert (await ada.upload(b"  ")).status_code == 422
     assert (await ada.upload(b"PK\x03\x04rest")).status_code == 422
     assert {one["name"] for one in (await ada.get("/brokers"))["brokers"]} >= {"schwab", "ibkr-flex", "trading212"}
+
+
+async def test_a_file_with_too_many_lines_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was read")
+
+    async with desk_of(import_rows=10) as desk:
+        ada = await desk.trader()
+        answer = await ada.upload(generic_csv(made_up(11)))
+        assert answer.status_code == 422 and "11 trades" in answer.json()["detail"]
+        assert (await ada.upload(generic_csv(made_up(10)) + "\n" * 200)).json()["added"] == 10
+        monkeypatch.setattr("tradesense.components.imports.read", never)
+        answer = await ada.upload(generic_csv(made_up(200)))
+        assert answer.status_code == 422
+        assert "201 lines" in answer.json()["detail"] and "10 trades are taken at once" in answer.json()["detail"]
 
 
 async def test_two_files_at_once_add_each_trade_once(desk: Desk) -> None:

@@ -30,6 +30,8 @@ __all__ = ["ImportSettings", "Imported", "Imports"]
 
 #: Faults that are told of one file.
 TOLD: Final = 200
+#: Lines that a file may have besides as many as it may have trades: titles, headers, sums.
+BESIDE: Final = 100
 
 
 class ImportSettings(Section):
@@ -109,19 +111,16 @@ class Imports:
 
         :param mapping: what its columns mean; None to recognise it. :param account: whose trades they are, where no
             column says so. :param name: what the user calls the file.
-        :raises BadFile: when no mapping fits. :raises LockTakenError: when another file of the user takes too long.
+        :raises BadFile: when no mapping fits, or there is too much in it. :raises LockTakenError: when another file of the user takes too long.
         :raises Busy: when enough files are being read.
         """
         began = time.perf_counter()
         broker = _label(mapping)
         try:
-            reading = await self.pool.run(_read, body, mapping, account)
+            reading = await self.pool.run(_read, body, mapping, account, self.settings.rows)
             broker = _label(reading.mapping)
             if len(reading.trades) > self.settings.rows:
-                raise BadFile(
-                    f"The file has {len(reading.trades):,} trades.",
-                    f"Split it: {self.settings.rows:,} are taken at once.",
-                )
+                raise _too_many(f"{len(reading.trades):,} trades", self.settings.rows)
             async with self._locks.hold(f"import:{user.id}", wait=15.0):
                 done = await self._keep(user, reading, name)
         except BadFile as error:
@@ -195,5 +194,14 @@ def _new_rows(
 
 
 @traced("read_file")
-def _read(body: bytes, mapping: Mapping | None, account: str) -> Reading:
-    return read(decode(body), mapping, account=account)
+def _read(body: bytes, mapping: Mapping | None, account: str, most: int) -> Reading:
+    text = decode(body)
+    # Reading takes seconds where counting takes milliseconds.
+    lines = sum(1 for line in text.splitlines() if line.strip())
+    if lines > most + BESIDE:
+        raise _too_many(f"{lines:,} lines", most)
+    return read(text, mapping, account=account)
+
+
+def _too_many(found: str, most: int) -> BadFile:
+    return BadFile(f"The file has {found}.", f"Split it: {most:,} trades are taken at once.")

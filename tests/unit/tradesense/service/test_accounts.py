@@ -166,6 +166,28 @@ async def test_an_address_has_one_account(desk: Desk) -> None:
     assert answer.status_code == 409
 
 
+@pytest.mark.parametrize("body", [None, b"", b"null", b"{}"])
+async def test_who_closes_his_account_without_a_password_is_told_that_it_is_missing(
+    desk: Desk, body: bytes | None
+) -> None:
+    ada = await desk.trader()
+    headers = {"content-type": "application/json"} if body else {}
+    answer = await ada.ask("DELETE", "/me", content=body, headers=headers)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["in"], error["pointer"]) == ("body", "#/password")
+    assert body == b"{}" or "password is missing" in answer.json()["detail"]
+    described = (await desk.harness.client.get("/openapi.json")).json()["paths"]["/api/v1/me"]["delete"]["requestBody"]
+    assert described["required"] is True and "Proof" in str(described["content"])
+
+
+async def test_no_answer_names_a_path_that_is_elsewhere_where_the_service_is_mounted(desk: Desk) -> None:
+    ada = await desk.trader()
+    answer = await ada.ask("DELETE", "/sessions/none")
+    assert answer.status_code == 404 and "session" in answer.json()["detail"]
+    assert "/api/" not in answer.json()["detail"]
+
+
 async def test_an_account_goes_with_everything_once_that_is_confirmed(desk: Desk) -> None:
     ada, bob = await desk.trader(), await desk.trader()
     await ada.trade("buy", 1, 5)

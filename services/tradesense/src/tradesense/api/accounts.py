@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Body, Depends, Request
 from starlette.responses import Response
 
 from bedplate.state.sessions import Session
@@ -67,7 +68,7 @@ def routes(parts: Parts) -> APIRouter:
     async def end_session(id: str, session: Session = Depends(sessions.required)) -> None:
         """Sign out one device."""
         if not await sessions.revoke(id, user=session.user):
-            raise Refused(404, "You have no such session. List them: GET /api/v1/sessions")
+            raise Refused(404, "You have no such session. The list of your sessions has the ids that there are.")
 
     @router.get("/me")
     async def me(user: User = Depends(parts.user)) -> Profile:
@@ -87,9 +88,13 @@ def routes(parts: Parts) -> APIRouter:
         """Change the password; all other devices are signed out."""
         await accounts.change_password(session, user, asked.old, asked.new)
 
-    @router.delete("/me", status_code=202)
-    async def close(asked: Proof, user: User = Depends(parts.user)) -> Response:
+    @router.delete("/me", status_code=202, openapi_extra={"requestBody": {"required": True}})
+    async def close(asked: Annotated[Proof | None, Body()] = None, user: User = Depends(parts.user)) -> Response:
         """Ask to delete the account with all that is in it; done once what ``Location`` names is confirmed."""
+        if asked is None:
+            # Few clients send a body with DELETE unasked, so what is missing is said in words.
+            detail = 'Your password is missing. Send it as the body, as JSON: {"password": "…"}.'
+            raise Refused(422, detail, extra={"errors": [{"in": "body", "pointer": "#/password", "detail": detail}]})
         await accounts.verify(user, asked.password)
         return asked_of(parts, await parts.deletions.ask(user, "account"))
 

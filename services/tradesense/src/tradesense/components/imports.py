@@ -111,7 +111,8 @@ class Imports:
 
         :param mapping: what its columns mean; None to recognise it. :param account: whose trades they are, where no
             column says so. :param name: what the user calls the file.
-        :raises BadFile: when no mapping fits, or there is too much in it. :raises LockTakenError: when another file of the user takes too long.
+        :raises BadFile: when no mapping fits, or there is too much in it.
+        :raises LockTakenError: when another file of the user takes too long.
         :raises Busy: when enough files are being read.
         """
         began = time.perf_counter()

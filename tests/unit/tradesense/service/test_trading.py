@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -240,6 +242,47 @@ async def test_totals_are_in_a_currency_that_is_in_use(desk: Desk, base: str) ->
     assert (await ada.get("/me"))["base"] == "USD"
     new = {"email": "new@example.org", "password": "four words in a row", "base": base}
     assert (await desk.browser().ask("POST", "/sign-up", json=new)).status_code == 422
+
+
+TRADE = {"kind": "buy", "at": "2025-01-06T15:00:00Z", "symbol": "ACME", "price": "1"}
+MAPPED = {"csv": "at,symbol\n", "mapping": {"columns": {"at": "At"}}}
+FORGED = base64.urlsafe_b64encode(b"1,a\0").decode(), base64.urlsafe_b64encode(b"9" * 30 + b",a").decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/journal", {"text": "a\0b"}), ("POST", "/journal", {"text": "a", "trade_id": "\0"}),
+        ("PATCH", "/journal/x", {"text": "a\0b"}), ("POST", "/trades", {**TRADE, "symbol": "A\0"}),
+        ("POST", "/trades", {**TRADE, "note": "\0"}), ("POST", "/trades", {**TRADE, "account": "\0"}),
+        ("POST", "/trades", {**TRADE, "broker_id": "\0"}), ("PATCH", "/trades/x", {"note": "\0"}),
+        ("PATCH", "/me", {"name": "\0"}), ("POST", "/imports", {**MAPPED, "csv": "a\0"}),
+        ("POST", "/imports", {**MAPPED, "mapping": {"columns": {"at": ["a\0"]}}}),
+        ("POST", "/imports?name=%00", MAPPED), ("POST", "/imports?account=a%00", MAPPED),
+        ("GET", "/trades?symbol=%00", None), ("GET", "/trades?tag=a%00", None), ("GET", "/journal?tag=%00", None),
+        ("GET", "/journal?trade_id=%00", None), ("GET", "/trades/%00", None), ("DELETE", "/trades/a%00b", None),
+        ("GET", "/imports/%00", None), ("DELETE", "/imports/%00", None), ("GET", "/journal/%00", None),
+        ("GET", "/prices/%00", None), ("PUT", "/prices?symbol=%00", "date,close\n2025-01-06,1\n"),
+        ("PUT", "/prices", "date,symbol,close\n2025-01-06,A\0,1\n"), ("PUT", "/rates", "date,USD\0\n2025-01-06,1\n"),
+        ("GET", f"/trades?cursor={FORGED[0]}", None), ("GET", f"/journal?cursor={FORGED[1]}", None),
+    ],
+)  # fmt: skip
+async def test_what_no_database_keeps_is_refused_in_words(desk: Desk, method: str, path: str, body: Any) -> None:
+    ada = await desk.trader()
+    sent: dict[str, Any] = {"content": body.encode()} if isinstance(body, str) else {"json": body} if body else {}
+    answer = await ada.ask(method, path, **sent)
+    assert answer.status_code == 422, answer.text
+    assert any(words in answer.text for words in ("U+0000", "The cursor is none", "The file is no CSV text"))
+    assert "\0" not in answer.text and "\\u0000" not in answer.text
+
+
+async def test_files_have_no_such_character_anywhere(desk: Desk) -> None:
+    ada = await desk.trader()
+    file = generic_csv(made_up(200))
+    for body in (f"{file}2025-01-06,buy,A\0,1,1,0,USD,,\n".encode(), f"{file}\0".encode("utf-16")):
+        answer = await ada.upload(body)
+        assert answer.status_code == 422 and "Line 202 holds the character U+0000" in answer.json()["detail"]
+    assert (await ada.get("/trades"))["items"] == []
 
 
 async def test_whoever_changes_the_method_gets_other_numbers(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
 from bedplate.database import DatabaseUnavailableError
@@ -13,7 +13,7 @@ from bedplate.state.confirmations import confirmation_routes
 from bedplate.telemetry.http import problem_response
 from tradesense import __version__
 from tradesense.api import accounts, imports, journal, live, numbers, trades
-from tradesense.api.parts import Parts, Refused
+from tradesense.api.parts import Parts, Refused, text_only
 from tradesense.components import WeakPassword
 from tradesense.importing import BadFile, BadMapping
 from tradesense.prices import BadPrices
@@ -43,8 +43,9 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(DatabaseUnavailableError, _away)
     for kind in _WRONG:
         app.add_exception_handler(kind, _wrong)
-    for module in (accounts, trades, imports, journal, numbers, live):
-        app.include_router(module.routes(parts), prefix="/api/v1")
+    for module in (accounts, trades, imports, journal, numbers):
+        app.include_router(module.routes(parts), prefix="/api/v1", dependencies=[Depends(text_only)])
+    app.include_router(live.routes(parts), prefix="/api/v1")
     app.router.routes.extend(confirmation_routes(parts.deletions.confirmations, parts.user_id, "/api/v1/confirmations"))
 
     @app.get("/")

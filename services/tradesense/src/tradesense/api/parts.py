@@ -14,12 +14,13 @@ from bedplate.problems import Problem
 from bedplate.state.confirmations import Confirmation, accepted
 from bedplate.state.limits import Key, by_client
 from bedplate.state.sessions import NotSignedInError, Session, Sessions
+from tradesense.api.schemas import NO_NUL
 from tradesense.components import Accounts, Analytics, Deletions, Imports, Live, Market, Records
 from tradesense.components.analytics import today
 from tradesense.components.deletions import Deletion
 from tradesense.records.users import User
 
-__all__ = ["Parts", "Refused", "asked_of", "body_of"]
+__all__ = ["Parts", "Refused", "asked_of", "body_of", "text_only"]
 
 
 class Refused(Exception):
@@ -83,6 +84,25 @@ def asked_of(parts: Parts, asked: Confirmation[Deletion] | None) -> Response:
     if asked is None:
         raise Refused(404, "You have nothing like that.")
     return accepted(parts.deletions.confirmations, asked, "/api/v1/confirmations")
+
+
+async def text_only(request: Request) -> None:
+    """Make sure that no parameter has the one character that databases do not keep; a dependency.
+
+    :raises Refused: (422) when one has.
+    """
+    places = (("path", request.path_params.items()), ("query", request.query_params.multi_items()))
+    wrong = [(place, name) for place, given in places for name, value in given if "\0" in f"{name}{value}"]
+    if wrong:
+        raise Refused(
+            422,
+            f"A parameter {NO_NUL}.",
+            extra={
+                "errors": [
+                    {"in": place, "parameter": name.replace("\0", "\ufffd"), "detail": NO_NUL} for place, name in wrong
+                ]
+            },
+        )
 
 
 async def body_of(request: Request, limit: int) -> bytes:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    field_validator,
+)
 
 from tradesense.components.accounts import MOST_PASSWORD, normal_email
 from tradesense.lots import Method
@@ -50,6 +59,9 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("is outside of the years 1 to 9999 in UTC") from None
 
 
+#: What is wrong with a text that has it.
+NO_NUL: Final = "holds the character U+0000, which is no text: leave it out"
+
 Currency = Annotated[str, AfterValidator(_currency)]
 Base = Annotated[str, AfterValidator(_base)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[\w.+#-]{1,40}$")]
@@ -68,7 +80,31 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class Credentials(Model):
+def _text(value: Any) -> Any:
+    """Refuse the one character that databases do not keep, wherever in a value it is."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError(NO_NUL)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            _text(key)
+            _text(part)
+    elif isinstance(value, list):
+        for part in value:
+            _text(part)
+    return value
+
+
+class Given(Model):
+    """What all that is taken has in common."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        return _text(value)
+
+
+class Credentials(Given):
     """Who wants in."""
 
     email: Annotated[str, AfterValidator(normal_email)]
@@ -77,7 +113,7 @@ class Credentials(Model):
     """What the list of sessions calls this one: ``phone``."""
 
 
-class SignUp(Model):
+class SignUp(Given):
     """Who wants an account."""
 
     email: Annotated[str, AfterValidator(normal_email)]
@@ -88,14 +124,14 @@ class SignUp(Model):
     """The currency of totals."""
 
 
-class Password(Model):
+class Password(Given):
     """A change of the password."""
 
     old: Annotated[str, Field(max_length=MOST_PASSWORD)]
     new: str
 
 
-class Proof(Model):
+class Proof(Given):
     """That it is really you."""
 
     password: Annotated[str, Field(max_length=MOST_PASSWORD)]
@@ -122,7 +158,7 @@ class Profile(Model):
         return cls.model_validate({name: getattr(user, name) for name in cls.model_fields})
 
 
-class ProfilePatch(Model):
+class ProfilePatch(Given):
     """What may be changed of a user; what is left out stays."""
 
     name: Annotated[str, Field(max_length=100)] | None = None
@@ -144,7 +180,7 @@ class SessionOut(Model):
     current: bool
 
 
-class TradeIn(Model):
+class TradeIn(Given):
     """A trade to enter."""
 
     kind: Kind
@@ -169,7 +205,7 @@ class TradeIn(Model):
         return Trade(**{**values, "symbol": self.symbol.upper(), "tags": tuple(dict.fromkeys(self.tags))})
 
 
-class TradePatch(Model):
+class TradePatch(Given):
     """What may be changed of a trade; what is left out stays."""
 
     kind: Kind | None = None
@@ -217,7 +253,7 @@ class Page(Model):
     """The ``cursor`` of the next page; null at the end."""
 
 
-class MappingIn(Model):
+class MappingIn(Given):
     """What the columns of a file mean."""
 
     columns: dict[str, str | list[str]]
@@ -232,7 +268,7 @@ class MappingIn(Model):
     point: Literal[".", ","] = "."
 
 
-class ImportRequest(Model):
+class ImportRequest(Given):
     """A file whose columns you explain."""
 
     csv: str
@@ -263,7 +299,7 @@ class ImportOut(Model):
         return cls(**values, at=moment(done.at), told=list(done.told))
 
 
-class EntryIn(Model):
+class EntryIn(Given):
     """A note for the journal."""
 
     text: Annotated[str, Field(min_length=1, max_length=20_000)]
@@ -275,7 +311,7 @@ class EntryIn(Model):
     """Of the trade, too: analyses by tag count them."""
 
 
-class EntryPatch(Model):
+class EntryPatch(Given):
     """What may be changed of a note; what is left out stays."""
 
     text: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None

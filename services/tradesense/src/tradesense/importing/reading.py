@@ -79,13 +79,21 @@ def decode(body: bytes) -> str:
     :raises BadFile: when it is no text.
     """
     if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return body.decode("utf-16", errors="replace")
+        return _text(body.decode("utf-16", errors="replace"))
     if b"\x00" in body[:4096] or body[:4] in (b"PK\x03\x04", b"%PDF"):
         raise BadFile("The file is no CSV text.", "Export it as CSV; spreadsheets and PDF files cannot be read.")
     try:
-        return body.decode("utf-8-sig")
+        return _text(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        return body.decode("cp1252", errors="replace")
+        return _text(body.decode("cp1252", errors="replace"))
+
+
+def _text(text: str) -> str:
+    """Refuse the one character that databases do not keep."""
+    if (place := text.find("\0")) >= 0:
+        line = text.count("\n", 0, place) + 1
+        raise BadFile(f"Line {line} holds the character U+0000, which is no text.", "Leave it out, or export it anew.")
+    return text
 
 
 def detect(text: str) -> Mapping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Select, Table, and_, or_
 
@@ -18,6 +18,10 @@ T = TypeVar("T")
 
 class BadCursor(BedplateError, ValueError):
     """A cursor that nobody has given out."""
+
+
+#: What a column of whole numbers holds; a cursor of ours is less.
+_MOST: Final = 1 << 63
 
 
 class Page(NamedTuple, Generic[T]):
@@ -36,6 +40,8 @@ def narrowed(query: Select[Any], table: Table, cursor: str, limit: int) -> Selec
         try:
             at, id = base64.urlsafe_b64decode(cursor.encode() + b"==").decode().split(",")
             key = (int(at), id)
+            if "\0" in id or not -_MOST <= key[0] < _MOST:
+                raise ValueError
         except (ValueError, binascii.Error):
             raise BadCursor("The cursor is none that was given out.", "Begin without one.") from None
         query = query.where(or_(table.c.at < key[0], and_(table.c.at == key[0], table.c.id < key[1])))

@@ -90,6 +90,16 @@ async def test_what_is_asked_for_is_valued_as_what_is_pushed(desk: Desk) -> None
         assert pushed == {"type": "portfolio", **await ada.get("/portfolio")}
 
 
+async def test_a_large_portfolio_is_quoted_as_a_small_one_is(desk: Desk) -> None:
+    ada = await desk.trader()
+    lines = [f"2025-01-06,buy,S{number},1,50,0,USD" for number in range(300)]
+    await ada.upload("\n".join(("Date,Side,Symbol,Quantity,Price,Fee,Currency", *lines)))
+    assert (await ada.get("/portfolio"))["value"] == "15000"
+    await desk.harness.clock.advance(2)
+    held = await ada.get("/portfolio")
+    assert {one["priced_by"] for one in held["holdings"]} == {"quote"} and Decimal(held["value"]) >= 300 * 101
+
+
 async def test_a_quote_values_nothing_for_ever(desk: Desk, source: Steps) -> None:
     ada = await desk.trader()
     await ada.trade("buy", 10, 56)

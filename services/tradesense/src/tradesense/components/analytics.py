@@ -35,7 +35,7 @@ from tradesense.components.signals.analytics import (
     TRADES,
 )
 from tradesense.money import amount, minor, shown, total
-from tradesense.portfolio import Holding, Portfolio, quoted, to_text
+from tradesense.portfolio import Holding, Portfolio, from_text, quoted, to_text
 from tradesense.prices import Price, Prices
 from tradesense.rates import Rate, Rates
 from tradesense.records import journal, market, trades, users
@@ -47,6 +47,8 @@ Kind = Literal["report", "equity", "portfolio", "held"]
 _DAY: Final = timedelta(days=1)
 #: Holdings that are valued and written in less time than a thread would take.
 _FEW: Final = 50
+#: The length of their text.
+_SHORT: Final = 16_384
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -93,7 +95,7 @@ class Analytics:
         self.report = cached["report"](self._report)
         self.equity = cached["equity"](self._equity)
         self.portfolio = cached["portfolio"](self._portfolio)
-        #: The portfolio as :func:`tradesense.portfolio.to_text` writes it, for who values it by quotes.
+        #: The portfolio as :func:`tradesense.portfolio.to_text` writes it.
         self.held = cached["held"](self._held)
         records.subscribe(self._changed)
         imported.group("warm", concurrency=1, tries=2)(self._warm)
@@ -150,6 +152,14 @@ class Analytics:
 
     async def _held(self, user: User, day: date) -> str:
         return await self._text("held", user, day)
+
+    async def holdings(self, user: User, day: date) -> Portfolio:
+        """Return what is held, for who values it by quotes; a large one is read in a thread.
+
+        :raises Busy: when enough analyses are waiting. :raises DatabaseUnavailableError: when the database is away.
+        """
+        text = await self.held(user, day)
+        return from_text(text) if len(text) <= _SHORT else await self._pool.run(from_text, text)
 
     async def quoted(self, held: Portfolio, quotes: Mapping[tuple[str, str], Decimal], day: date) -> str:
         """Return the text of a portfolio that is valued by quotes; a large one is written in a thread.

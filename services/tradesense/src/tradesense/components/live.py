@@ -28,7 +28,7 @@ from tradesense.components.following import follow
 from tradesense.components.market import Market, Symbol
 from tradesense.components.records import Records
 from tradesense.components.signals.live import ALERTS, ENDED, METRICS, PANELS, RUNBOOK, SENT, UPDATE, VIEWERS
-from tradesense.portfolio import Portfolio, from_text, quoted
+from tradesense.portfolio import Portfolio, quoted
 from tradesense.records.users import User
 
 __all__ = ["Live", "LiveSettings"]
@@ -170,7 +170,7 @@ class Live:
         day = today(user, self._records.now())
         if not self._market.quoting:
             return await self._analytics.portfolio(user, day)
-        held = from_text(await self._analytics.held(user, day))
+        held = await self._analytics.holdings(user, day)
         with suppress(StoreError):
             await self._market.watch({(one.symbol, one.currency) for one in held.holdings}, unless_said_within=_SAID)
         return await self._analytics.quoted(held, self._market.prices, day)

@@ -23,10 +23,11 @@ while the service runs. How sources are ordered, and what production refuses, is
 
 def page() -> str:
     """Return the page."""
-    known = {declared.path for declared in _declared(library())}
+    # The same setting below another class has other variables.
+    known = {_known(declared) for declared in _declared(library())}
     parts = [GENERATED, _INTRODUCTION]
     for title, service in services().items():
-        declared = [item for item in _declared(service) if service is library() or item.path not in known]
+        declared = [item for item in _declared(service) if service is library() or _known(item) not in known]
         if not declared:
             continue
         parts.append(f"## {title}\n")
@@ -40,6 +41,10 @@ def page() -> str:
     )
     parts.append(table(("Rule", "Refuses"), [(code(rule.name), rule.summary) for rule in RULES]))
     return "\n".join(parts)
+
+
+def _known(declared: Declared) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(declared.path), tuple(declared.env)
 
 
 def _declared(service: Service) -> list[Declared]:

@@ -21,6 +21,8 @@ from bedplate.service.asgi import send_problem
 from bedplate.service.graph import told_by
 from bedplate.service.pages import send_meanwhile
 from bedplate.telemetry.http import install_problem_handlers
+from bedplate.telemetry.http.metrics import UNMATCHED
+from bedplate.telemetry.http.routes import ROUTE_KEY
 
 if TYPE_CHECKING:
     from bedplate.service.service import Service
@@ -192,6 +194,8 @@ def _with_state(app: ASGIApp, state: dict[str, Any]) -> ASGIApp:
 
 
 async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
+    # It is no answer of the route that would have given one.
+    scope[ROUTE_KEY] = UNMATCHED
     problem = Problem(
         status=503, detail="The service is starting or stopping; try again in a moment.", headers={"Retry-After": "1"}
     )

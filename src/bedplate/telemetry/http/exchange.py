@@ -15,6 +15,7 @@ from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
 from bedplate.telemetry.http.metrics import REFUSED, UNMATCHED
 from bedplate.telemetry.http.report import Reporter, type_name
+from bedplate.telemetry.http.routes import ROUTE_KEY
 
 __all__ = ["CLIENT_CLOSED", "INCOMPLETE", "Exchange"]
 
@@ -170,7 +171,7 @@ class Exchange:
             self.response_size = 0
         try:
             self._route = self._route or self._report.templates.of(scope)
-            if self._route == UNMATCHED and self.status not in _UNROUTED:
+            if self._route == UNMATCHED and self.status not in _UNROUTED and ROUTE_KEY not in scope:
                 # A middleware refused it; unknown paths end with a 404, and are not looked for.
                 self._route = self._report.templates.before_routing(scope)
             self._report.request(self, self._route, self._duration, error_type, error)

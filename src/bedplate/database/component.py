@@ -55,7 +55,7 @@ _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encodin
 #: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
 _PATIENCE = 1.0
 #: Seconds that closing gets once it is cancelled: less than the lifespan that waits for it has.
-_MOMENT = 0.05
+_MOMENT = 0.3
 _OWN = Migrations(name="database", package="bedplate.database.revisions")
 
 

@@ -15,7 +15,7 @@ from contextvars import Context
 __all__ = ["MOMENT", "Lifespan", "LifespanTimeoutError"]
 
 #: Seconds that a component gets past any deadline: most of them stop at once.
-MOMENT = 0.1
+MOMENT = 0.5
 
 
 class LifespanTimeoutError(Exception):

@@ -55,6 +55,9 @@ def test_workers_are_one_service_and_a_killed_one_is_counted_and_replaced(tmp_pa
     with run(tmp_path, "--workers", "2") as shop:
         shop.ready()
         shop.eventually(lambda: shop.get("/metrics").status_code == 200)
+        # One worker may be ready before the other: each question is a connection of its own.
+        ready = f"http://127.0.0.1:{shop.port}/readyz"
+        shop.eventually(lambda: all(httpx2.get(ready).status_code == 200 for _ in range(20)))
         for item in range(20):
             # A connection of its own for each, so that both workers get some.
             assert httpx2.get(f"http://127.0.0.1:{shop.port}/items/{item}").status_code == 200

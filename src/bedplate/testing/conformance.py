@@ -39,7 +39,7 @@ TURNS = {
 }
 #: Turns in other states until they are waited for with more patience.
 PATIENT_TURNS = 200
-#: Seconds that a cancelled probe has to end.
+#: Seconds that a cancelled probe has to end, and what is left of a start or stop that was cut short.
 PATIENCE = 1.0
 
 
@@ -112,7 +112,7 @@ async def starts_and_stops_twice(make: Make) -> None:
     """It starts, stops, and starts again; nothing of it is left behind."""
     component = make()
     for _ in range(2):
-        with _nothing_left():
+        async with _nothing_left():
             async with running(component) as harness:
                 await harness.clock.advance(30)
                 for view in harness.service.views:
@@ -129,7 +129,7 @@ async def survives_cancellation_at_any_moment(make: Make) -> None:
     component = make()
     for state, turns in TURNS.items():
         for turn in turns:
-            with _nothing_left():
+            async with _nothing_left():
                 if await _start_and_cancel(component, state, turn):
                     break
     async with running(component):
@@ -139,7 +139,7 @@ async def survives_cancellation_at_any_moment(make: Make) -> None:
 async def a_failing_neighbour_unwinds_it(make: Make) -> None:
     """When what starts after it fails, it is stopped again, and nothing is left behind."""
     component = make()
-    with _nothing_left():
+    async with _nothing_left():
         try:
             async with running([component, _Failing(component)]):
                 raise ConformanceError("A service started although one of its components failed.")
@@ -224,11 +224,14 @@ def _state(service: Service, component: Component) -> ComponentState:
     return next((view.state for view in service.views if view.component is component), "waiting")
 
 
-@contextmanager
-def _nothing_left() -> Iterator[None]:
+@asynccontextmanager
+async def _nothing_left() -> AsyncIterator[None]:
     tasks = asyncio.all_tasks()
     yield
     left = {task for task in asyncio.all_tasks() - tasks if not task.done()}
+    if left:
+        # What is ending may take a moment: a driver tells its server that a statement was cancelled.
+        _, left = await asyncio.wait(left, timeout=PATIENCE)
     if left:
         names = ", ".join(sorted(task.get_name() for task in left))
         for task in left:

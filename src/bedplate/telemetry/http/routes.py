@@ -46,11 +46,12 @@ class Templates:
     Templates are relative to the application's root: a service has the same ones alone and mounted.
     """
 
-    __slots__ = ("_known", "_places", "_router", "_size", "application")
+    __slots__ = ("_all", "_known", "_places", "_router", "_size", "application")
 
     def __init__(self) -> None:
         #: Whose routes are looked through for requests that were answered before they were routed.
         self.application: Any = None
+        self._all: tuple[int, list[_Place]] = (-1, [])
         # Objects are kept beside what is known of them: an id is unique only while its object lives.
         self._known: dict[int, tuple[Any, str]] = {}
         self._places: dict[int, tuple[Any, list[_Place]]] = {}
@@ -77,10 +78,11 @@ class Templates:
         """Return the template of the route that would have answered, had nobody answered before; by its path alone."""
         if (path := str(scope["path"])) and (root := scope.get("root_path")):
             path = path.removeprefix(root)
-        for template, _ in _walk(_routes_of(self.application), ""):
-            if _pattern(template).match(path):
-                return _template(template)
-        return UNMATCHED
+        routes = list(_routes_of(self.application))
+        if self._all[0] != len(routes):
+            # Once: in an outage every request may be refused.
+            self._all = len(routes), [_Place(_template(whole), _pattern(whole)) for whole, _ in _walk(routes, "")]
+        return next((place.template for place in self._all[1] if place.pattern.match(path)), UNMATCHED)
 
     def _learn(self, route: Any) -> str:
         if len(self._known) >= _REMEMBERED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bedplate.database.cutover import Cutover, compare, layout
+from bedplate.database.cutover import Plan, compare, layout
 from benchmarks.lab import Lab
 from benchmarks.results import Goal, Measure, Row
 from benchmarks.spread import Spread
@@ -47,7 +47,7 @@ def run(lab: Lab) -> list[Row]:
             created_at timestamptz NOT NULL)"""
         )
         connection.execute(_FILL.format(rows).encode())
-        twin = layout(connection, Cutover(tables="moved", key="organization_id", partitions=PARTITIONS), "moved")
+        twin = layout(connection, Plan(tables="moved", key="organization_id", partitions=PARTITIONS), "moved")
         twin.execute(connection)
         connection.execute(f"INSERT INTO {twin.twin} SELECT * FROM moved".encode())
         connection.execute("VACUUM ANALYZE")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
-from bedplate.database.cutover import Comparison, Cutover, Parity, Preflight, Progress, connected
+from bedplate.database.cutover import Comparison, Parity, Plan, Preflight, Progress, connected
 from bedplate.database.cutover import layout as derive
 from bedplate.database.cutover import preflight as look
 from bedplate.problems import BedplateError
@@ -45,7 +45,7 @@ def preflight(
     The exit status is 1 when something refuses the cutover, 2 when it could not be looked at.
     """
     with faults(as_json):
-        wanted = Cutover(tables=tables, key=key, partitions=partitions)
+        wanted = Plan(tables=tables, key=key, partitions=partitions)
         with connected(_url(url)) as connection:
             found = look(connection, wanted, free=None if free_gb is None else int(free_gb * 1e9))
     if as_json:
@@ -62,7 +62,7 @@ def layout(
 ) -> None:
     """Print the statements that make the tables' partitioned twins; nothing is touched."""
     with faults(as_json):
-        wanted = Cutover(tables=tables, key=key, partitions=partitions)
+        wanted = Plan(tables=tables, key=key, partitions=partitions)
         with connected(_url(url)) as connection:
             layouts = [derive(connection, wanted, table) for table in wanted.tables]
     if as_json:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bedplate.database.cutover.asking import CutoverError, ask, literal, quoted, transaction
 from bedplate.database.cutover.catalog import Column, Table, read
-from bedplate.database.cutover.declaration import NAME, Cutover
+from bedplate.database.cutover.plan import NAME, Plan
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -62,7 +62,7 @@ class Layout:
                     ask(connection, statement.sql)
 
 
-def layout(connection: Connection[Any], cutover: Cutover, table: str) -> Layout:
+def layout(connection: Connection[Any], cutover: Plan, table: str) -> Layout:
     """Derive the twin of one of the cutover's tables from the catalog; nothing is changed.
 
     :raises CutoverError: when the table cannot have a twin; :func:`~bedplate.database.cutover.preflight` says all
@@ -117,7 +117,7 @@ def _temporal(definition: str) -> bool:
 class _Layout:
     """Statements as they come about."""
 
-    def __init__(self, source: Table, cutover: Cutover) -> None:
+    def __init__(self, source: Table, cutover: Plan) -> None:
         self._source, self._cutover = source, cutover
         self._name = twin_name(source.name)
         self._twin = quoted(source.schema, self._name)

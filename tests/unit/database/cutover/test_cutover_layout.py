@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bedplate.database.cutover import Cutover, CutoverError, layout, unlike
+from bedplate.database.cutover import CutoverError, Plan, layout, unlike
 from bedplate.problems import DeclarationError
 from tests.postgres import Postgres
 
@@ -71,7 +71,7 @@ def test_so_it_is_on_the_oldest_server(oldest: Postgres) -> None:
 
 def _odd(connection: Connection) -> None:
     connection.execute(ODD.encode())
-    cutover = Cutover(tables=NAME, key="Organisation %", partitions=4)
+    cutover = Plan(tables=NAME, key="Organisation %", partitions=4)
     plan = layout(connection, cutover, NAME)
     assert "PARTITION BY HASH" in plan.text
     plan.execute(connection)
@@ -108,7 +108,7 @@ def test_whatever_is_not_the_same_is_told(connection: Connection) -> None:
         """CREATE TABLE moved (id bigserial PRIMARY KEY, organisation int NOT NULL,
         amount int NOT NULL CONSTRAINT positive CHECK (amount > 0), made date); CREATE INDEX ON moved (amount, made)"""
     )
-    plan = layout(connection, Cutover(tables="moved", key="organisation", partitions=3), "moved")
+    plan = layout(connection, Plan(tables="moved", key="organisation", partitions=3), "moved")
     for what, change in CHANGES.items():
         with connection.transaction(force_rollback=True):
             plan.execute(connection)
@@ -120,7 +120,7 @@ def test_whatever_is_not_the_same_is_told(connection: Connection) -> None:
 
 def test_a_lookup_by_the_old_key_alone_keeps_an_index(connection: Connection) -> None:
     connection.execute("CREATE TABLE found (id bigserial PRIMARY KEY, organisation int NOT NULL)")
-    plan = layout(connection, Cutover(tables="found", key="organisation", partitions=2), "found")
+    plan = layout(connection, Plan(tables="found", key="organisation", partitions=2), "found")
     plan.execute(connection)
     connection.execute("SET enable_seqscan = off")
     rows = connection.execute("EXPLAIN SELECT * FROM found_partitioned WHERE id = 7").fetchall()
@@ -149,12 +149,12 @@ def test_a_table_that_cannot_have_a_twin_is_refused_in_words(shared: Connection,
     with shared.transaction(force_rollback=True):
         shared.execute(f"CREATE TABLE refused {definition}".encode())
         with pytest.raises(CutoverError, match=words):
-            layout(shared, Cutover(tables="refused", key="organisation"), "refused")
+            layout(shared, Plan(tables="refused", key="organisation"), "refused")
 
 
 def test_a_twin_is_there_as_a_whole_or_not_at_all(connection: Connection) -> None:
     connection.execute("CREATE TABLE half (id int PRIMARY KEY, organisation int NOT NULL); CREATE TABLE half_p001 ()")
-    plan = layout(connection, Cutover(tables="half", key="organisation", partitions=2), "half")
+    plan = layout(connection, Plan(tables="half", key="organisation", partitions=2), "half")
     with pytest.raises(psycopg.errors.DuplicateTable):
         plan.execute(connection)
     assert connection.execute("SELECT to_regclass('half_partitioned')").fetchone() == (None,)
@@ -164,7 +164,7 @@ def test_long_names_stay_apart(connection: Connection) -> None:
     for last in "ab":
         name = "n" * 62 + last
         connection.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, organisation int NOT NULL)".encode())
-        plan = layout(connection, Cutover(tables=name, key="organisation", partitions=2), name)
+        plan = layout(connection, Plan(tables=name, key="organisation", partitions=2), name)
         plan.execute(connection)
         assert unlike(connection, plan, 2) == []
 
@@ -172,5 +172,5 @@ def test_long_names_stay_apart(connection: Connection) -> None:
 def test_a_declaration_that_cannot_be_right_is_refused() -> None:
     for wrong in ({"tables": ()}, {"tables": ("a", "a")}, {"key": ""}, {"partitions": 1}):
         with pytest.raises(DeclarationError):
-            Cutover(**{"tables": "orders", "key": "organisation", **wrong})  # type: ignore[arg-type]
-    assert Cutover(tables="orders", key="organisation").tables == ("orders",)
+            Plan(**{"tables": "orders", "key": "organisation", **wrong})  # type: ignore[arg-type]
+    assert Plan(tables="orders", key="organisation").tables == ("orders",)

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from bedplate.cli import app
-from bedplate.database.cutover import Cutover, CutoverError, preflight
+from bedplate.database.cutover import CutoverError, Plan, preflight
 from bedplate.database.cutover.preflight.statements import conflicts, prunes, touches
 from tests.postgres import Postgres, postgres
 
 Connection = psycopg.Connection[Any]
-CUTOVER = Cutover(tables="orders", key="organisation", partitions=4)
+CUTOVER = Plan(tables="orders", key="organisation", partitions=4)
 PLAIN = "CREATE TABLE orders (id int, organisation int NOT NULL, note text, PRIMARY KEY (organisation, id));"
 
 FINDINGS = {
@@ -87,7 +87,7 @@ def test_a_plain_table_may_go_and_is_estimated(connection: Connection) -> None:
     refused = preflight(connection, CUTOVER, free=1000)
     assert [one.code for one in refused.findings if one.severity == "blocker"] == ["disk"]
     with pytest.raises(CutoverError, match="no table nowhere"):
-        preflight(connection, Cutover(tables="nowhere", key="id"))
+        preflight(connection, Plan(tables="nowhere", key="id"))
 
 
 def test_only_the_owner_may(connection: Connection) -> None:

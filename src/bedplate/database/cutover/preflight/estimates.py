@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask
 from bedplate.database.cutover.catalog import Table
-from bedplate.database.cutover.declaration import Cutover
+from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.preflight.report import Estimate
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _RATE_64 = _RATE * 0.72
 _LOCK, _LOCK_64 = 17.0, 24.0
 
 
-def estimate(connection: Connection[Any], table: Table, cutover: Cutover) -> Estimate:
+def estimate(connection: Connection[Any], table: Table, cutover: Plan) -> Estimate:
     """Estimate for one table."""
     rows, heap, indexes, primary = ask(
         connection,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, transaction
 from bedplate.database.cutover.catalog import Table, read
-from bedplate.database.cutover.declaration import Cutover
 from bedplate.database.cutover.layout import partition_name, refusals, twin_name
+from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.preflight.bound import bound
 from bedplate.database.cutover.preflight.estimates import estimate
 from bedplate.database.cutover.preflight.report import Estimate, Finding, Preflight
@@ -24,7 +24,7 @@ _LONG = 60
 _OLDEST = 15
 
 
-def preflight(connection: Connection[Any], cutover: Cutover, *, free: int | None = None) -> Preflight:
+def preflight(connection: Connection[Any], cutover: Plan, *, free: int | None = None) -> Preflight:
     """Look at the tables of a cutover, in a transaction that can only read.
 
     :param connection: to the primary, as the user who would do the cutover.
@@ -50,7 +50,7 @@ def preflight(connection: Connection[Any], cutover: Cutover, *, free: int | None
     return Preflight.of(cutover, findings, estimates)
 
 
-def _of_the_layout(table: Table, cutover: Cutover) -> Iterator[Finding]:
+def _of_the_layout(table: Table, cutover: Plan) -> Iterator[Finding]:
     name, key = f"{table.schema}.{table.name}", cutover.key
     unique = [(one.name, one.columns) for one in table.of_kind("p", "u")]
     for which, columns in [*unique, *((index.name, index.columns) for index in table.indexes if index.unique)]:
@@ -87,7 +87,7 @@ def _of_the_layout(table: Table, cutover: Cutover) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _of_the_key(connection: Connection[Any], table: Table, cutover: Cutover) -> Iterator[Finding]:
+def _of_the_key(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
     name, key = f"{table.schema}.{table.name}", cutover.key
     rows = ask(
         connection,
@@ -132,7 +132,7 @@ def _of_the_key(connection: Connection[Any], table: Table, cutover: Cutover) -> 
         )  # fmt: skip
 
 
-def _of_the_worker(connection: Connection[Any], table: Table, cutover: Cutover) -> Iterator[Finding]:
+def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
     name = f"{table.schema}.{table.name}"
     owner, creator = ask(
         connection,

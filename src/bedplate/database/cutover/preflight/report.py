@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bedplate.database.cutover.declaration import Cutover
+from bedplate.database.cutover.plan import Plan
 
 __all__ = ["Estimate", "Finding", "Preflight", "Severity"]
 
@@ -55,7 +55,7 @@ class Estimate:
 class Preflight:
     """All findings, the worst first, and the estimates by table."""
 
-    cutover: Cutover
+    cutover: Plan
     findings: tuple[Finding, ...]
     estimates: tuple[Estimate, ...]
 
@@ -65,7 +65,7 @@ class Preflight:
         return not any(finding.severity == "blocker" for finding in self.findings)
 
     @classmethod
-    def of(cls, cutover: Cutover, findings: list[Finding], estimates: list[Estimate]) -> Preflight:
+    def of(cls, cutover: Plan, findings: list[Finding], estimates: list[Estimate]) -> Preflight:
         """Put the worst first."""
         ordered = sorted(findings, key=lambda one: _ORDER[one.severity])
         return cls(cutover, tuple(ordered), tuple(estimates))

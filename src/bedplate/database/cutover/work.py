@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -18,10 +18,24 @@ if TYPE_CHECKING:
 
     from bedplate.database.cutover.plan import Plan
 
-__all__ = ["STATES", "Journal", "Meter", "Pace", "Pair", "State", "Stopped", "TakenOver", "Work"]
+__all__ = [
+    "STATES",
+    "Backlog",
+    "Journal",
+    "Meter",
+    "Pace",
+    "Pair",
+    "State",
+    "Stopped",
+    "Switched",
+    "TakenOver",
+    "Verdict",
+    "Work",
+]
 
-#: How far a cutover is. The first three and the last three name what is done, the others what is being done.
+#: How far a cutover is. The first four and the last three name what is done, the others what is being done.
 State = Literal[
+    "none",
     "preflight",
     "prepared",
     "capturing",
@@ -33,6 +47,7 @@ State = Literal[
     "finalized",
 ]
 STATES: tuple[State, ...] = (
+    "none",
     "preflight",
     "prepared",
     "capturing",
@@ -53,8 +68,74 @@ class TakenOver(Exception):
     """Another worker runs this cutover now; whatever this one had open is rolled back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is known to have changed and is not yet replayed or compared.
+
+    :ivar keys: how many, by the plan's name of the table; -1 when it was truncated and nobody knows.
+    :ivar busy: whether something was replayed, so that it is worth while to look again at once.
+    """
+
+    keys: Mapping[str, int] = field(default_factory=dict)
+    busy: bool = False
+
+    @property
+    def total(self) -> int:
+        """All keys together, -1 when nobody knows."""
+        return -1 if any(count < 0 for count in self.keys.values()) else sum(self.keys.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found: as of one snapshot, with everything that was written later named in the key log.
+
+    :ivar rows: of the live table and of its shadow, by the plan's name of the table.
+    :ivar differing: how many rows differ, by table; all 0 is equal. :ivar repaired: rows that were made equal, by table.
+    :ivar detail: JSON-able, for the time line: the first rows that differ, the position, seconds.
+    """
+
+    rows: Mapping[str, tuple[int, int]]
+    differing: Mapping[str, int]
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides of all tables are proven to hold the same rows."""
+        return not any(self.differing.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """How a switch, or a rollback after one, went.
+
+    :ivar held: seconds that the lock was held which reads and writes wait for; the last, successful time.
+    :ivar attempts: how often it was tried, this time included. :ivar compared: keys that were compared under the lock.
+    """
+
+    held: float
+    attempts: int = 1
+    compared: int = 0
+
+
 class Journal(Protocol):
     """Where a cutover keeps how far it is: the row of its state in the same database."""
+
+    @property
+    def state(self) -> State:
+        """How far it is; in an open transaction what that transaction made of it."""
+        ...
+
+    def enter(self, state: State) -> None:
+        """Make this the state, in the open transaction, so that it comes true with what the transaction did.
+
+        ``switch``, ``rollback``, ``undo`` (``none``; it forgets all parts) and ``finalize`` call it themselves, in
+        the transaction that renames or drops; for the other steps the machine does, after they return.
+
+        :raises TakenOver: when another worker runs the cutover now.
+        """
+        ...
 
     def load(self, part: str) -> Mapping[str, Any]:
         """Return what was saved last for a part, as ``backfill:orders``; empty before."""
@@ -62,6 +143,8 @@ class Journal(Protocol):
 
     def save(self, part: str, progress: Mapping[str, Any]) -> None:
         """Keep JSON-able progress of a part, in the transaction that the work's connection has open.
+
+        Empty progress forgets the part.
 
         :raises TakenOver: when another worker runs the cutover now.
         """
@@ -85,7 +168,7 @@ class Pace(Protocol):
 
         Waits while the cutover is paused, or while replicas or writers suffer.
 
-        :raises Stopped: when the worker is to stop.
+        :raises Stopped: when the worker is to stop. A long statement is cancelled then, too: let QueryCanceled pass.
         """
         ...
 

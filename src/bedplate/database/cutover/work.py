@@ -90,7 +90,7 @@ class Verdict:
     """What a verification found: as of one snapshot, with everything that was written later named in the key log.
 
     :ivar rows: of the live table and of its shadow, by the plan's name of the table.
-    :ivar differing: how many rows differ, by table; all 0 is equal. :ivar repaired: rows that were made equal, by table.
+    :ivar differing: how many rows differ, by table; all 0 is equal. :ivar repaired: rows made equal, by table.
     :ivar detail: JSON-able, for the time line: the first rows that differ, the position, seconds.
     """
 

@@ -1,22 +1,17 @@
-"""The component: one database, opened when it starts or when it is first used, and told apart from one that is away."""
+"""The component: one database, its declaration and its verbs; how it is opened and closed is in ``access``."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bedplate.component import HasMigrations, Host, Spec
-from bedplate.database.address import Address, address, file_address
-from bedplate.database.errors import (
-    DatabaseUnavailableError,
-    MigrationError,
-    OutcomeUnknownError,
-    is_connection_fault,
-    said,
-)
+from bedplate.component import Host, Spec
+from bedplate.database.access import Access
+from bedplate.database.address import address
+from bedplate.database.errors import DatabaseUnavailableError
+from bedplate.database.locating import located, located_replicas, wanted
 from bedplate.database.metrics import (
     DURATION,
     ERRORS,
@@ -35,15 +30,12 @@ from bedplate.database.replicas.metrics import panels as replica_panels
 from bedplate.database.replicas.position import parsed, token
 from bedplate.database.routes import routes_of
 from bedplate.database.settings import DatabaseSettings
-from bedplate.database.statements import Statements
 from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook
-from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from bedplate.database.engine import Opened
     from bedplate.database.replicas.group import Replicas
     from bedplate.database.replicas.replica import Replica
 
@@ -52,10 +44,6 @@ __all__ = ["Database"]
 T = TypeVar("T")
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
-#: Seconds in which a failed attempt to open answers for the next ones, so that callers do not queue for a dead server.
-_PATIENCE = 1.0
-#: Seconds that closing gets once it is cancelled: less than the lifespan that waits for it has.
-_MOMENT = 0.3
 _OWN = Migrations(name="database", package="bedplate.database.revisions")
 
 
@@ -91,15 +79,9 @@ class Database:
         self.settings = settings or DatabaseSettings()
         self._url = url if isinstance(url, Secret) else Secret(url)
         self._replica_urls = tuple(one if isinstance(one, Secret) else Secret(one) for one in replicas)
-        self._replicas: Replicas | None = None
-        self._statements: Statements
         self._lazy = lazy
         self._host: Host | None = None
-        self._address: Address | None = None
-        self._opened: Opened | None = None
-        self._opening: asyncio.Task[AsyncEngine] | None = None
-        self._failure: tuple[float, BedplateError] | None = None
-        self._cells: dict[str, Any] = {}
+        self._access: Access | None = None
         suffix = "" if name == "default" else f" {name}"
         own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, UP)
         metrics = (*own, *(REPLICA_METRICS if replicas else ()))
@@ -136,19 +118,19 @@ class Database:
 
         :raises BedplateError: when the URL is none that is known.
         """
-        if self._address is not None:
-            return self._address.dialect
+        if self._access is not None:
+            return self._access.address.dialect
         return address(self._url.reveal()).dialect if self._url.reveal() else "sqlite"
 
     @property
     def shown(self) -> str:
         """Where it is, for people: without its password; empty while it does not run."""
-        return self._address.shown if self._address is not None else ""
+        return self._access.address.shown if self._access is not None else ""
 
     @property
     def is_open(self) -> bool:
         """Whether it has been opened; it may be away nevertheless."""
-        return self._opened is not None
+        return self._access is not None and self._access.opened is not None
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
@@ -157,50 +139,40 @@ class Database:
         :raises MigrationError: when the tables of a component cannot be had. A database that is away does not keep
             the service from starting; it is opened when it comes.
         """
-        self._host, self._failure = host, None
-        self._address = self._located(host)
+        where = located(self._url, self.name, host)
+        access = Access(
+            self.name,
+            self.settings,
+            where,
+            host,
+            replicas=located_replicas(self._replica_urls, self.name, where),
+            wanted=lambda: wanted(self, _OWN, host),
+        )
+        self._host, self._access = host, access
         try:
-            self._bind(host)
-            slow = self.settings.slow_statement
-            self._statements = Statements(host, slow, lambda: None if self._opened is None else self._opened.engine)
-            if slow:
-                host.spawn("tell slow statements", self._statements.watch)
-            self._replicas = self._followers(host)
+            if self.settings.slow_statement:
+                host.spawn("tell slow statements", access.statements.watch)
             if not self._lazy:
                 try:
-                    await self.ready()
+                    await access.ready()
                 except DatabaseUnavailableError as error:
                     host.log.warning("database_away", error=str(error))
-            if self._replicas is not None:
-                host.spawn("watch replicas", self._replicas.watch)
+            if access.replicas is not None:
+                host.spawn("watch replicas", access.replicas.watch)
             yield
         finally:
-            await self._close()
+            self._host = None
+            try:
+                await access.close()
+            finally:
+                self._access = None
 
     async def ready(self) -> AsyncEngine:
         """Return the engine of SQLAlchemy, with everybody's tables; for what :meth:`begin` does not do.
 
         :raises DatabaseUnavailableError: when the database is away. :raises MigrationError: when tables are not right.
         """
-        if self._opened is not None:
-            return self._opened.engine
-        host = self._host
-        if host is None:
-            raise DatabaseUnavailableError(
-                f"The database {self.name} does not run.", "Use it inside the service, between its start and its stop."
-            )
-        if self._failure is not None and host.clock.monotonic() - self._failure[0] < _PATIENCE:
-            raise self._failure[1]
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open(host), name=f"open database {self.name}")
-            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
-        try:
-            return await asyncio.shield(self._opening)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._host is not None or (task is not None and task.cancelling()):
-                raise
-            raise DatabaseUnavailableError(f"The database {self.name} is being closed.") from None
+        return await self._running().ready()
 
     @asynccontextmanager
     async def begin(self, *, isolation: Isolation | None = None) -> AsyncIterator[AsyncConnection]:
@@ -212,13 +184,14 @@ class Database:
         """
         from bedplate.database.engine import WRITES
 
-        engine = await self.ready()
+        access = self._running()
+        engine = await access.ready()
         options: dict[str, Any] = {WRITES: True}
         if isolation is not None and self.dialect == "postgresql":
             options["isolation_level"] = isolation
-        async with self._told_apart(), engine.connect() as connection:
+        async with access.told_apart(), engine.connect() as connection:
             await connection.execution_options(**options)
-            async with self._transaction(connection):
+            async with access.transaction(connection):
                 yield connection
 
     async def run(
@@ -251,8 +224,9 @@ class Database:
 
         :raises DatabaseUnavailableError: when the database is away.
         """
-        engine = await self.ready()
-        async with self._told_apart(), engine.connect() as connection:
+        access = self._running()
+        engine = await access.ready()
+        async with access.told_apart(), engine.connect() as connection:
             yield connection
 
     @asynccontextmanager
@@ -267,12 +241,13 @@ class Database:
         :param stale_ok: whether it may be that late for what was written here, too; then nobody waits.
         :raises DatabaseUnavailableError: when neither a replica nor the primary answers.
         """
-        await self.ready()
-        if self._replicas is None:
+        access = self._running()
+        await access.ready()
+        if access.replicas is None:
             async with self.connect() as connection:
                 yield connection
         else:
-            async with self._told_apart(), self._replicas.reader(stale_ok=stale_ok) as connection:
+            async with access.told_apart(), access.replicas.reader(stale_ok=stale_ok) as connection:
                 yield connection
 
     @property
@@ -281,20 +256,23 @@ class Database:
 
         Empty when it has written nothing, or there are no replicas.
         """
-        return token(self._replicas.written.position) if self._replicas is not None else ""
+        replicas = self._following()
+        return token(replicas.written.position) if replicas is not None else ""
 
     def must_see(self, written: str) -> None:
         """Let the reads of this request or job see what another one has written, by its :attr:`written`.
 
         A text that is none costs its sender's reads the way to the primary, and nobody else's.
         """
-        if self._replicas is not None:
-            self._replicas.written.must_see(parsed(written))
+        replicas = self._following()
+        if replicas is not None:
+            replicas.written.must_see(parsed(written))
 
     @property
     def replicas(self) -> Sequence[Replica]:
         """The replicas and how they are, while it runs."""
-        return () if self._replicas is None else tuple(self._replicas.all)
+        replicas = self._following()
+        return () if replicas is None else tuple(replicas.all)
 
     def routes(self) -> Sequence[Routes]:
         """Return what tells of the database and its replicas."""
@@ -305,172 +283,22 @@ class Database:
 
         :raises DatabaseUnavailableError: when it is away.
         """
-        if self._lazy and self._opened is None and self._opening is None:
+        access = self._running()
+        if self._lazy and access.opened is None and access.opening is None:
             return "not in use"
         from sqlalchemy import text
 
         async with self.connect() as connection:
             await connection.execute(text("SELECT 1"))
-        self._reached(None)
-        return self.shown
+        access.reached(None)
+        return access.address.shown
 
-    @asynccontextmanager
-    async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """Run a transaction; tell a commit of which nobody knows, and note how far replicas must be to show it."""
-        transaction = connection.begin()
-        await transaction.start()
-        try:
-            yield
-        except BaseException as error:
-            await transaction.__aexit__(type(error), error, error.__traceback__)
-            raise
-        replicas = self._replicas
-        try:
-            await transaction.commit()
-        except BaseException as error:
-            if replicas is not None:
-                replicas.written.unknown()
-            if isinstance(error, Exception) and self.dialect == "postgresql" and is_connection_fault(error):
-                self._reached(self._away(error))
-                what = f"The database {self.shown} went away during a commit: {said(error)}."
-                raise OutcomeUnknownError(what, "Look whether it has been written before it is done again.") from error
-            raise
-        if replicas is not None:
-            await replicas.committed(connection, pooled=self.settings.pooler == "transaction")
+    def _running(self) -> Access:
+        if self._access is None or self._host is None:
+            raise DatabaseUnavailableError(
+                f"The database {self.name} does not run.", "Use it inside the service, between its start and its stop."
+            )
+        return self._access
 
-    @asynccontextmanager
-    async def _told_apart(self) -> AsyncIterator[None]:
-        """Turn errors of the connection into our own, and leave those of a statement, which are the caller's."""
-        try:
-            yield
-        except BedplateError:
-            raise
-        except Exception as error:
-            if not is_connection_fault(error):
-                raise
-            away = self._away(error)
-            self._reached(away)
-            raise away from error
-        finally:
-            self._count_pool()
-
-    def _away(self, error: BaseException) -> DatabaseUnavailableError:
-        what = f"The database {self.shown} cannot be reached: {said(error)}."
-        return DatabaseUnavailableError(what, "It is tried again with every use; see the runbook of DatabaseDown.")
-
-    async def _open(self, host: Host) -> AsyncEngine:
-        from bedplate.database.opening import prepare
-
-        assert self._address is not None
-        try:
-            changed = await prepare(self._address, self.settings, self._wanted(host))
-        except BedplateError as error:
-            self._failure = (host.clock.monotonic(), error)
-            self._reached(error)
-            raise
-        from bedplate.database.engine import make_engine
-
-        self._opened = make_engine(
-            self._address, self.settings, timed=self._statements.timed, failed=self._failed, service=host.service
-        )
-        host.bind(POOL_LIMIT).set(float(self.settings.pool_size + self.settings.pool_overflow))
-        self._reached(None)
-        host.log.info("database_opened", database=self.shown, tables_changed=changed)
-        return self._opened.engine
-
-    async def _close(self) -> None:
-        """Return when nothing is left: no task, no connection, no thread; or, when cancelled, at once."""
-        self._host, opening = None, self._opening
-        if opening is not None and not opening.done():
-            opening.cancel()
-            await asyncio.wait([opening])
-        opened, self._opened, self._opening = self._opened, None, None
-        replicas, self._replicas = self._replicas, None
-        if opened is None:
-            return
-
-        async def close() -> None:
-            if replicas is not None:
-                await replicas.close()
-            await opened.close()
-
-        closing = asyncio.create_task(close(), name=f"close database {self.name}")
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            # The time to stop is over. What is left has been told to end, and keeps no process from it.
-            closing.cancel()
-            await asyncio.wait([closing], timeout=_MOMENT)
-            raise
-
-    def _located(self, host: Host) -> Address:
-        if url := self._url.reveal():
-            return address(url)
-        suffix = "" if self.name == "default" else f"-{self.name}"
-        if host.environment == "test":
-            return file_address(host.directory / f"database{suffix}.sqlite3")
-        return file_address(Path(".bedplate") / f"{host.service}{suffix}.sqlite3")
-
-    def _followers(self, host: Host) -> Replicas | None:
-        if not self._replica_urls:
-            return None
-        from bedplate.database.replicas.group import Replicas
-
-        addresses = [address(url.reveal()) for url in self._replica_urls]
-        assert self._address is not None
-        for one in (self._address, *addresses):
-            if one.dialect != "postgresql":
-                raise BedplateError(
-                    f"The database {self.name} has replicas, and {one.shown} is no PostgreSQL server.",
-                    "Leave DATABASE_REPLICA_URLS empty where the database is a file.",
-                )
-        return Replicas(
-            addresses,
-            self.settings,
-            host,
-            database=self.name,
-            primary=lambda: None if self._opened is None else self._opened.engine,
-            open=self._engine_of_replica,
-        )
-
-    def _engine_of_replica(self, address: Address) -> Opened:
-        from bedplate.database.engine import make_engine
-
-        assert self._host is not None
-        settings = self.settings.model_copy(update={"pool_timeout": self.settings.replica_timeout / 2})
-        return make_engine(
-            address, settings, timed=self._statements.timed, failed=self._failed, service=self._host.service
-        )
-
-    def _wanted(self, host: Host) -> Sequence[Migrations]:
-        """Return the revisions of everybody who has tables here."""
-        wanted = [self.migrations()]
-        for view in host.components:
-            component = view.component
-            if isinstance(component, HasMigrations) and any(need is self for need in view.spec.needs):
-                wanted.append(component.migrations())
-        names = [migrations.name for migrations in wanted]
-        for name in names:
-            if names.count(name) > 1:
-                raise MigrationError(f"Two components have migrations named {name}.", "Rename those of one of them.")
-        return wanted
-
-    def _bind(self, host: Host) -> None:
-        self._cells["pool"] = host.bind(POOL)
-        for kind in ("connection", "statement"):
-            self._cells[kind] = host.bind(ERRORS, kind=kind)
-
-    def _failed(self, error: BaseException, disconnected: bool) -> None:
-        self._cells["connection" if disconnected or is_connection_fault(error) else "statement"].inc()
-
-    def _reached(self, error: BedplateError | None) -> None:
-        host = self._host
-        if host is not None:
-            host.bind(UP).set(0.0 if error is not None else 1.0)
-            host.degraded(str(error) if error is not None else None)
-
-    def _count_pool(self) -> None:
-        host, opened = self._host, self._opened
-        if host is not None and opened is not None:
-            in_use: Any = getattr(opened.engine.pool, "checkedout", lambda: 0)
-            self._cells["pool"].set(float(in_use()))
+    def _following(self) -> Replicas | None:
+        return None if self._access is None else self._access.replicas

@@ -29,7 +29,7 @@ demo: $(VENV)/.runtime ## Run the services with live traffic on PORT (8000); Ctr
 
 .PHONY: test
 test: lint servers ## Lint, then run every test
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m tools.suite -n $(JOBS) $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev servers ## Run the tests that kill, stop and starve services in full, for up to 40 minutes; SEED=n

@@ -126,6 +126,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     subprocess.run([ROOT / "tools" / "servers.sh", "chromium"], check=True)
+    expect.set_options(timeout=30_000)  # a page of a loaded machine takes its time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -286,16 +287,22 @@ def test_an_action_is_pressed_and_is_in_the_audit_log(walker: Walker) -> None:
     expect(page.locator("main")).to_contain_text("stock")
 
 
+def press(page: Page, *keys: str) -> None:
+    """Press keys that lead to another page, and wait until that one listens to keys, too."""
+    with page.expect_navigation(wait_until="load"):
+        for key in keys:
+            page.keyboard.press(key)
+
+
 def test_keys_lead_everywhere(walker: Walker) -> None:
     page = walker.visit("/")
-    page.keyboard.press("g")
-    page.keyboard.press("t")
+    press(page, "g", "t")
     expect(page).to_have_url(re.compile("/traces$"))
     page.keyboard.press("/")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.get_by_role("combobox").fill("ShelfBroken")
     expect(page.get_by_role("option").first).to_contain_text("ShelfBroken")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     expect(page).to_have_url(re.compile("/rules/ShelfBroken$"))
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
@@ -305,11 +312,9 @@ def test_keys_lead_everywhere(walker: Walker) -> None:
 
 def test_one_goes_from_a_service_to_another_and_to_all_of_them(walker: Walker, shop: Running) -> None:
     page = walker.visit("/logs")
-    page.keyboard.press("g")
-    page.keyboard.press("2")
+    press(page, "g", "2")
     expect(page).to_have_url(re.compile(r"/mill/console/logs$"))
-    page.keyboard.press("g")
-    page.keyboard.press("o")
+    press(page, "g", "o")
     expect(page).to_have_url(re.compile(r"\d/console/$"))
     expect(page.locator("h1")).to_contain_text("shop is not well; mill is well.")
     expect(page.locator(".nav-wide [data-live].is-live")).to_be_visible()

@@ -1,4 +1,4 @@
-"""``python -m tools.suite [pytest's arguments]``: run the tests, and give the few that failed one more try by themselves.
+"""``python -m tools.suite [pytest's arguments]``: run the tests; the few that failed get one more try by themselves.
 
 Tests start servers, browsers and whole demos, several at a time, on machines of any load; now and then one fails for
 its neighbours' sake. What fails alone, too, has failed. What passes then is named as unsteady, at the very end where it

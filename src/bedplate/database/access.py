@@ -8,8 +8,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bedplate.component import Host
+from bedplate.database import pooler
 from bedplate.database.address import Address
-from bedplate.database.errors import DatabaseUnavailableError, OutcomeUnknownError, is_connection_fault, said
+from bedplate.database.errors import (
+    DatabaseUnavailableError,
+    OutcomeUnknownError,
+    is_connection_fault,
+    is_exhausted,
+    said,
+)
 from bedplate.database.meters import Meters
 from bedplate.database.settings import DatabaseSettings
 from bedplate.database.statements import Statements
@@ -49,6 +56,8 @@ class Access:
         self.name = name
         self.settings = settings
         self.address = address
+        #: Why it cannot be reached, as far as anybody has found out.
+        self.away: BedplateError | None = None
         self.opened: Opened | None = None
         self.opening: asyncio.Task[AsyncEngine] | None = None
         self.statements = Statements(host, settings.slow_statement, self._engine)
@@ -118,18 +127,18 @@ class Access:
         except BedplateError:
             raise
         except Exception as error:
-            if not is_connection_fault(error):
+            if not is_connection_fault(error) and not self._hint(error):
                 raise
+            if is_exhausted(error):
+                raise self._exhausted() from error
             away = self._away(error)
             self.reached(away)
             raise away from error
-        finally:
-            if self.opened is not None:
-                self.meters.count_pool(self.opened.engine.pool)
 
     def reached(self, error: BedplateError | None) -> None:
         """Show whether the database is reached."""
         if not self._closed:
+            self.away = error
             self.meters.reached(error)
 
     async def close(self) -> None:
@@ -164,16 +173,26 @@ class Access:
         from bedplate.database.opening import prepare
 
         try:
-            changed = await prepare(self.address, self.settings, self._wanted())
+            prepared = await prepare(self.address, self.settings, self._wanted())
         except BedplateError as error:
             self._failure = (self._host.clock.monotonic(), error)
             self.reached(error)
             raise
-        self.opened = self._make(self.address, self.settings)
+        self.opened = self._make(self.address, self.settings, "primary")
         self.meters.may_use(self.settings.pool_size + self.settings.pool_overflow)
         self.reached(None)
-        self._host.log.info("database_opened", database=self.address.shown, tables_changed=changed)
+        self._host.log.info("database_opened", database=self.address.shown, tables_changed=prepared.changed)
+        self._compare(prepared.between)
         return self.opened.engine
+
+    def _compare(self, between: bool) -> None:
+        """Compare what stands between us and a server with what was told of it."""
+        told = self.settings.pooler == "transaction"
+        if between and not told:
+            self._host.log.warning("pooler_not_told_of", database=self.address.shown, mend=pooler.DECLARE)
+        elif told and not between and self.address.dialect == "postgresql":
+            mend = "If none does, leave BEDPLATE_DATABASE__POOLER at none: statements then need be prepared once only."
+            self._host.log.info("pooler_not_found", database=self.address.shown, mend=mend)
 
     def _engine(self) -> AsyncEngine | None:
         return None if self.opened is None else self.opened.engine
@@ -188,10 +207,10 @@ class Access:
             self._host,
             database=self.name,
             primary=self._engine,
-            open=lambda address: self._make(address, settings),
+            open=lambda replica: self._make(replica.address, settings, replica.name),
         )
 
-    def _make(self, address: Address, settings: DatabaseSettings) -> Opened:
+    def _make(self, address: Address, settings: DatabaseSettings, server: str) -> Opened:
         from bedplate.database.engine import make_engine
 
         return make_engine(
@@ -199,9 +218,24 @@ class Access:
             settings,
             timed=self.statements.timed,
             failed=self.meters.failed,
+            pool=self.meters.pool(server),
             service=self._host.service,
         )
 
+    def _exhausted(self) -> DatabaseUnavailableError:
+        settings = self.settings
+        return DatabaseUnavailableError(
+            f"All {settings.pool_size + settings.pool_overflow} connections to the database {self.address.shown} are in"
+            f" use, and none came free within {settings.pool_timeout:g} s.",
+            "See the runbook of DatabasePoolExhausted.",
+        )
+
     def _away(self, error: BaseException) -> DatabaseUnavailableError:
+        if hint := self._hint(error):
+            return DatabaseUnavailableError(f"The database {self.address.shown} cannot be used: {said(error)}.", hint)
         what = f"The database {self.address.shown} cannot be reached: {said(error)}."
         return DatabaseUnavailableError(what, "It is tried again with every use; see the runbook of DatabaseDown.")
+
+    def _hint(self, error: BaseException) -> str:
+        """Return what to do when a pooler was not told of; it fails statements in ways that nobody would guess."""
+        return pooler.hint(error) if self.settings.pooler == "none" else ""

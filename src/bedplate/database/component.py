@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,12 +17,15 @@ from bedplate.database.metrics import (
     ERRORS,
     POOL,
     POOL_LIMIT,
+    POOL_USE,
+    POOL_WAIT,
     STATEMENT_SECONDS,
     STATEMENTS,
     UP,
     alerts,
     panels,
 )
+from bedplate.database.overview import overview_of
 from bedplate.database.repeating import Isolation, repeated
 from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
 from bedplate.database.replicas.metrics import alerts as replica_alerts
@@ -83,7 +86,7 @@ class Database:
         self._host: Host | None = None
         self._access: Access | None = None
         suffix = "" if name == "default" else f" {name}"
-        own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, UP)
+        own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, POOL_WAIT, POOL_USE, UP)
         metrics = (*own, *(REPLICA_METRICS if replicas else ()))
         self._spec = Spec(
             kind="database",
@@ -277,6 +280,10 @@ class Database:
     def routes(self) -> Sequence[Routes]:
         """Return what tells of the database and its replicas."""
         return routes_of(lambda: self._host)
+
+    def overview(self) -> Mapping[str, Any]:
+        """Return how the database and its replicas are, as this process knows, for the page that shows everything."""
+        return overview_of(self, None if self._access is None else self._access.away)
 
     async def ping(self) -> str:
         """Ask the database whether it is there; return where it is.

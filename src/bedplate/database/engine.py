@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bedplate.database import pooler
+from bedplate.database import pooler, session
 from bedplate.database.address import Address
 from bedplate.database.connections import Connections
+from bedplate.database.pool import PoolMeter, metered
 from bedplate.database.settings import DatabaseSettings
 
 __all__ = ["WRITES", "Opened", "make_engine", "pragmas"]
@@ -47,25 +48,29 @@ def make_engine(
     *,
     timed: Timed,
     failed: Callable[[BaseException, bool], None],
-    service: str = "",
+    pool: PoolMeter,
+    service: str,
 ) -> Opened:
     """Return an engine; no connection is made yet.
 
     :param timed: receives each statement, its parameters and its seconds.
-    :param failed: receives each error, and whether it ended the connection.
+    :param failed: receives each error, and whether it ended the connection. :param pool: is told of its connections.
+    :param service: the name by which a server knows who asks.
     """
     pooled = address.dialect == "postgresql" and settings.pooler == "transaction"
     options: dict[str, Any] = {
+        "poolclass": metered(pool),
         "pool_size": settings.pool_size,
         "max_overflow": settings.pool_overflow,
         "pool_timeout": settings.pool_timeout,
     }
     if address.dialect == "postgresql":
-        # A statement's time limit is the client's: it holds against a server that has gone silent, too.
+        # The server ends what takes too long; the client's own limit holds against one that has gone silent.
         options["connect_args"] = {
             "timeout": settings.connect_timeout,
-            "command_timeout": settings.query_timeout,
-            "server_settings": {"application_name": service or "bedplate"},
+            "command_timeout": settings.query_timeout + session.GRACE,
+            "server_settings": {"application_name": service, **({} if pooled else session.limits(settings))},
+            "connection_class": session.connection_class(session.opening(settings, service)),
         }
         options["pool_pre_ping"] = True
         options["pool_recycle"] = settings.pool_recycle
@@ -119,9 +124,11 @@ def _begin_sqlite(engine: AsyncEngine) -> None:
 
 
 def _guard(engine: AsyncEngine) -> None:
+    guard = pooler.Guard()
+
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def before(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        pooler.refuse(statement)
+        guard(statement)
 
 
 def _observe(engine: AsyncEngine, timed: Timed, failed: Callable[[BaseException, bool], None]) -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "MigrationError",
     "OutcomeUnknownError",
     "is_connection_fault",
+    "is_exhausted",
     "is_undone",
     "said",
 ]
@@ -48,6 +49,13 @@ def is_connection_fault(error: BaseException) -> bool:
         state = str(getattr(original, "sqlstate", None) or "")
         return isinstance(cause, OSError) or state.startswith(("08", "57P", "53"))
     return isinstance(error, (OSError, TimeoutError, PoolTimeoutError)) or _is_asyncpg_fault(error)
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Say whether the caller waited in vain for one of this process's connections."""
+    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+    return isinstance(error, PoolTimeoutError)
 
 
 def is_undone(error: BaseException) -> bool:

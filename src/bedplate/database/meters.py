@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bedplate.component import Host
 from bedplate.database.errors import is_connection_fault
-from bedplate.database.metrics import ERRORS, POOL, POOL_LIMIT, UP
+from bedplate.database.metrics import ERRORS, POOL, POOL_LIMIT, POOL_USE, POOL_WAIT, UP
+from bedplate.database.replicas.metrics import POOL as REPLICA_POOL
 from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from bedplate.database.pool import PoolMeter
 
 __all__ = ["Meters"]
 
@@ -17,7 +21,6 @@ class Meters:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._pool = host.bind(POOL)
         self._errors = {kind: host.bind(ERRORS, kind=kind) for kind in ("connection", "statement")}
 
     def failed(self, error: BaseException, disconnected: bool) -> None:
@@ -33,7 +36,10 @@ class Meters:
         """Show how many connections this process may open."""
         self._host.bind(POOL_LIMIT).set(float(connections))
 
-    def count_pool(self, pool: Any) -> None:
-        """Show how many connections are in use."""
-        in_use: Any = getattr(pool, "checkedout", lambda: 0)
-        self._pool.set(float(in_use()))
+    def pool(self, server: str) -> PoolMeter:
+        """Return who is told of the connections to a server: ``primary``, ``replica1`` …"""
+        from bedplate.database.pool import PoolMeter
+
+        in_use = self._host.bind(POOL) if server == "primary" else self._host.bind(REPLICA_POOL, replica=server)
+        waits, uses = (self._host.bind(metric, server=server) for metric in (POOL_WAIT, POOL_USE))
+        return PoolMeter(waits.observe, uses.observe, in_use.set)

@@ -12,6 +12,8 @@ __all__ = [
     "OPERATIONS",
     "POOL",
     "POOL_LIMIT",
+    "POOL_USE",
+    "POOL_WAIT",
     "STATEMENTS",
     "STATEMENT_SECONDS",
     "UP",
@@ -50,6 +52,23 @@ ERRORS = Counter(
 )
 POOL = Gauge("bedplate_database_pool_connections", "Connections in use.", _NAME)
 POOL_LIMIT = Gauge("bedplate_database_pool_limit", "Most connections that all processes together may open.", _NAME)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+#: The primary and up to 16 replicas, ``replica1`` and so on.
+_SERVER = {**_NAME, "server": 17}
+POOL_WAIT = Histogram(
+    "bedplate_database_pool_wait_seconds",
+    "How long callers waited for a connection, tried or made anew if need be; refused ones, too.",
+    _SERVER,
+    unit="seconds",
+    buckets=_SECONDS,
+)
+POOL_USE = Histogram(
+    "bedplate_database_pool_use_seconds",
+    "How long callers held a connection.",
+    _SERVER,
+    unit="seconds",
+    buckets=(*_SECONDS, 30.0, 60.0),
+)
 UP = Gauge(
     "bedplate_database_up", "Whether every process reaches the database (1) or one does not (0).", _NAME, merge="min"
 )
@@ -59,6 +78,8 @@ def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one database."""
     duration, errors, up = DURATION(database=name), ERRORS(database=name, kind="statement"), UP(database=name)
     used, limit = POOL(database=name), POOL_LIMIT(database=name)
+    wait = POOL_WAIT(database=name)
+    waited = f'{POOL_WAIT.name}_bucket{{database="{name}",server="primary",le="%s"}}'
     slow = f'{DURATION.name}_bucket{{database="{name}",operation="select",le="%s"}}'
     return (
         Alert(
@@ -91,6 +112,13 @@ def alerts(name: str) -> tuple[Alert, ...]:
             summary="{{ $value | humanizePercentage }} of the connections are in use; requests wait for one.",
             fires=(Series(str(used), "1 10x20"), Series(str(limit), "10x21")),
             quiet=(Series(str(used), "1 10 10 10 2x20"), Series(str(limit), "10x25")),
+        ),
+        Alert(
+            name="DatabasePoolWaits",
+            expr=f"histogram_quantile(0.95, sum by (le) (rate({wait.bucket}[5m]))) > 1",
+            summary="One caller in twenty waits longer than {{ $value | humanizeDuration }} for a connection.",
+            fires=tuple(Series(waited % le, f"0+{n}x30") for le, n in (("1.0", 50), ("2.5", 60), ("+Inf", 60))),
+            quiet=tuple(Series(waited % le, f"0+{n}x30") for le, n in (("0.5", 59), ("1.0", 60), ("+Inf", 60))),
         ),
     )
 
@@ -144,4 +172,25 @@ def panels(name: str) -> tuple[Panel, ...]:
             expr=(("in use", f"sum({POOL(database=name)})"), ("most", f"sum({POOL_LIMIT(database=name)})")),
             row=row,
         ),
+        Panel(
+            title="Wait for a connection",
+            expr=_quantiles(POOL_WAIT(database=name)),
+            unit="s",
+            row=row,
+            summary="Do callers wait before they may ask?",
+        ),
+        Panel(
+            title="Use of a connection",
+            expr=_quantiles(POOL_USE(database=name)),
+            unit="s",
+            row=row,
+            summary="Who holds one for long keeps others waiting.",
+        ),
+    )
+
+
+def _quantiles(times: Histogram) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (f"{{{{server}}}} p{share}", f"histogram_quantile(0.{share}, sum by (le, server) (rate({times.bucket}[5m])))")
+        for share in ("50", "99")
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bedplate.database import pooler
 from bedplate.database.address import Address
@@ -19,11 +19,24 @@ from bedplate.database.migrations import missing, upgrade
 from bedplate.database.settings import DatabaseSettings
 from bedplate.declarations import Migrations
 
-__all__ = ["prepare"]
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+__all__ = ["Prepared", "prepare"]
 
 
-async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
-    """Make the database reachable and its tables complete; return whose tables had to be changed.
+class Prepared(NamedTuple):
+    """What was found and done.
+
+    :ivar changed: whose tables had to be changed. :ivar between: whether somebody stands between us and the server.
+    """
+
+    changed: list[str]
+    between: bool = False
+
+
+async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> Prepared:
+    """Make the database reachable and its tables complete.
 
     :raises DatabaseUnavailableError: when it cannot be reached or written. :raises MigrationError: when the tables of
         a component cannot be had.
@@ -46,7 +59,7 @@ class _Cancelled:
         self.then()
 
 
-async def _in_thread(work: Callable[[_Cancelled], list[str]]) -> list[str]:
+async def _in_thread(work: Callable[[_Cancelled], Prepared]) -> Prepared:
     """Run ``work`` in a thread; when cancelled, end it and wait until it has, so that nothing goes on unseen."""
     cancelled = _Cancelled()
     running = asyncio.create_task(asyncio.to_thread(work, cancelled), name="prepare database")
@@ -92,11 +105,11 @@ class _Patience:
 
 def _prepare_file(
     address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
-) -> list[str]:
+) -> Prepared:
     path, called = address.path, cancelled.called
     assert path is not None
     if called.is_set():
-        return []
+        return Prepared([])
     try:
         _make_folder(path.parent)
         _Patience(settings.migration_timeout, called).attempt(lambda: _make_file(path))
@@ -107,9 +120,9 @@ def _prepare_file(
         ) from error
     load(*_SQLITE)
     if called.is_set():
-        return []
+        return Prepared([])
     try:
-        return _upgrade_file(path, settings, wanted, called)
+        return Prepared(_upgrade_file(path, settings, wanted, called))
     except MigrationError:
         raise
     except Exception as error:
@@ -176,35 +189,36 @@ def _make_file(path: Path) -> None:
 
 def _prepare_server(
     address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
-) -> list[str]:
+) -> Prepared:
     """Bring the tables of a server up to date, in an event loop of this thread: its driver knows no other way."""
 
     load(*_SERVER)
 
-    async def main() -> list[str]:
+    async def main() -> Prepared:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         cancelled.then = lambda: loop.call_soon_threadsafe(task.cancel)
         if cancelled.called.is_set():
-            return []
+            return Prepared([])
         return await _upgrade_server(address, settings, wanted)
 
     try:
         return asyncio.run(main())
     except asyncio.CancelledError:
-        return []
+        return Prepared([])
     except MigrationError:
         raise
     except Exception as error:
         if not is_connection_fault(error):
             raise
         what = f"The database {address.shown} cannot be reached: {said(error)}."
-        raise DatabaseUnavailableError(what, "Is it running, and are address and password right?") from error
+        mend = pooler.hint(error) or "Is it running, and are address and password right?"
+        raise DatabaseUnavailableError(what, mend) from error
     finally:
         cancelled.then = lambda: None
 
 
-async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> list[str]:
+async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> Prepared:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -214,9 +228,17 @@ async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: 
     engine = create_async_engine(address.url, poolclass=NullPool, connect_args=arguments)
     try:
         async with engine.begin() as connection:
+            between = await _between(connection)
             if not await connection.run_sync(missing, wanted):
-                return []
+                return Prepared([], between)
             load(*_ALEMBIC)
-            return await connection.run_sync(upgrade, wanted, settings.migration_timeout)
+            return Prepared(await connection.run_sync(upgrade, wanted, settings.migration_timeout), between)
     finally:
         await engine.dispose()
+
+
+async def _between(connection: AsyncConnection) -> bool:
+    """Say whether the process that answers is another one than the one that was signed in to."""
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    answers = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+    return bool(raw.get_server_pid() != answers)

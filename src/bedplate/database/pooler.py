@@ -12,11 +12,14 @@ from typing import Any
 
 from bedplate.problems import BedplateError
 
-__all__ = ["arguments", "refuse"]
+__all__ = ["DECLARE", "Guard", "arguments", "hint", "refuse"]
+
+#: What to do when one is met that nobody has told of.
+DECLARE = "If a pooler in transaction mode stands between, tell it: BEDPLATE_DATABASE__POOLER=transaction."
 
 _SESSION = (
     (
-        re.compile(r"\s*SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)", re.IGNORECASE),
+        re.compile(r"\s*(?:RE)?SET\s+(?!LOCAL\b|TRANSACTION\b|CONSTRAINTS\b)", re.IGNORECASE),
         "SET outlives its transaction",
         "Write SET LOCAL, or ALTER ROLE … SET for all connections of a role.",
     ),
@@ -42,11 +45,16 @@ _SESSION = (
     ),
     (
         re.compile(
-            r"\s*CREATE\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\s+TABLE\b(?!.*\bON\s+COMMIT\s+DROP\b)",
+            r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b(?!.*\bON\s+COMMIT\s+DROP\b)",
             re.IGNORECASE | re.DOTALL,
         ),
-        "A temporary table outlives its transaction",
-        "Add ON COMMIT DROP.",
+        "What is temporary outlives its transaction",
+        "Create a temporary table, and add ON COMMIT DROP.",
+    ),
+    (
+        re.compile(r"\bINTO\s+(?:(?:GLOBAL|LOCAL)\s+)?TEMP(?:ORARY)?\b", re.IGNORECASE),
+        "What is temporary outlives its transaction",
+        "Write CREATE TEMP TABLE … ON COMMIT DROP AS SELECT ….",
     ),
     (
         re.compile(r"\s*DECLARE\b.*\bWITH\s+HOLD\b", re.IGNORECASE | re.DOTALL),
@@ -54,6 +62,14 @@ _SESSION = (
         "Stream the result within a transaction.",
     ),
 )
+
+
+#: What stands before a statement's first word.
+_BEFORE = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/)+", re.DOTALL)
+#: Texts that were looked at and may pass; services make few, and who writes values into them makes no end of them.
+_MOST = 1_000
+#: A name that nobody knows, or that somebody else has given; and a start with settings that a pooler cannot keep.
+_NAMES, _START = ("26000", "42P05"), "unsupported startup parameter"
 
 
 def arguments() -> dict[str, Any]:
@@ -65,11 +81,38 @@ def arguments() -> dict[str, Any]:
     }
 
 
+def hint(error: BaseException) -> str:
+    """Return what to do when an error is one of somebody who has not told of a pooler; else nothing."""
+    original: BaseException = getattr(error, "orig", None) or error
+    state = getattr(original, "sqlstate", None)
+    return DECLARE if state in _NAMES or (state == "08P01" and _START in str(original)) else ""
+
+
+class Guard:
+    """Refuses statements that leave something behind in a session, and remembers those that do not."""
+
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+
+    def __call__(self, statement: str) -> None:
+        """Let a statement pass.
+
+        :raises BedplateError: when it would leave something behind; it says what to write instead.
+        """
+        if statement in self._passed:
+            return
+        refuse(statement)
+        if len(self._passed) < _MOST:
+            self._passed.add(statement)
+
+
 def refuse(statement: str) -> None:
     """Refuse a statement that leaves something behind in its session.
 
     :raises BedplateError: it says what to write instead.
     """
+    if (before := _BEFORE.match(statement)) is not None:
+        statement = statement[before.end() :]
     for pattern, what, mend in _SESSION:
         found = pattern.search(statement) if pattern.pattern.startswith(r"\b") else pattern.match(statement)
         if found is not None:

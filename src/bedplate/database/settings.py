@@ -33,7 +33,13 @@ class DatabaseSettings(Section):
     """Seconds that a connection may take to come about."""
 
     query_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
-    """Seconds that a statement may take on a server."""
+    """Seconds that a statement may take on a server, which then ends it."""
+
+    lock_timeout: Annotated[Seconds, Field(ge=0)] = 10.0
+    """Seconds that a statement may wait for a lock on a server; 0 for as long as it may take."""
+
+    idle_transaction_timeout: Annotated[Seconds, Field(ge=0)] = 60.0
+    """Seconds that a transaction may do nothing; then a server undoes it and ends its connection. 0 for no limit."""
 
     slow_statement: Annotated[Seconds, Field(ge=0)] = 0.5
     """Seconds from which a statement is logged with its plan; 0 for none."""

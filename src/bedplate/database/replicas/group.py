@@ -36,7 +36,7 @@ class Replicas:
     """The replicas of one database while it runs.
 
     :param primary: returns the primary's engine; it may be away nevertheless. None while it was never reached.
-    :param open: makes an engine for an address.
+    :param open: makes an engine for a replica.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Replicas:
         *,
         database: str,
         primary: Callable[[], AsyncEngine | None],
-        open: Callable[[Address], Opened],
+        open: Callable[[Replica], Opened],
     ) -> None:
         self.all = [Replica(f"replica{number}", address) for number, address in enumerate(addresses, 1)]
         self.written = Written()
@@ -278,5 +278,5 @@ class Replicas:
 
     def _engine(self, replica: Replica) -> AsyncEngine:
         if replica.opened is None:
-            replica.opened = self._open(replica.address)
+            replica.opened = self._open(replica)
         return replica.opened.engine

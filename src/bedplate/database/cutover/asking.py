@@ -11,7 +11,7 @@ from bedplate.problems import BedplateError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["CutoverError", "ask", "connected", "literal", "quoted", "transaction"]
+__all__ = ["CutoverError", "ask", "changed", "connected", "literal", "locally", "quoted", "transaction"]
 
 
 class CutoverError(BedplateError):
@@ -34,6 +34,17 @@ def ask(connection: Connection[Any], statement: str, values: Sequence[Any] = ())
     # Bytes, as the driver's types forbid statements that are put together; names in them went through `quoted`.
     cursor = connection.execute(statement.encode(), values or None)
     return cursor.fetchall() if cursor.description is not None else []
+
+
+def changed(connection: Connection[Any], statement: str, values: Sequence[Any] = ()) -> int:
+    """Carry out a statement and return how many rows it wrote."""
+    return connection.execute(statement.encode(), values or None).rowcount
+
+
+def locally(connection: Connection[Any], **settings: str) -> None:
+    """Set settings until the open transaction ends, all in one trip."""
+    calls = ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items())
+    ask(connection, f"SELECT {calls}")
 
 
 @contextmanager

@@ -1,0 +1,172 @@
+"""Replay: what the key log names is made equal in the shadow, and proven equal before it leaves the log.
+
+Each round reads some rows of the log, makes these keys' rows in the shadow what they are in the live table, compares
+them, and removes from the log exactly the rows it had read of the keys that are equal: all in one transaction. Whatever
+commits meanwhile has rows in the log that the round did not read. So at any time every key that is not in the log is
+equal on both sides, if a comparison of everything has said so once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bedplate.database.cutover.asking import CutoverError, ask, locally, transaction
+from bedplate.database.cutover.keylog import KeyLog, Taken
+from bedplate.database.cutover.parity import Difference
+from bedplate.database.cutover.steps.follow import Follower
+from bedplate.database.cutover.steps.pairs import keylog, pairs
+from bedplate.database.cutover.steps.truncated import empty
+from bedplate.database.cutover.work import Backlog, Pair, Work
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["FEW", "Replay", "Round", "replays"]
+
+#: So few keys are left to be done under a lock: ready.
+FEW = 10
+_LEAST, _START, _MOST = 50, 500, 20_000
+#: Rows of the log in one transaction at most when all of it must be done at once.
+_ALL = 500_000
+_VACUUM = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round did: rows of the log read, different keys, and those that were not equal afterwards."""
+
+    read: int
+    keys: int
+    differing: tuple[Difference, ...] = ()
+
+
+class Replay:
+    """The replay of one pair.
+
+    :param follows: whether the shadow is to be made equal; else keys are only compared, as triggers keep it equal.
+    """
+
+    def __init__(self, work: Work, pair: Pair, *, follows: bool = True) -> None:
+        self.pair = pair
+        self._work = work
+        self._connection: Connection[Any] = work.connection
+        self.log: KeyLog = keylog(work.connection, pair)
+        self.follower = Follower(work.connection, pair)
+        self._follows = follows
+        self._most = _START
+        self._removed = 0
+
+    def check(self) -> None:
+        """See that the log is in place.
+
+        :raises CutoverError: when it is not: then nobody knows what has changed.
+        """
+        if not self.log.intact:
+            what = f"The key log of {self.pair.table} is not in place, or one of its triggers is disabled."
+            raise CutoverError(what, "Roll the cutover back and begin again: changes may have been missed.")
+
+    def round(self, *, most: int | None = None) -> Round:
+        """Do one round, of as many rows as take about as long as the pace allows."""
+        from psycopg.errors import UniqueViolation
+
+        began = time.monotonic()
+        try:
+            done = self._round(most or self._most)
+        except UniqueViolation:
+            done = self.everything()
+        else:
+            self._adapt(done, time.monotonic() - began)
+        self._removed += done.read
+        if done.keys:
+            self._work.meter.rows(self.pair.table, "replay" if self._follows else "compare", done.keys)
+        return done
+
+    def drain(self, *, until: int = FEW, rounds: int = 1_000_000) -> int:
+        """Do rounds until about so few keys are left, or so many rounds are done; return how many are left."""
+        for _ in range(rounds):
+            began = time.monotonic()
+            done = self.round()
+            self._work.pace.rest(time.monotonic() - began)
+            if done.read <= until or done.keys == len(done.differing):
+                break
+        self.tidy()
+        pending = self.log.pending()
+        self._work.meter.pending(self.pair.table, pending)
+        return pending
+
+    def everything(self) -> Round:
+        """Do the whole log as of one snapshot: then the shadow is what the live table was at that moment.
+
+        For when single keys cannot go by themselves: values of a unique column that rows have exchanged.
+
+        :raises CutoverError: when that cannot be, as rows of the live table break a constraint of the shadow.
+        """
+        from psycopg.errors import UniqueViolation
+
+        connection, follower = self._connection, self.follower
+        try:
+            with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):
+                follower.settle(connection)
+                taken = self.log.take(_ALL)
+                if taken.truncated:
+                    return self._emptied(taken)
+                keys = taken.keys
+                batches = [keys[start : start + _MOST] for start in range(0, len(keys), _MOST)]
+                if self._follows:
+                    for batch in batches:
+                        follower.remove(connection, batch)
+                    for batch in batches:
+                        follower.copy(connection, batch)
+                return self._finish(taken, [one for batch in batches for one in follower.differing(connection, batch)])
+        except UniqueViolation as error:
+            words = " ".join(str(error).split())[:300]
+            what = f"A row of {self.pair.live} cannot be in {self.pair.shadow} as well: {words}."
+            raise CutoverError(what, "Change one of the rows: both tables must hold all of them.") from None
+
+    def tidy(self) -> None:
+        """Vacuum the log when much was removed, so that reading it does not take longer and longer."""
+        if self._removed >= _VACUUM:
+            ask(self._connection, f"VACUUM (TRUNCATE false) {self.log.sql}")
+            self._removed = 0
+
+    def _round(self, most: int) -> Round:
+        connection = self._connection
+        with transaction(connection):
+            self.follower.settle(connection)
+            taken = self.log.take(most)
+            if taken.truncated:
+                return self._emptied(taken)
+            if self._follows:
+                self.follower.apply(connection, taken.keys)
+            return self._finish(taken, self.follower.differing(connection, taken.keys))
+
+    def _emptied(self, taken: Taken) -> Round:
+        """Empty the shadow as the live table was; what was written there since is still in the log."""
+        locally(self._connection, lock_timeout="5s")
+        empty(self._connection, self.pair, taken.truncated)
+        self.log.remove(taken, [()])
+        return Round(read=len(taken.places[()]), keys=0)
+
+    def _finish(self, taken: Taken, differing: list[Difference]) -> Round:
+        left = {one.row for one in differing}
+        keys = taken.keys
+        self.log.remove(taken, [key for key in keys if key not in left])
+        read = sum(len(places) for places in taken.places.values())
+        return Round(read, len(keys), tuple(differing))
+
+    def _adapt(self, done: Round, seconds: float) -> None:
+        if done.read >= self._most:
+            factor = min(max(self._work.pace.seconds / max(seconds, 0.001), 0.5), 2.0)
+            self._most = int(min(max(self._most * factor, _LEAST), _MOST))
+
+
+def replays(work: Work) -> list[Replay]:
+    """Return the replay of each pair as they are now."""
+    return [Replay(work, pair) for pair in pairs(work.connection, work.plan)]
+
+
+def backlog(replays: list[Replay], busy: bool = False) -> Backlog:
+    """Return what is in the logs."""
+    return Backlog({one.pair.table: one.log.pending() for one in replays}, busy)

@@ -32,8 +32,8 @@ PATIENCE = 10
 
 TEXT = """\
 One uvicorn process (uvloop, httptools, its own access log off) on one core, `wrk` with 32 connections on another, over
-loopback. All stacks' servers run at once and are loaded in turns. What counts is the share of bare FastAPI's requests a
-second that a stack keeps, round by round."""
+loopback; for Bedplate with the protocol class that `bedplate run` gives it. All stacks' servers run at once and are
+loaded in turns. What counts is the share of bare FastAPI's requests a second that a stack keeps, round by round."""
 
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _FAILURES = re.compile(r"Non-2xx or 3xx responses|Socket errors")
@@ -43,9 +43,12 @@ def make(stack: str) -> Callable[..., Any]:
     """Make a contestant: a uvicorn server in a thread of the process; a command returns its port and CPU time."""
     import uvicorn
 
+    from bedplate.service.protocol import HttpProtocol
+
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(build(stack, 1), loop="uvloop", http="httptools", access_log=False, log_level="warning")
+    http: Any = HttpProtocol if stack == "ours" else "httptools"
+    config = uvicorn.Config(build(stack, 1), loop="uvloop", http=http, access_log=False, log_level="warning")
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from bedplate.service.lifecycle import LostError
 from bedplate.service.process import Process
+from bedplate.service.protocol import HttpProtocol
 from bedplate.service.service import Service
 from bedplate.service.sockets import address, close_all
 
@@ -105,6 +106,7 @@ def serve(
     settings = services_of(target)[0].builtins.settings
     options = {
         "interface": "asgi3",
+        "http": HttpProtocol,
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -70,7 +70,9 @@ def make_engine(
             "timeout": settings.connect_timeout,
             "command_timeout": settings.query_timeout + session.GRACE,
             "server_settings": {"application_name": service, **({} if pooled else session.limits(settings))},
-            "connection_class": session.connection_class(session.opening(settings, service)),
+            "connection_class": session.connection_class(
+                session.opening(settings, service), None if pooled else settings.connect_timeout
+            ),
         }
         options["pool_pre_ping"] = True
         options["pool_recycle"] = settings.pool_recycle

@@ -71,6 +71,8 @@ def _is_asyncpg_fault(error: BaseException) -> bool:
 def said(error: BaseException) -> str:
     """Return an error's own words in one line, without the statement and its values, which may be secret."""
     original = getattr(error, "orig", None) or error
-    text = " ".join(str(original).split()) or type(original).__name__
+    text = " ".join(str(original).split())
+    if not text or text == "TimeoutError":
+        text = "it did not answer in time" if isinstance(error, TimeoutError) else type(original).__name__
     # SQLAlchemy's adapters repeat the class before the message.
     return re.sub(r"^<class '[\w.]+'>: ", "", text)[:300]

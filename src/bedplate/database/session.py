@@ -50,8 +50,12 @@ def opening(settings: DatabaseSettings, service: str) -> Callable[[], str]:
     return told
 
 
-def connection_class(told: Callable[[], str]) -> Any:
-    """Return asyncpg's connection whose transactions begin with what ``told`` returns."""
+def connection_class(told: Callable[[], str], begins: float | None) -> Any:
+    """Return asyncpg's connection whose transactions begin with what ``told`` returns.
+
+    :param begins: seconds after which a server that does not even begin a transaction counts as hanging; None for as
+        long as a statement may take, as behind a pooler, where beginning is waiting for one's turn.
+    """
     import asyncpg  # type: ignore[import-untyped]
 
     class Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -59,7 +63,7 @@ def connection_class(told: Callable[[], str]) -> Any:
 
         def execute(self, query: str, *args: Any, timeout: float | None = None) -> Any:
             if query.startswith("BEGIN"):
-                query += told()
+                return super().execute(query + told(), timeout=begins if timeout is None else timeout)
             return super().execute(query, *args, timeout=timeout)
 
     return Connection

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bedplate.database import Database, DatabaseSettings, DatabaseUnavailableError
+from bedplate.database import Database, DatabaseSettings, DatabaseUnavailableError, OutcomeUnknownError
 from bedplate.database.metrics import POOL, POOL_USE, POOL_WAIT, UP
 from bedplate.metric import Metric
 from bedplate.problems import BedplateError
@@ -109,6 +109,25 @@ async def test_who_does_nothing_in_a_transaction_loses_it_and_what_it_holds_is_f
                 await idle.execute(text("SELECT 1"))
         async with database.connect() as connection:
             assert (await connection.execute(text("SELECT id FROM things"))).scalar_one() == 3
+
+
+async def test_a_commit_that_its_replicas_do_not_confirm_is_not_taken_for_one(server: Postgres) -> None:
+    url = server.database()
+    server.sql("CREATE TABLE things (id integer)", url.partition("?")[0].rpartition("/")[2])
+    database = Database(url, settings=DatabaseSettings(query_timeout=0.2))
+    async with running(database):
+        server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        server.sql("SELECT pg_reload_conf()")
+        try:
+            # A server whose wait for a replica is ended says that all is well: its own time limit must not do that.
+            with pytest.raises(OutcomeUnknownError):
+                async with database.begin() as connection:
+                    while (await connection.execute(text("SHOW synchronous_standby_names"))).scalar_one() != "nobody":
+                        pass
+                    await connection.execute(text("INSERT INTO things VALUES (1)"))
+        finally:
+            server.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            server.sql("SELECT pg_reload_conf()")
 
 
 @pytest.mark.parametrize("ignored", ["", "statement_timeout, lock_timeout, idle_in_transaction_session_timeout"])

@@ -43,6 +43,7 @@ from bedplate.declarations import (
     Probe,
     Routes,
     Runbook,
+    Section,
     Verdict,
 )
 from bedplate.metric import Counter, Gauge, Histogram, Metric, Summary
@@ -68,6 +69,7 @@ __all__ = [
     "HasOverview",
     "HasRefusals",
     "HasRoutes",
+    "HasSections",
     "Host",
     "Instrument",
     "Key",
@@ -402,6 +404,15 @@ class HasOverview(Protocol):
 
         With several workers the process that watches is asked, whose component has seen no request of theirs.
         """
+        ...
+
+
+@runtime_checkable
+class HasSections(Protocol):
+    """A component whose page in the console has more on it than is derived."""
+
+    def sections(self) -> Sequence[Section]:
+        """Return what its page shows besides, cheaply and without I/O; called whenever the page is shown."""
         ...
 
 

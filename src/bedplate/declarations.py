@@ -30,10 +30,12 @@ __all__ = [
     "Degradation",
     "Middleware",
     "Migrations",
+    "Moment",
     "Panel",
     "Probe",
     "Routes",
     "Runbook",
+    "Section",
     "Series",
     "Severity",
     "Suite",
@@ -160,6 +162,8 @@ class Alert:
     :param for_: how long the condition must hold, in Prometheus' notation.
     :param keep_firing_for: how long it goes on firing once the condition no longer holds, against flapping.
     :param group: with which others it is evaluated; None for those of its component, every 30 seconds.
+    :param explains: while it fires, alerts of the components that need this one follow from it, and nobody is told of
+        them apart: for what says that something shared is away.
     :param external: only somebody outside can tell, since the process that is gone cannot: it is Prometheus' alone.
     :param fires: series that must make it fire. :param quiet: series that must not. A sample a minute, as in promtool.
     """
@@ -171,6 +175,7 @@ class Alert:
     for_: str = "5m"
     keep_firing_for: str = "0s"
     group: AlertGroup | None = None
+    explains: bool = False
     external: bool = False
     fires: tuple[Series, ...] = ()
     quiet: tuple[Series, ...] = ()
@@ -373,6 +378,37 @@ class Action:
         _slug("Action", self.name)
         if self.path and not self.path.startswith("/"):
             raise DeclarationError(f"Action {self.name} is at {self.path!r}.", "Begin the path with a slash.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A line of a :class:`Section`: something that happened, or a step of a way.
+
+    :param text: what, in a few words. :param detail: more of it. :param at: when, in Unix seconds.
+    :param tone: ``good``, ``warn``, ``bad``, ``info`` or ``idle``; colour and sign.
+    :param present: whether this is where things are now.
+    """
+
+    text: str
+    detail: str = ""
+    at: float | None = None
+    tone: Literal["good", "warn", "bad", "info", "idle"] = "idle"
+    present: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of a component's page in the console, as plain data.
+
+    :param kind: ``steps`` are a way with a present place, ``timeline`` what happened, newest first.
+    :param actions: names of the component's actions that belong here; those that are allowed now are shown as buttons.
+    """
+
+    title: str
+    kind: Literal["steps", "timeline"]
+    moments: tuple[Moment, ...] = ()
+    summary: str = ""
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

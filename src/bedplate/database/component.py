@@ -131,6 +131,15 @@ class Database:
         return self._access.address.shown if self._access is not None else ""
 
     @property
+    def server(self) -> Secret:
+        """The address of the server itself, for who needs a session with it; empty for a file, or behind a pooler.
+
+        :raises BedplateError: when the URL is none that is known.
+        """
+        direct = self.settings.pooler == "none" and self.dialect == "postgresql"
+        return self._url if direct else Secret("")
+
+    @property
     def is_open(self) -> bool:
         """Whether it has been opened; it may be away nevertheless."""
         return self._access is not None and self._access.opened is not None

@@ -87,6 +87,9 @@ class StandardSettings(BaseSettings):
     database_url: Annotated[Dsn | None, schemes("postgresql", "postgres", "sqlite"), Env("DATABASE_URL")] = None
     """The database: ``postgresql://user:password@host/name``, with a driver if need be, or ``sqlite:///path``."""
 
+    database_primary_url: Annotated[Dsn | None, schemes("postgresql", "postgres"), Env("DATABASE_PRIMARY_URL")] = None
+    """The same server without the pooler that ``DATABASE_URL`` goes through; cutovers work by it."""
+
     database_replica_urls: Annotated[tuple[Dsn, ...], Env("DATABASE_REPLICA_URLS")] = ()
     """Replicas of it to read from, comma-separated; each address is one server."""
 

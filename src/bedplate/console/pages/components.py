@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bedplate.component import ComponentView, Spec
+from bedplate.component import ComponentView, HasSections, Spec
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page, missing
 from bedplate.console.visit import Visit
@@ -85,6 +85,7 @@ async def _one(visit: Visit) -> Response:
         actions=[(action, refusal_of(action)) for action in actions_of(view)],
         needed_by=[one.spec for one in sources.views() if any(need is view.component for need in one.spec.needs)],
         reason=sources.redactor.text(view.reason),
+        parts=_parts(visit, view) if tab == "overview" else [],
         tasks=[(task, sources.redactor.text(task.last_error)) for task in view.tasks],
         scores=list(zip([name for name, _ in _SCORES], scores(view), strict=True)),
     )
@@ -103,6 +104,25 @@ def _configuration(sources: Sources, spec: Spec) -> list[tuple[str, str, str]]:
             doc_of(model, name),
         )
         for name, value in values.items()
+    ]
+
+
+def _parts(visit: Visit, view: ComponentView) -> list[dict[str, Any]]:
+    """Return what a component shows besides, with those of its buttons that may be pressed now."""
+    if not isinstance(view.component, HasSections):
+        return []
+    redactor = visit.site.sources.redactor
+    offered = {
+        action.name: action for action in actions_of(view) if visit.may(action.role) and refusal_of(action) is None
+    }
+    return [
+        {
+            "section": section,
+            "moments": [(moment, redactor.text(moment.detail)) for moment in section.moments],
+            "summary": redactor.text(section.summary),
+            "buttons": [offered[name] for name in section.actions if name in offered],
+        }
+        for section in view.component.sections()
     ]
 
 

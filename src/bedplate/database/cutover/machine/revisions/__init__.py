@@ -1,0 +1,1 @@
+"""Revisions of the tables in which cutovers keep how far they are."""

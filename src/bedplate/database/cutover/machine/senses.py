@@ -1,0 +1,93 @@
+"""Beside a worker, on a connection of its own: reads what people want, and how writers and replicas fare."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from bedplate.database.cutover.asking import ask
+from bedplate.database.cutover.machine.control import Control
+from bedplate.database.cutover.machine.record import Book, Record
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["Senses", "feel"]
+
+#: Seconds between two looks.
+_EVERY = 0.5
+
+
+class Senses:
+    """A thread that holds the reins of one worker while inside.
+
+    :param connect: opens a connection to the primary. :param changed: says whether a row asks for another step than
+        the one that runs.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractContextManager[Connection[Any]]],
+        name: str,
+        control: Control,
+        changed: Callable[[Record], bool],
+        *,
+        every: float = _EVERY,
+        felt: Callable[[float], None] = lambda commit: None,
+    ) -> None:
+        self._connect = connect
+        self._name = name
+        self._control = control
+        self._changed = changed
+        self._every = every
+        self._felt = felt
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"bedplate-cutover-senses {name}", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                with self._connect() as connection:
+                    self._watch(connection)
+            except Exception:
+                # The worker's own connection tells what there is to tell; without senses it only goes on as before.
+                self._over.wait(1.0)
+
+    def _watch(self, connection: Connection[Any]) -> None:
+        book, control = Book(connection, self._name), self._control
+        while not self._over.wait(self._every):
+            record = book.read()
+            if record is not None:
+                control.paused, control.throttle = record.paused, record.throttle
+                if self._changed(record):
+                    control.turn()
+            feel(connection, control)
+            self._felt(control.brake.commit)
+
+
+def feel(connection: Connection[Any], control: Control) -> None:
+    """Look once how writers and replicas fare, and put the brake on or off."""
+    # A writer's commit waits for the same disk, and for the same synchronous replicas, as this message does.
+    began = time.monotonic()
+    ask(connection, "SELECT pg_logical_emit_message(true, 'bedplate', '')")
+    commit = time.monotonic() - began
+    lag, waiting = ask(
+        connection,
+        """SELECT (SELECT coalesce(extract(epoch FROM max(replay_lag)), 0)::float8 FROM pg_stat_replication
+            WHERE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > 1048576),
+          (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+            AND application_name NOT LIKE 'bedplate cutover%%' AND backend_type = 'client backend')
+        WHERE %s""",
+        (True,),
+    )[0]
+    control.brake.feel(lag=float(lag or 0.0), waiting=int(waiting), commit=commit)

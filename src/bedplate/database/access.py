@@ -17,6 +17,7 @@ from bedplate.database.errors import (
     is_exhausted,
     said,
 )
+from bedplate.database.indexes.declaration import Index
 from bedplate.database.meters import Meters
 from bedplate.database.settings import DatabaseSettings
 from bedplate.database.statements import Statements
@@ -41,6 +42,7 @@ class Access:
     """How a running service comes to its database, and to the replicas of it.
 
     :param replicas: where they are. :param wanted: returns the revisions of everybody who has tables here.
+    :param indexes: returns what is declared of indexes here.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Access:
         *,
         replicas: Sequence[Address],
         wanted: Callable[[], Sequence[Migrations]],
+        indexes: Callable[[], Sequence[Index]] = tuple,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -64,6 +67,7 @@ class Access:
         self.meters = Meters(host)
         self._host = host
         self._wanted = wanted
+        self._indexes = indexes
         self._closed = False
         self._failure: tuple[float, BedplateError] | None = None
         self.replicas = self._followers(replicas) if replicas else None
@@ -173,7 +177,7 @@ class Access:
         from bedplate.database.opening import prepare
 
         try:
-            prepared = await prepare(self.address, self.settings, self._wanted())
+            prepared = await prepare(self.address, self.settings, self._wanted(), self._indexes())
         except BedplateError as error:
             self._failure = (self._host.clock.monotonic(), error)
             self.reached(error)

@@ -11,6 +11,11 @@ from bedplate.component import Host, Spec
 from bedplate.database.access import Access
 from bedplate.database.address import address
 from bedplate.database.errors import DatabaseUnavailableError
+from bedplate.database.indexes.metrics import INDEXES
+from bedplate.database.indexes.metrics import alerts as index_alerts
+from bedplate.database.indexes.metrics import checks as index_checks
+from bedplate.database.indexes.metrics import panels as index_panels
+from bedplate.database.indexes.watch import declared_in, watch
 from bedplate.database.locating import located, located_replicas, wanted
 from bedplate.database.metrics import (
     DURATION,
@@ -86,7 +91,7 @@ class Database:
         self._host: Host | None = None
         self._access: Access | None = None
         suffix = "" if name == "default" else f" {name}"
-        own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, POOL_WAIT, POOL_USE, UP)
+        own = (DURATION, STATEMENTS, STATEMENT_SECONDS, ERRORS, POOL, POOL_LIMIT, POOL_WAIT, POOL_USE, UP, INDEXES)
         metrics = (*own, *(REPLICA_METRICS if replicas else ()))
         self._spec = Spec(
             kind="database",
@@ -101,8 +106,9 @@ class Database:
             probes=(
                 Probe(name="ping", check=self.ping, summary="It answers a query.", critical=critical, timeout=5.0),
             ),
-            alerts=(*alerts(name), *(replica_alerts(name) if replicas else ())),
-            panels=(*panels(name), *(replica_panels(name) if replicas else ())),
+            alerts=(*alerts(name), *index_alerts(name), *(replica_alerts(name) if replicas else ())),
+            panels=(*panels(name), *index_panels(name), *(replica_panels(name) if replicas else ())),
+            checks=index_checks(name),
             runbook=_RUNBOOK,
         )
 
@@ -159,6 +165,7 @@ class Database:
             host,
             replicas=located_replicas(self._replica_urls, self.name, where),
             wanted=lambda: wanted(self, _OWN, host),
+            indexes=lambda: declared_in(self, host),
         )
         self._host, self._access = host, access
         try:
@@ -171,6 +178,8 @@ class Database:
                     host.log.warning("database_away", error=str(error))
             if access.replicas is not None:
                 host.spawn("watch replicas", access.replicas.watch)
+            if host.alone or host.role == "ops":
+                host.spawn("watch indexes", lambda: watch(self, host))
             yield
         finally:
             self._host = None
@@ -198,11 +207,12 @@ class Database:
 
         access = self._running()
         engine = await access.ready()
-        options: dict[str, Any] = {WRITES: True}
-        if isolation is not None and self.dialect == "postgresql":
+        options: dict[str, Any] = {WRITES: True} if access.address.dialect == "sqlite" else {}
+        if isolation is not None and not options:
             options["isolation_level"] = isolation
         async with access.told_apart(), engine.connect() as connection:
-            await connection.execution_options(**options)
+            if options:
+                await connection.execution_options(**options)
             async with access.transaction(connection):
                 yield connection
 

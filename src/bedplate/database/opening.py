@@ -15,6 +15,7 @@ from bedplate.database import pooler
 from bedplate.database.address import Address
 from bedplate.database.errors import DatabaseUnavailableError, MigrationError, is_connection_fault, said
 from bedplate.database.imports import load
+from bedplate.database.indexes.declaration import Index
 from bedplate.database.migrations import missing, upgrade
 from bedplate.database.settings import DatabaseSettings
 from bedplate.declarations import Migrations
@@ -28,23 +29,27 @@ __all__ = ["Prepared", "prepare"]
 class Prepared(NamedTuple):
     """What was found and done.
 
-    :ivar changed: whose tables had to be changed. :ivar between: whether somebody stands between us and the server.
+    :ivar changed: whose tables had to be changed, and which indexes made.
+    :ivar between: whether somebody stands between us and the server.
     """
 
     changed: list[str]
     between: bool = False
 
 
-async def prepare(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> Prepared:
+async def prepare(
+    address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], indexes: Sequence[Index] = ()
+) -> Prepared:
     """Make the database reachable and its tables complete.
 
+    :param indexes: made at once in a file, and on a server for tables without a row.
     :raises DatabaseUnavailableError: when it cannot be reached or written. :raises MigrationError: when the tables of
         a component cannot be had.
     """
     if address.dialect == "sqlite":
-        return await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted, cancelled))
+        return await _in_thread(lambda cancelled: _prepare_file(address, settings, wanted, indexes, cancelled))
     else:
-        return await _in_thread(lambda cancelled: _prepare_server(address, settings, wanted, cancelled))
+        return await _in_thread(lambda cancelled: _prepare_server(address, settings, wanted, indexes, cancelled))
 
 
 class _Cancelled:
@@ -104,7 +109,11 @@ class _Patience:
 
 
 def _prepare_file(
-    address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
+    address: Address,
+    settings: DatabaseSettings,
+    wanted: Sequence[Migrations],
+    indexes: Sequence[Index],
+    cancelled: _Cancelled,
 ) -> Prepared:
     path, called = address.path, cancelled.called
     assert path is not None
@@ -122,7 +131,7 @@ def _prepare_file(
     if called.is_set():
         return Prepared([])
     try:
-        return Prepared(_upgrade_file(path, settings, wanted, called))
+        return Prepared(_upgrade_file(path, settings, wanted, indexes, called))
     except MigrationError:
         raise
     except Exception as error:
@@ -133,12 +142,17 @@ def _prepare_file(
 
 
 def _upgrade_file(
-    path: Path, settings: DatabaseSettings, wanted: Sequence[Migrations], called: threading.Event
+    path: Path,
+    settings: DatabaseSettings,
+    wanted: Sequence[Migrations],
+    indexes: Sequence[Index],
+    called: threading.Event,
 ) -> list[str]:
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
     from bedplate.database.engine import pragmas
+    from bedplate.database.indexes.first import lacking, make_in_file
 
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
@@ -159,12 +173,15 @@ def _upgrade_file(
         # Most starts find nothing missing, and need not wait for anybody who writes.
         with engine.begin() as connection:
             behind = missing(connection, wanted)
-        if not behind or called.is_set():
+            complete = not behind and not lacking(connection, indexes)
+        if complete or called.is_set():
             return []
-        load(*_ALEMBIC)
+        if behind:
+            load(*_ALEMBIC)
         begin = "BEGIN IMMEDIATE"
         with engine.begin() as connection:
-            return upgrade(connection, behind, settings.migration_timeout)
+            changed = upgrade(connection, behind, settings.migration_timeout) if behind else []
+            return changed + make_in_file(connection, indexes)
     finally:
         engine.dispose()
 
@@ -188,7 +205,11 @@ def _make_file(path: Path) -> None:
 
 
 def _prepare_server(
-    address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], cancelled: _Cancelled
+    address: Address,
+    settings: DatabaseSettings,
+    wanted: Sequence[Migrations],
+    indexes: Sequence[Index],
+    cancelled: _Cancelled,
 ) -> Prepared:
     """Bring the tables of a server up to date, in an event loop of this thread: its driver knows no other way."""
 
@@ -200,7 +221,7 @@ def _prepare_server(
         cancelled.then = lambda: loop.call_soon_threadsafe(task.cancel)
         if cancelled.called.is_set():
             return Prepared([])
-        return await _upgrade_server(address, settings, wanted)
+        return await _upgrade_server(address, settings, wanted, indexes)
 
     try:
         return asyncio.run(main())
@@ -218,9 +239,13 @@ def _prepare_server(
         cancelled.then = lambda: None
 
 
-async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations]) -> Prepared:
+async def _upgrade_server(
+    address: Address, settings: DatabaseSettings, wanted: Sequence[Migrations], indexes: Sequence[Index]
+) -> Prepared:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
+
+    from bedplate.database.indexes.first import make_in_empty
 
     arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
     if settings.pooler == "transaction":
@@ -229,10 +254,13 @@ async def _upgrade_server(address: Address, settings: DatabaseSettings, wanted: 
     try:
         async with engine.begin() as connection:
             between = await _between(connection)
-            if not await connection.run_sync(missing, wanted):
-                return Prepared([], between)
-            load(*_ALEMBIC)
-            return Prepared(await connection.run_sync(upgrade, wanted, settings.migration_timeout), between)
+            changed = []
+            if await connection.run_sync(missing, wanted):
+                load(*_ALEMBIC)
+                changed = await connection.run_sync(upgrade, wanted, settings.migration_timeout)
+            # They come with their tables, or the first rows would be written without.
+            changed += await connection.run_sync(make_in_empty, indexes)
+            return Prepared(changed, between)
     finally:
         await engine.dispose()
 

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bedplate.database.errors import DatabaseUnavailableError
+from bedplate.database.indexes.watch import Seen, declared_in, seen
 from bedplate.database.metrics import POOL, POOL_LIMIT
 from bedplate.database.replicas.metrics import FALLBACKS, READS, WAIT
 from bedplate.database.replicas.metrics import POOL as REPLICA_POOL
@@ -35,6 +37,7 @@ def routes_of(host: Callable[[], Host | None]) -> Sequence[Routes]:
     faces = _Faces(host)
     routes = [
         Route("/info", faces.info),
+        Route("/indexes", faces.indexes),
         Route("/replica/health", faces.health),
         Route("/replica/stats", faces.stats),
         Route("/replica/lag", faces.lag),
@@ -78,6 +81,25 @@ class _Faces:
                 "replicas": {"total": len(database.replicas), "healthy": _healthy(database)},
                 "replicaCheckInterval": database.settings.replica_interval,
                 "replicaLagLimit": database.settings.replica_lag_limit,
+            }
+        )
+
+    async def indexes(self, request: Request) -> Response:
+        """Return which indexes are declared, and which of them are missing or were left half made."""
+        host, database = self._asked(request)
+        found = Seen(tuple(index.name for index in declared_in(database, host)))
+        if database.is_open and found.declared:
+            try:
+                async with database.connect() as connection:
+                    found = await seen(connection, declared_in(database, host))
+            except DatabaseUnavailableError as error:
+                raise HTTPException(503, str(error), {"Retry-After": "5"}) from None
+        return _json(
+            {
+                "declared": list(found.declared),
+                "missing": list(found.missing),
+                "invalid": list(found.invalid),
+                "looked": database.is_open,
             }
         )
 

@@ -214,10 +214,7 @@ class Builder:
         )
         if there:
             return
-        statement = (
-            f"ALTER TABLE {table} ADD COLUMN {ddl.quoted(form.vector)} tsvector"
-            f" GENERATED ALWAYS AS ({form.document()}) STORED"
-        )
+        statement = form.kept_by(table)
         if size > REWRITTEN:
             raise IndexFault(
                 f"{index.name} wants the generated column {form.vector}, and PostgreSQL rewrites {size / 1e6:,.0f} MB"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bedplate.database.errors import said
 from bedplate.problems import BedplateError
@@ -32,9 +32,7 @@ def ensure(connection: Connection, name: str) -> bool:
     """
     if _there(connection, name):
         return False
-    known = connection.exec_driver_sql(
-        "SELECT 1 FROM pg_available_extensions WHERE name = %(name)s", {"name": name}
-    ).scalar()
+    known = _one(connection, "SELECT 1 FROM pg_available_extensions WHERE name = :name", name)
     purpose = f" ({EXTENSIONS[name]})" if name in EXTENSIONS else ""
     if known is None:
         raise BedplateError(
@@ -43,7 +41,7 @@ def ensure(connection: Connection, name: str) -> bool:
         )
     quoted = '"' + name.replace('"', '""') + '"'
     try:
-        connection.exec_driver_sql(f"CREATE EXTENSION IF NOT EXISTS {quoted}".replace("%", "%%"))
+        connection.exec_driver_sql(f"CREATE EXTENSION IF NOT EXISTS {quoted}")
     except Exception as error:
         if _there(connection, name):  # another made it meanwhile, which IF NOT EXISTS does not see
             return False
@@ -73,5 +71,10 @@ def uuid_default(connection: Connection) -> str:
 
 
 def _there(connection: Connection, name: str) -> bool:
-    found = connection.exec_driver_sql("SELECT 1 FROM pg_extension WHERE extname = %(name)s", {"name": name}).scalar()
-    return found is not None
+    return _one(connection, "SELECT 1 FROM pg_extension WHERE extname = :name", name) is not None
+
+
+def _one(connection: Connection, question: str, name: str) -> Any:
+    from sqlalchemy import text
+
+    return connection.execute(text(question), {"name": name}).scalar()

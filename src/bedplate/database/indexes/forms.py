@@ -124,6 +124,13 @@ class FullText(Form):
         marks = PUNCTUATION.replace("'", "''")
         return f"to_tsvector('{self.language}'::regconfig, translate({texts}, '{marks}', '{BLANKS}'))"
 
+    def kept_by(self, table: str) -> str:
+        """Return the statement that adds the generated column where it is not there."""
+        return (
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(self.vector)} tsvector"
+            f" GENERATED ALWAYS AS ({self.document()}) STORED"
+        )
+
     def made(self, index: Index) -> tuple[Made, ...]:
         """Return a table of FTS5 with its triggers."""
         return self._beside(index, _TOKENIZERS[self.language])

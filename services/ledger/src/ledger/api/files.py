@@ -1,0 +1,94 @@
+"""CSV files in and out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from datetime import date
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from ledger.api.parts import Parts, body_of
+from ledger.api.schemas import ImportOut, Page
+from ledger.components import Who
+from ledger.entries import TransactionKind
+from ledger.money import shown
+from ledger.reading import COLUMNS
+from ledger.records import imports, transactions
+
+__all__ = ["routes"]
+
+_EXAMPLE = "day,kind,account,amount,counterparty,reference\n2025-11-03,revenue,4000,1200.00,ACME,INV-1\n"
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}, "example": _EXAMPLE}}}
+}
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+def routes(parts: Parts) -> APIRouter:
+    """Return the endpoints of files."""
+    router = APIRouter(tags=["files"])
+    books = parts.books
+
+    @router.post("/imports", status_code=201, openapi_extra=_BODY)
+    async def import_file(
+        request: Request,
+        response: Response,
+        name: str = Query("", max_length=200, description="What you call the file."),
+        who: Who = Depends(parts.writer),
+    ) -> ImportOut:
+        """Import a CSV file. Bad rows are told by line and cost the others nothing; again, it adds nothing twice."""
+        await parts.importing.require(str(who.organization))
+        body = await body_of(request, parts.body_bytes)
+        currency = (await parts.organization(who)).currency
+        done = await parts.imports.run(who.organization, body, currency, name)
+        parts.written(response)
+        return ImportOut.of(done)
+
+    @router.get("/imports")
+    async def find(cursor: str = "", limit: int = Query(50, ge=1, le=200), who: Who = Depends(parts.reader)) -> Page:
+        """List imports, the latest first."""
+        async with books.reading(who.organization) as scope:
+            found = await imports.page(scope, cursor=cursor, limit=limit)
+        return Page(items=[ImportOut.of(one) for one in found.items], next=found.cursor or None)
+
+    @router.get("/exports/{kind}.csv", response_class=StreamingResponse, responses=_CSV)
+    async def export(
+        kind: Literal["revenue", "expenses"],
+        since: date | None = None,
+        until: date | None = None,
+        who: Who = Depends(parts.reader),
+    ) -> StreamingResponse:
+        """Take all revenue or expenses along, as a file that can be imported; however many there are."""
+        which: TransactionKind = "revenue" if kind == "revenue" else "expense"
+        headers = {"Content-Disposition": f'attachment; filename="{kind}.csv"', "Cache-Control": "no-store"}
+        return StreamingResponse(_rows(parts, who, which, since, until), media_type="text/csv", headers=headers)
+
+    return router
+
+
+async def _rows(
+    parts: Parts, who: Who, kind: TransactionKind, since: date | None, until: date | None
+) -> AsyncIterator[bytes]:
+    yield (",".join((*COLUMNS, "id", "reverses")) + "\r\n").encode()
+    async with parts.books.reading(who.organization) as scope:
+        async for rows in transactions.stream(scope, kind, since=since, until=until, portion=250):
+            yield _written(kind, rows)
+
+
+def _written(kind: TransactionKind, rows: Sequence[Any]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(
+        (row.day, kind, row.account, shown(row.amount, row.currency), row.currency, row.against,
+         _plain(row.counterparty), _plain(row.memo), _plain(row.reference or f"export:{row.id}"), row.id, row.reverses)
+        for row in rows
+    )  # fmt: skip
+    return out.getvalue().encode()
+
+
+def _plain(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,0 +1,1 @@
+"""The records: queries over the tables, each within a :class:`ledger.scope.Scope` of one organisation."""

@@ -1,0 +1,154 @@
+"""What accounts come to. Sums of whole months are kept as entries are posted; only the days at the edges are added up.
+
+So a balance reads a few hundred short rows, however many entries the organisation, or all of them, have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.chart import Account
+from ledger.scope import Scope
+from ledger.tables import LINES, MONTHS
+
+__all__ = ["Difference", "MonthTotal", "Total", "between", "by_month", "differences", "month_of"]
+
+
+class Total(NamedTuple):
+    """Debits and credits of an account in a currency, in minor units."""
+
+    account: str
+    currency: str
+    debit: int
+    credit: int
+
+
+class MonthTotal(NamedTuple):
+    """As :class:`Total`, of a month: 202511."""
+
+    month: int
+    account: str
+    currency: str
+    debit: int
+    credit: int
+
+
+class Difference(NamedTuple):
+    """Where books are wrong: an account whose lines are not what its months say, or (``*``) lines that do not balance.
+
+    :ivar amount: minor units.
+    """
+
+    organization: int
+    account: str
+    currency: str
+    amount: int
+
+
+def month_of(day: date) -> int:
+    """Return the month of a day as it is kept: 202511."""
+    return day.year * 100 + day.month
+
+
+async def by_month(scope: Scope, first: int, last: int) -> list[MonthTotal]:
+    """Return the totals of each month, from one to another, of those accounts that had lines in it."""
+    columns = (MONTHS.c.month, MONTHS.c.account, MONTHS.c.currency, MONTHS.c.debit, MONTHS.c.credit)
+    query = select(*columns).where(MONTHS.c.month.between(first, last)).order_by(*columns[:3])
+    return [MonthTotal(*row) for row in await scope.execute(query)]
+
+
+async def between(
+    scope: Scope, since: date | None, until: date | None, accounts: Sequence[Account] | None = None
+) -> dict[tuple[str, str], Total]:
+    """Return what the accounts came to from the start of a day to the end of another, by account and currency.
+
+    :param since: None for all that was before, too. :param until: None for all that comes after, too.
+    :param accounts: which; None for all of them.
+    """
+    codes = None if accounts is None else [account.code for account in accounts]
+    found: dict[tuple[str, str], Total] = {}
+    first, last, edges = _cut(since, until)
+    if first <= last:
+        columns = (MONTHS.c.account, MONTHS.c.currency)
+        query = select(*columns, func.sum(MONTHS.c.debit), func.sum(MONTHS.c.credit))
+        query = query.where(MONTHS.c.month.between(first, last)).group_by(*columns)
+        if codes is not None:
+            query = query.where(MONTHS.c.account.in_(codes))
+        _add(found, await scope.execute(query))
+    for start, end in edges:
+        _add(found, await scope.execute(_days(start, end, codes)))
+    return found
+
+
+def _cut(since: date | None, until: date | None) -> tuple[int, int, list[tuple[date, date]]]:
+    """Return the first and last whole month between two days, and the days outside of them."""
+    if since is not None and until is not None and since > until:
+        return 1, 0, []
+    first = 0 if since is None else month_of(since)
+    last = 999_999 if until is None else month_of(until)
+    begins = since is None or since.day == 1
+    ends = until is None or until == _end(until)
+    if first == last and not (begins and ends) and since is not None and until is not None:
+        return 1, 0, [(since, until)]
+    edges = []
+    if since is not None and not begins:
+        edges.append((since, _end(since)))
+        first = _next(first)
+    if until is not None and not ends:
+        edges.append((until.replace(day=1), until))
+        last = _before(last)
+    return first, last, edges
+
+
+def _days(start: date, end: date, codes: Sequence[str] | None) -> Any:
+    columns = (LINES.c.account, LINES.c.currency)
+    debit = func.sum(case((LINES.c.amount > 0, LINES.c.amount), else_=0))
+    credit = func.sum(case((LINES.c.amount < 0, -LINES.c.amount), else_=0))
+    query = select(*columns, debit, credit).where(LINES.c.day.between(start, end)).group_by(*columns)
+    return query if codes is None else query.where(LINES.c.account.in_(codes))
+
+
+def _add(found: dict[tuple[str, str], Total], rows: Iterable[Any]) -> None:
+    for account, currency, debit, credit in rows:
+        known = found.get((account, currency), Total(account, currency, 0, 0))
+        found[account, currency] = known._replace(debit=known.debit + int(debit), credit=known.credit + int(credit))
+
+
+def _end(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def _next(month: int) -> int:
+    return month + 1 if month % 100 < 12 else month + 89
+
+
+def _before(month: int) -> int:
+    return month - 1 if month % 100 > 1 else month - 89
+
+
+async def differences(connection: AsyncConnection, first: int, last: int) -> list[Difference]:
+    """Return what is wrong in the books of some organisations, by number; in a transaction of nobody's.
+
+    One statement, so one moment: whoever posts meanwhile is seen with all of it or not at all.
+    """
+    line = select(LINES.c.organization_id, LINES.c.account, LINES.c.currency, func.sum(LINES.c.amount).label("amount"))
+    line = line.where(LINES.c.organization_id.between(first, last))
+    line = line.group_by(LINES.c.organization_id, LINES.c.account, LINES.c.currency)
+    kept = func.sum(MONTHS.c.credit - MONTHS.c.debit).label("amount")
+    month = select(MONTHS.c.organization_id, MONTHS.c.account, MONTHS.c.currency, kept)
+    month = month.where(MONTHS.c.organization_id.between(first, last))
+    month = month.group_by(MONTHS.c.organization_id, MONTHS.c.account, MONTHS.c.currency)
+    both = line.union_all(month).subquery()
+    keys = (both.c.organization_id, both.c.account, both.c.currency)
+    drifted = select(*keys, func.sum(both.c.amount)).group_by(*keys).having(func.sum(both.c.amount) != 0)
+    whole = line.subquery()
+    owner = (whole.c.organization_id, whole.c.currency)
+    total = func.sum(whole.c.amount)
+    uneven = select(owner[0], func.max("*"), owner[1], total).group_by(*owner).having(total != 0)
+    rows = await connection.execute(drifted.union_all(uneven))
+    return [Difference(int(one[0]), one[1], one[2], int(one[3])) for one in rows]

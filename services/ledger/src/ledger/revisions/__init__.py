@@ -1,0 +1,1 @@
+"""Revisions of Ledger's tables."""

@@ -102,11 +102,18 @@ GROUP BY a.pid, a.application_name, a.xact_start ORDER BY a.xact_start LIMIT 5""
 
 
 def look(
-    connection: Connection[Any], name: str, plan: Plan | None, before: Sight | None = None, *, events: int = 50
+    connection: Connection[Any],
+    name: str,
+    plan: Plan | None,
+    before: Sight | None = None,
+    *,
+    events: int = 50,
+    old: float = _OLD,
 ) -> Sight:
     """Look once.
 
     :param plan: what the cutover is to move, where its row does not say it yet. :param before: what was seen last.
+    :param old: seconds from which a transaction that holds one of the tables is told.
     """
     book = Book(connection, name)
     record = book.read()
@@ -122,7 +129,7 @@ def look(
     )[0]
     names = [quoted_text for one in tables for quoted_text in (one.table, *([one.shadow.name] if one.shadow else []))]
     present = [one for one in names if ask(connection, "SELECT to_regclass(%s) IS NOT NULL", (one,))[0][0]]
-    blockers = [row[0] for row in ask(connection, _BLOCKERS, (present, _OLD))]
+    blockers = [row[0] for row in ask(connection, _BLOCKERS, (present, old))]
     return Sight(
         at=time.monotonic(),
         record=record,

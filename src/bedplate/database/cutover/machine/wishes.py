@@ -102,7 +102,6 @@ _REFUSALS: dict[Wish, Any] = {
     "verify": _follows,
     "repair": _repair,
     "switch": _switch,
-    "rollback": lambda record: "There is nothing to roll back." if record.state == "none" else None,
     "finalize": _finalize,
 }
 
@@ -165,5 +164,7 @@ def _values(record: Record, wish: Wish, actor: str, percent: int) -> dict[str, A
     if wish == "switch":
         return {"wanted": "switched", "asked_by": actor, **clear}
     if wish == "rollback":
-        return {"wanted": "rolled-back", "asked_by": actor, "paused": False, "task": "", **clear}
+        # Nothing has been done before its first look: it is only not wanted any more.
+        wanted = "rolled-back" if record.state != "none" else ""
+        return {"wanted": wanted, "asked_by": actor, "paused": False, "task": "", **clear}
     return {"wanted": "finalized", "approved_by": actor, **clear}

@@ -1,0 +1,304 @@
+"""A worker carries a cutover from state to state, goes on where it was, and does what is wanted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from bedplate.database.cutover import CutoverError
+from bedplate.database.cutover.machine.actions import next_act
+from bedplate.database.cutover.machine.journal import RowJournal
+from bedplate.database.cutover.machine.record import Book, Record
+from bedplate.database.cutover.machine.runner import Runner
+from bedplate.database.cutover.machine.wishes import press
+from bedplate.database.cutover.plan import Plan
+from bedplate.database.cutover.work import TakenOver, Work
+from tests.unit.database.cutover_machine.scripted_cutover import PLAN, Script, Silent, hold
+
+Connection = psycopg.Connection[Any]
+
+
+def runner(url: str, name: str, script: Script, **how: Any) -> Runner:
+    return Runner(url, name, script.steps(), Silent(), idle=0.02, **how)
+
+
+def until(state: str) -> Callable[[Record, str], bool]:
+    return lambda record, act: record.state == state or record.trouble == "waits"
+
+
+@contextmanager
+def at_work(running: Runner) -> Iterator[Runner]:
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def wait(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def row(connection: Connection, name: str) -> Record:
+    record = Book(connection, name).read()
+    assert record is not None
+    return record
+
+
+def test_it_goes_from_state_to_state_and_all_of_them_are_on_the_time_line(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    runner(machine_url, name, script).run(until("verified"))
+    told = [event.event for event in reversed(Book(machine_connection, name).timeline())]
+    assert [one for one in told if one not in ("equal", "looked")] == [
+        *("start", "preflight", "prepared", "capturing", "backfilling", "indexing", "synced", "verified"),
+    ]
+    assert script.done == [
+        *("preflight", "prepare", "capture", "backfill", "chunk 0", "chunk 1", "chunk 2", "index", "sync", "verify"),
+    ]
+    record = row(machine_connection, name)
+    assert record.verified_at is not None and record.verdict["rows"] == {"orders": [10, 10]}
+
+
+def test_switched_rolled_back_switched_again_and_finalized(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    for wish, state in (("switch", "switched"), ("rollback", "verified"), ("switch", "switched")):
+        press(machine_connection, name, wish, "somebody")  # type: ignore[arg-type]
+        working.run(until(state))
+        assert row(machine_connection, name).wanted == "verified"
+    with pytest.raises(CutoverError, match="Type the name"):
+        press(machine_connection, name, "finalize", "admin", confirm="yes")
+    press(machine_connection, name, "finalize", "admin", confirm=name)
+    working.run(until("finalized"))
+    assert row(machine_connection, name).approved_by == "admin"
+    assert next_act(row(machine_connection, name), verified=None, every=1) == "rest"
+
+
+def test_a_rollback_breaks_off_a_copy_and_leaves_nothing(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script, reached = Script(), threading.Event()
+    script.instead["backfill"] = hold(script, reached)
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    with at_work(runner(machine_url, name, script)):
+        assert reached.wait(60)
+        press(machine_connection, name, "rollback", "somebody")
+        wait(lambda: row(machine_connection, name).state == "none" and not row(machine_connection, name).wanted)
+    assert script.done[-2:] == ["stopped", "undo"]
+    assert Book(machine_connection, name).progress() == {}
+    other = Plan(tables="orders", key="id", partitions=2)
+    press(machine_connection, name, "start", "somebody", plan=other)
+    assert row(machine_connection, name).plan == other
+
+
+def test_a_long_statement_ends_for_a_rollback_and_for_a_stop(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+    script.instead["index"] = lambda work: work.connection.execute("SELECT pg_sleep(600)")
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    with at_work(runner(machine_url, name, script)):
+        wait(lambda: "index" in script.done)
+    with at_work(runner(machine_url, name, script)):
+        wait(lambda: script.done.count("index") == 2)
+        press(machine_connection, name, "rollback", "somebody")
+        wait(lambda: row(machine_connection, name).state == "none")
+
+
+def test_a_paused_worker_rests_in_the_middle_and_a_resumed_one_goes_on(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script, paused = Script(), threading.Event()
+
+    def chunk(work: Work) -> None:
+        press(machine_connection, name, "pause", "somebody")
+        wait(lambda: working.control.paused)
+        paused.set()
+        work.pace.rest(0.0)
+        script.done.append("went on")
+
+    script.instead["backfill"] = chunk
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    with at_work(runner(machine_url, name, script)) as working:
+        assert paused.wait(60)
+        assert row(machine_connection, name).state == "backfilling"
+        with psycopg.connect(machine_url, autocommit=True) as another:
+            press(another, name, "throttle", "somebody", percent=50)
+            wait(lambda: working.control.throttle == 50)
+            assert "went on" not in script.done
+            press(another, name, "resume", "somebody")
+        wait(lambda: row(machine_connection, name).state == "verified")
+
+
+def test_who_lost_its_connection_goes_on_where_it_was(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def lost(work: Work) -> None:
+        del script.instead["backfill"]
+        with work.connection.transaction():
+            work.journal.save("backfill:orders", {"chunk": 2})
+        machine_connection.execute("SELECT pg_terminate_backend(%s)", (work.connection.info.backend_pid,))
+        work.connection.execute("SELECT 1")
+
+    script.instead["backfill"] = lost
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    runner(machine_url, name, script).run(until("verified"))
+    assert [one for one in script.done if one.startswith("chunk")] == ["chunk 2"]
+    assert row(machine_connection, name).epoch == 2
+
+
+def test_one_worker_at_a_time_and_the_next_takes_over_when_its_session_ends(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    first, second, reached = Script(), Script(), threading.Event()
+    first.instead["backfill"] = hold(first, reached)
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    book = Book(machine_connection, name)
+    with at_work(runner(machine_url, name, first)):
+        assert reached.wait(60)
+        assert book.runs()
+        with at_work(runner(machine_url, name, second)):
+            one = row(machine_connection, name)
+            assert second.done == [] and one.epoch == 1
+    assert not book.runs()
+    runner(machine_url, name, second).run(until("verified"))
+    assert second.done[0] == "backfill"
+
+
+def test_who_was_taken_over_writes_nothing_more(machine_connection: Connection, name: str) -> None:
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    journal = RowJournal(machine_connection, name, epoch=0)
+    journal.save("backfill:orders", {"chunk": 1})
+    machine_connection.execute("UPDATE bedplate_cutovers SET epoch = 1 WHERE name = %s", (name,))
+    for write in (
+        lambda: journal.save("backfill:orders", {"chunk": 2}),
+        lambda: journal.save("backfill:orders", {}),
+        lambda: journal.enter("switched"),
+    ):
+        with pytest.raises(TakenOver):
+            write()
+    assert journal.load("backfill:orders") == {"chunk": 1}
+    assert row(machine_connection, name).state == "none"
+
+
+def test_a_state_that_is_not_committed_was_never_entered(machine_connection: Connection, name: str) -> None:
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    journal = RowJournal(machine_connection, name, epoch=0)
+    with pytest.raises(ZeroDivisionError), machine_connection.transaction():
+        journal.enter("switched")
+        assert journal.state == "switched"
+        raise ZeroDivisionError
+    assert journal.state == "none"
+
+
+def test_what_must_be_mended_first_waits_for_somebody_and_goes_on_when_told(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def refuse(work: Work) -> None:
+        raise CutoverError("orders has a view.", "Drop it.")
+
+    script.instead["preflight"] = refuse
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    runner(machine_url, name, script).run(until("verified"))
+    record = row(machine_connection, name)
+    assert (record.state, record.trouble, record.error, record.mend) == (
+        "none",
+        "waits",
+        "orders has a view.",
+        "Drop it.",
+    )
+    del script.instead["preflight"]
+    press(machine_connection, name, "resume", "somebody")
+    runner(machine_url, name, script).run(until("verified"))
+    assert (row(machine_connection, name).trouble, row(machine_connection, name).error) == ("", "")
+
+
+def test_an_error_is_told_and_tried_again(machine_url: str, machine_connection: Connection, name: str) -> None:
+    script, told = Script(), []
+
+    def fail(work: Work) -> None:
+        if len(told) < 1:
+            told.append(True)
+            work.connection.execute("SELECT 1 / 0")
+        record = row(machine_connection, name)
+        assert record.trouble == "retries" and "division by zero" in record.error
+
+    script.instead["index"] = fail
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    runner(machine_url, name, script).run(until("verified"))
+    assert row(machine_connection, name).trouble == ""
+
+
+def test_a_switch_that_fails_leaves_everything_as_it_was(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def locked(work: Work) -> None:
+        with work.connection.transaction():
+            work.journal.enter("switched")
+            raise psycopg.errors.LockNotAvailable("somebody holds it")
+
+    script.instead["switch"] = locked
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    press(machine_connection, name, "switch", "somebody")
+    working.run(lambda record, act: act == "switch")
+    record = row(machine_connection, name)
+    assert (record.state, record.wanted, record.trouble) == ("verified", "verified", "told")
+    assert "somebody holds it" in record.error
+    working.run(lambda record, act: act == "tend")
+
+
+def test_rows_that_differ_are_repaired_only_when_somebody_says_so(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script(differing=2)
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(lambda record, act: act == "tend")
+    record = row(machine_connection, name)
+    assert (record.state, record.verified_at, record.verdict["differing"]) == ("synced", None, {"orders": 2})
+    press(machine_connection, name, "repair", "somebody")
+    working.run(until("verified"))
+    record = row(machine_connection, name)
+    assert (record.state, record.task, record.error) == ("verified", "", "")
+    assert any(event.detail.get("repaired") == {"orders": 2} for event in Book(machine_connection, name).timeline())
+
+
+def test_a_proof_that_fails_later_takes_it_back_to_synced(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    script.differing = 1
+    press(machine_connection, name, "verify", "somebody")
+    working.run(lambda record, act: record.state == "synced")
+    assert not row(machine_connection, name).verified_at

@@ -86,6 +86,11 @@ class KeyLog:
         self._names = [f"k{number}" for number in range(len(self.columns))]
 
     @property
+    def source(self) -> str:
+        """The table's name in full."""
+        return self._source.sql
+
+    @property
     def early(self) -> tuple[str, ...]:
         """What makes the log without touching who writes the table, in order; see :meth:`lay`."""
         columns = ", ".join(f"{name} {kind}" for name, kind in zip(self._names, self._types, strict=True))
@@ -160,6 +165,16 @@ class KeyLog:
             ask(self._connection, f"DROP TABLE IF EXISTS {self.sql}")
 
     @property
+    def partitioned(self) -> bool:
+        """Whether it is the log of a partitioned table."""
+        return bool(self._partitions)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a truncation is in it that was not followed yet."""
+        return bool(ask(self._connection, f"SELECT EXISTS (SELECT FROM {self.sql} WHERE everything)")[0][0])
+
+    @property
     def exists(self) -> bool:
         """Whether its table is there."""
         return bool(ask(self._connection, "SELECT to_regclass(%s) IS NOT NULL", (self.sql,))[0][0])
@@ -191,7 +206,7 @@ class KeyLog:
         count, truncated = ask(
             self._connection,
             f"""SELECT (SELECT count(DISTINCT ({names})) FROM (SELECT {names} FROM {self.sql}
-              WHERE NOT everything LIMIT {int(most)}) some), EXISTS (SELECT FROM {self.sql} WHERE everything)""",
+              WHERE NOT everything LIMIT {int(most)}) read), EXISTS (SELECT FROM {self.sql} WHERE everything)""",
         )[0]
         return -1 if truncated else int(count)
 

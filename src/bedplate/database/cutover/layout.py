@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bedplate.database.cutover.asking import CutoverError, ask, literal, quoted, transaction
@@ -30,10 +30,40 @@ _COMPRESSION = {"p": "pglz", "l": "lz4"}
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement of a layout; ``part`` says when it is due: indexes may wait until the rows are in."""
+    """A statement of a layout; ``part`` says when it is due: indexes may wait until the rows are in.
+
+    :ivar name: of the index or constraint that it makes, if it can be made on each partition by itself, and found again
+        when it is made on all: ``before`` and ``after`` are what stands around its name and the table's.
+    """
 
     part: Part
     sql: str
+    name: str = ""
+    before: str = ""
+    after: str = ""
+
+    @property
+    def unique(self) -> bool:
+        """Whether rows can break it."""
+        return self.part == "keys" or self.before.startswith("CREATE UNIQUE")
+
+    def on(self, table: str, name: str) -> str:
+        """Return the statement for one partition, with another name for what it makes."""
+        if self.part == "keys":
+            return f"{self.before} {table} ADD CONSTRAINT {quoted(name)} {self.after}"
+        return f"{self.before} {quoted(name)} ON {table} {self.after}"
+
+    @classmethod
+    def key(cls, table: str, name: str, definition: str) -> Statement:
+        """A primary key or a unique constraint."""
+        made = cls("keys", "", name, "ALTER TABLE", definition)
+        return replace(made, sql=made.on(table, name))
+
+    @classmethod
+    def index(cls, table: str, name: str, definition: str, *, unique: bool = False) -> Statement:
+        """An index."""
+        made = cls("indexes", "", name, f"CREATE {'UNIQUE ' if unique else ''}INDEX", definition)
+        return replace(made, sql=made.on(table, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +252,8 @@ class _Layout:
                 self._notes.append(f"{one.name} is unique for each {self._cutover.key} only.")
                 columns = ", ".join(map(quoted, one.columns))
                 name = twin_name(one.name, "_alone_idx")
-                self._add("indexes", f"CREATE INDEX {quoted(name)} ON {self._twin} ({columns})")
-            self._alter("keys", f"ADD CONSTRAINT {quoted(twin_name(one.name))} {definition}")
+                self._statements.append(Statement.index(self._twin, name, f"({columns})"))
+            self._statements.append(Statement.key(self._twin, twin_name(one.name), definition))
 
     def _indexes(self) -> None:
         key = quoted(self._cutover.key)
@@ -235,12 +265,10 @@ class _Layout:
             if index.unique and self._cutover.key not in index.columns:
                 definition = definition.replace("(", f"({key}, ", 1)
                 self._notes.append(f"{index.name} is unique for each {self._cutover.key} only.")
-                self._add(
-                    "indexes", f"CREATE INDEX {quoted(twin_name(index.name, '_alone_idx'))} ON {self._twin} "
-                    + index.definition.replace(" NULLS NOT DISTINCT", ""),
-                )  # fmt: skip
-            unique = "UNIQUE " if index.unique else ""
-            self._add("indexes", f"CREATE {unique}INDEX {quoted(twin_name(index.name))} ON {self._twin} {definition}")
+                alone = index.definition.replace(" NULLS NOT DISTINCT", "")
+                self._statements.append(Statement.index(self._twin, twin_name(index.name, "_alone_idx"), alone))
+            name = twin_name(index.name)
+            self._statements.append(Statement.index(self._twin, name, definition, unique=index.unique))
         for one in self._source.statistics:
             name = quoted(self._source.schema, twin_name(one.name))
             self._add("indexes", f"CREATE STATISTICS {name} {one.definition} FROM {self._twin}")
@@ -273,26 +301,28 @@ class _Layout:
             self._add("rights", f"GRANT {grant.privilege}{column} ON TABLE {self._twin} TO {_role(grant.role)}{more}")
 
     def _words(self) -> None:
-        for what, comment in self._commented():
-            self._add("words", f"COMMENT ON {what} IS {literal(comment)}")
+        for part, what, comment in self._commented():
+            self._add(part, f"COMMENT ON {what} IS {literal(comment)}")
 
-    def _commented(self) -> Iterator[tuple[str, str]]:
+    def _commented(self) -> Iterator[tuple[Part, str, str]]:
         source, twin = self._source, self._twin
         if source.comment is not None:
-            yield f"TABLE {twin}", source.comment
+            yield "words", f"TABLE {twin}", source.comment
         for column in source.columns:
             if column.comment is not None:
-                yield f"COLUMN {twin}.{quoted(column.name)}", column.comment
+                yield "words", f"COLUMN {twin}.{quoted(column.name)}", column.comment
         for one in source.constraints:
             if one.comment is not None:
                 name = twin_name(one.name) if one.kind in "pu" else one.name
-                yield f"CONSTRAINT {quoted(name)} ON {twin}", one.comment
+                # A foreign key may come later than all the rest.
+                part: Part = "constraints" if one.kind == "f" else "words"
+                yield part, f"CONSTRAINT {quoted(name)} ON {twin}", one.comment
         for index in source.indexes:
             if index.comment is not None and index.valid:
-                yield f"INDEX {quoted(source.schema, twin_name(index.name))}", index.comment
+                yield "words", f"INDEX {quoted(source.schema, twin_name(index.name))}", index.comment
         for statistic in source.statistics:
             if statistic.comment is not None:
-                yield f"STATISTICS {quoted(source.schema, twin_name(statistic.name))}", statistic.comment
+                yield "words", f"STATISTICS {quoted(source.schema, twin_name(statistic.name))}", statistic.comment
 
 
 def _role(role: str | None) -> str:

@@ -14,21 +14,27 @@ from bedplate.database.cutover.layout import Layout
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["unlike"]
+__all__ = ["alike", "unlike"]
 
 _WRITTEN = (
     "SELECT ARRAY(SELECT quote_ident(name) FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place) ORDER BY place)"
 )
 
 
-def unlike(connection: Connection[Any], layout: Layout, partitions: int) -> list[str]:
+def unlike(connection: Connection[Any], layout: Layout, partitions: int, *, early: bool = False) -> list[str]:
     """Compare the twin of a layout, as it is in the database, with its source, as it is now.
 
+    :param early: leave aside the foreign keys, which come with the switch.
     :return: sentences; none when the twin is what its layout wants and the source has not changed since.
     :raises CutoverError: when one of them is not there.
     """
+    return alike(connection, layout.source.sql, layout.twin, partitions)
+
+
+def alike(connection: Connection[Any], plain: str, parted: str, partitions: int) -> list[str]:
+    """Compare a plain table with a partitioned one that should be its twin, whichever of them is live; see `unlike`."""
     with transaction(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY"):
-        source, twin = read(connection, layout.source.sql), read(connection, layout.twin)
+        source, twin = read(connection, plain), read(connection, parted)
         key = _partition_key(connection, twin)
         leaves = _leaves(connection, twin)
         # As definitions write names: in quotes only where they must be.

@@ -51,6 +51,7 @@ class Comparison:
     :param memory_rows: rows of one table that are held at most while differing rows are looked for.
     :param resume: where an earlier comparison of the same tables was stopped.
     :param watch: told after each slice, in the thread that runs.
+    :param begun: called when the snapshot is taken and nothing has been read: what it asks the connection is as of it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Comparison:
         memory_rows: int = 200_000,
         resume: Progress | None = None,
         watch: Callable[[Progress], None] = lambda progress: None,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         if most < 1 or memory_rows < 1 or rest < 0 or (slice_rows is not None and slice_rows < 1):
             raise CutoverError("A limit of the comparison is too small.", "Limits are 1 or more, rests 0 or more.")
@@ -78,6 +80,7 @@ class Comparison:
         self._memory_rows = memory_rows
         self._progress = resume or Progress()
         self._watch = watch
+        self._begun = begun
         self._stopped = threading.Event()
         self._spent = 0.0
 
@@ -105,6 +108,7 @@ class Comparison:
         try:
             with transaction(self._connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY"):
                 digest, tables = self._prepare()
+                self._begun()
                 finished = self._slices(digest, tables)
         except QueryCanceled:
             if not self._stopped.is_set():

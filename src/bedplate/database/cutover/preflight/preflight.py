@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bedplate.database.cutover.asking import ask, transaction
 from bedplate.database.cutover.catalog import Table, read
 from bedplate.database.cutover.layout import partition_name, refusals, twin_name
+from bedplate.database.cutover.made import marked
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.preflight.bound import bound
 from bedplate.database.cutover.preflight.estimates import estimate
@@ -144,7 +145,10 @@ def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> 
             "blocker", "rights", name, "This user does not own the table, or may make none beside it.",
             "Only its owner can rename it.", f"Work as a member of {table.owner}, with CREATE on {table.schema}.",
         )  # fmt: skip
+    if marked(connection, table, cutover):
+        return
     wanted = [twin_name(table.name), *(partition_name(table.name, one) for one in range(cutover.partitions))]
+    wanted += [twin_name(table.name, suffix) for suffix in ("_keys", "_keys_back", "_legacy")]
     taken = ask(
         connection,
         """SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

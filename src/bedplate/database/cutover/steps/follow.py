@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import locally, quoted, transaction
+from bedplate.database.cutover.asking import changed, locally, quoted, transaction
 from bedplate.database.cutover.catalog import read
+from bedplate.database.cutover.keylog import KeyLog
 from bedplate.database.cutover.parity import Difference
 from bedplate.database.cutover.parity.digest import Digest, relation
 from bedplate.database.cutover.work import Pair
@@ -84,6 +85,13 @@ class Follower:
     def copy(self, connection: Connection[Any], keys: Sequence[Key]) -> int:
         """Copy the rows of these keys to the shadow, which must have none of them."""
         return _prepared(connection, self._insert, keys).rowcount if keys else 0
+
+    def forget(self, connection: Connection[Any], log: KeyLog) -> int:
+        """Remove the rows of all keys in a log from the shadow, which needs no index for that; return how many."""
+        names = [f"k{number}" for number in range(len(self.pair.primary))]
+        same = " AND ".join(f"t.{quoted(one)} = w.{name}" for one, name in zip(self.pair.primary, names, strict=True))
+        keys = f"(SELECT DISTINCT {', '.join(names)} FROM {log.sql} WHERE NOT everything) w"
+        return changed(connection, f"DELETE FROM {self.pair.shadow} t USING {keys} WHERE {same}")
 
     def differing(self, connection: Connection[Any], keys: Sequence[Key]) -> list[Difference]:
         """Return which of these keys' rows are not the same in both tables, as of one snapshot."""

@@ -23,11 +23,13 @@ from bedplate.database.cutover.work import Backlog, Pair, Work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["FEW", "Replay", "Round", "replays"]
+__all__ = ["FEW", "Replay", "Round", "backlog", "replays"]
 
 #: So few keys are left to be done under a lock: ready.
 FEW = 10
 _LEAST, _START, _MOST = 50, 500, 20_000
+#: Rounds that find a few keys more each time, as somebody writes all the time.
+_STEADY = 5
 #: Rows of the log in one transaction at most when all of it must be done at once.
 _ALL = 500_000
 _VACUUM = 50_000
@@ -35,26 +37,30 @@ _VACUUM = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round did: rows of the log read, different keys, and those that were not equal afterwards."""
+    """What a round did: rows of the log read, different keys, and those that were not equal afterwards.
+
+    :ivar truncated: whether it emptied the shadow instead.
+    """
 
     read: int
     keys: int
     differing: tuple[Difference, ...] = ()
+    truncated: bool = False
 
 
 class Replay:
     """The replay of one pair.
 
-    :param follows: whether the shadow is to be made equal; else keys are only compared, as triggers keep it equal.
+    Before the switch of a cutover by dual writes, keys are only compared: triggers keep the shadow equal.
     """
 
-    def __init__(self, work: Work, pair: Pair, *, follows: bool = True) -> None:
+    def __init__(self, work: Work, pair: Pair) -> None:
         self.pair = pair
         self._work = work
         self._connection: Connection[Any] = work.connection
         self.log: KeyLog = keylog(work.connection, pair)
         self.follower = Follower(work.connection, pair)
-        self._follows = follows
+        self._follows = work.plan.mode == "capture" or self.log.partitioned
         self._most = _START
         self._removed = 0
 
@@ -73,7 +79,7 @@ class Replay:
 
         began = time.monotonic()
         try:
-            done = self._round(most or self._most)
+            done = self._round(self._most if most is None else most)
         except UniqueViolation:
             done = self.everything()
         else:
@@ -84,12 +90,14 @@ class Replay:
         return done
 
     def drain(self, *, until: int = FEW, rounds: int = 1_000_000) -> int:
-        """Do rounds until about so few keys are left, or so many rounds are done; return how many are left."""
+        """Do rounds until few keys are left, no fewer come, or so many are done; return how many are left."""
+        steady = 0
         for _ in range(rounds):
-            began = time.monotonic()
-            done = self.round()
+            most, began = self._most, time.monotonic()
+            done = self.round(most=most)
             self._work.pace.rest(time.monotonic() - began)
-            if done.read <= until or done.keys == len(done.differing):
+            steady = steady + 1 if done.read < most and not done.truncated else 0
+            if steady and (done.keys - len(done.differing) <= until or steady >= _STEADY):
                 break
         self.tidy()
         pending = self.log.pending()
@@ -147,7 +155,7 @@ class Replay:
         locally(self._connection, lock_timeout="5s")
         empty(self._connection, self.pair, taken.truncated)
         self.log.remove(taken, [()])
-        return Round(read=len(taken.places[()]), keys=0)
+        return Round(read=len(taken.places[()]), keys=0, truncated=True)
 
     def _finish(self, taken: Taken, differing: list[Difference]) -> Round:
         left = {one.row for one in differing}

@@ -1,0 +1,61 @@
+"""Copying the rows, chunk by chunk, each with its checkpoint in one transaction.
+
+A chunk is one statement with its own snapshot, and nothing keeps rows from changing before and after it. That is the
+key log's: whatever is written since it is in place is done again, from the live table as it is then.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from bedplate.database.cutover.asking import changed, locally, quoted, transaction
+from bedplate.database.cutover.steps.chunks import Chunks
+from bedplate.database.cutover.steps.follow import Follower
+from bedplate.database.cutover.steps.pairs import pairs
+from bedplate.database.cutover.work import Pair, Work
+
+__all__ = ["backfill"]
+
+_FEWEST, _MOST = 100, 100_000
+
+
+def backfill(work: Work) -> None:
+    """Copy all rows that were there before the key logs; what was copied before is not copied again.
+
+    :raises Stopped: between two chunks.
+    """
+    for pair in pairs(work.connection, work.plan):
+        chunks = Chunks.fixed(work, pair)
+        columns = Follower(work.connection, pair).columns
+        while not chunks.done:
+            began = time.monotonic()
+            before, chunks = chunks, _chunk(work, pair, chunks, columns)
+            worked = time.monotonic() - began
+            work.meter.rows(pair.table, "backfill", chunks.rows - before.rows)
+            work.meter.total(pair.table, chunks.rows, max(chunks.of, chunks.rows))
+            chunks = replace(chunks, size=_size(chunks.size, work.pace.seconds, worked))
+            work.pace.rest(worked)
+
+
+def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
+    connection = work.connection
+    assert chunks.last is not None
+    with transaction(connection):
+        # A crash that takes the chunk takes its checkpoint, too: neither has to be on disk before the next.
+        locally(connection, enable_seqscan="off", jit="off", synchronous_commit="off", work_mem="64MB")
+        end = chunks.end(connection, pair)
+        where, values = chunks.between(chunks.upto, end or chunks.last)
+        by = chunks.by if chunks.order[0] == work.plan.key else f"t.{quoted(work.plan.key)}"
+        statement = (
+            f"INSERT INTO {pair.shadow} ({columns}) OVERRIDING SYSTEM VALUE "
+            f"SELECT {columns} FROM ONLY {pair.live} t WHERE {where} ORDER BY {by}"
+        )
+        rows = changed(connection, statement, values)
+        chunks = replace(chunks, rows=chunks.rows + rows, upto=end or chunks.last, done=end is None)
+        chunks.save(work, pair)
+    return chunks
+
+
+def _size(size: int, wanted: float, took: float) -> int:
+    return int(min(max(size * min(max(wanted / max(took, 1e-4), 0.5), 2.0), _FEWEST), _MOST))

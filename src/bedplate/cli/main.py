@@ -11,6 +11,7 @@ from bedplate.cli.alerts import alerts
 from bedplate.cli.audit import audit
 from bedplate.cli.check import check
 from bedplate.cli.cutover import cutover
+from bedplate.cli.db import db
 from bedplate.cli.render import render
 from bedplate.cli.run import run
 from bedplate.cli.settings import settings
@@ -36,6 +37,7 @@ app.command()(token)
 app.add_typer(alerts)
 app.add_typer(audit)
 app.add_typer(cutover)
+app.add_typer(db)
 
 
 @app.callback(invoke_without_command=True)

@@ -16,7 +16,7 @@ from bedplate.database.indexes.metrics import alerts as index_alerts
 from bedplate.database.indexes.metrics import checks as index_checks
 from bedplate.database.indexes.metrics import panels as index_panels
 from bedplate.database.indexes.watch import declared_in, watch
-from bedplate.database.locating import located, located_replicas, wanted
+from bedplate.database.locating import file_of, located, located_replicas, wanted
 from bedplate.database.metrics import (
     DURATION,
     ERRORS,
@@ -130,6 +130,10 @@ class Database:
         if self._access is not None:
             return self._access.address.dialect
         return address(self._url.reveal()).dialect if self._url.reveal() else "sqlite"
+
+    def address_for(self, service: str) -> Secret:
+        """Return its URL, as a service of some name uses it outside of tests; for who works on it from outside."""
+        return self._url if self._url.reveal() else Secret(file_of(service, self.name).shown)
 
     @property
     def shown(self) -> str:

@@ -13,7 +13,7 @@ from bedplate.declarations import Migrations
 from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
 
-__all__ = ["located", "located_replicas", "wanted"]
+__all__ = ["file_of", "located", "located_replicas", "wanted"]
 
 
 def located(url: Secret, name: str, host: Host) -> Address:
@@ -26,7 +26,13 @@ def located(url: Secret, name: str, host: Host) -> Address:
     suffix = "" if name == "default" else f"-{name}"
     if host.environment == "test":
         return file_address(host.directory / f"database{suffix}.sqlite3")
-    return file_address(Path(".bedplate") / f"{host.service}{suffix}.sqlite3")
+    return file_of(host.service, name)
+
+
+def file_of(service: str, name: str) -> Address:
+    """Return where a service keeps a database for which there is no URL."""
+    suffix = "" if name == "default" else f"-{name}"
+    return file_address(Path(".bedplate") / f"{service}{suffix}.sqlite3")
 
 
 def located_replicas(urls: Sequence[Secret], name: str, primary: Address) -> list[Address]:

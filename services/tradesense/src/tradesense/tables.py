@@ -116,6 +116,9 @@ TRADES = Table(
     Column("created", Double, nullable=False),
     Index("ix_tradesense_trades_user_at", "user_id", "at", "id"),
     Index("ix_tradesense_trades_user_symbol", "user_id", "symbol", "at"),
+    # These two came later; tables that had rows by then get them by `bedplate db indexes`, while they are written to.
+    Index("ix_tradesense_trades_user_import", "user_id", "import_id"),
+    Index("ix_tradesense_trades_created", "created"),
     # Whatever else goes wrong, what a broker has one id for is there once.
     Index(
         "ux_tradesense_trades_broker_id", "user_id", "account", "broker_id", unique=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.component import BoundCounter, Host, Spec
 from bedplate.database import Database
+from bedplate.database.indexes import Index
 from bedplate.declarations import Migrations
 from bedplate.problems import BedplateError
 from bedplate.service import HostLease
@@ -65,6 +66,12 @@ class Records:
     def migrations(self) -> Migrations:
         """Return the revisions of the tables."""
         return Migrations(name="tradesense", package="tradesense.revisions")
+
+    def indexes(self) -> Sequence[Index]:
+        """Return the indexes, each with the question that it serves."""
+        from tradesense.paths import declared
+
+        return declared()
 
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:

@@ -297,6 +297,8 @@ def _state(alert: Mapping[str, Any]) -> str:
     if alert["silenced_by"]:
         return f"{alert['state']}, silenced"
     who = alert["acknowledged"]
+    if not who and alert.get("because"):
+        return f"{alert['state']}, follows from another"
     return f"{alert['state']}, {who['actor']} is on it" if who else str(alert["state"])
 
 

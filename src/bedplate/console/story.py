@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bedplate.component import ComponentView, Spec
+from bedplate.monitor.alerts.causes import causes
 from bedplate.monitor.alerts.notices import AlertView
 from bedplate.monitor.health.status import Reason
 
@@ -25,6 +26,7 @@ class Finding:
     :ivar title: what is wrong. :ivar meaning: what that does to whoever uses the service.
     :ivar fix: Markdown, what to do; empty where no runbook tells. :ivar runbook: where the whole of it is.
     :ivar quiet: why nobody is told of it any more, if so.
+    :ivar follows: what follows from it, and is not told apart.
     """
 
     tone: str
@@ -39,6 +41,7 @@ class Finding:
     runbook: str = ""
     path: str = ""
     quiet: str = ""
+    follows: tuple[Finding, ...] = ()
 
     @property
     def about_requests(self) -> bool:
@@ -47,10 +50,34 @@ class Finding:
 
 
 def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequence[ComponentView]) -> list[Finding]:
-    """Return everything that is not well, the gravest first and the oldest of those first."""
+    """Return everything that is not well, the gravest first and the oldest of those first.
+
+    What follows from something else that is not well stands with that.
+    """
     specs = {view.spec.label: view.spec for view in views}
-    found = [_of_reason(reason, specs) for reason in reasons]
-    found += [_of_alert(alert, specs) for alert in alerts if alert.state == "firing"]
+    firing = [alert for alert in alerts if alert.state == "firing"]
+    known = {alert.key for alert in firing}
+    following: dict[str, list[Finding]] = {}
+    found: list[Finding] = []
+    for alert in firing:
+        place = following.setdefault(alert.because, []) if alert.because in known else found
+        place.append(_of_alert(alert, specs))
+    explaining = {cause.name: cause for cause in causes(view.spec for view in views)}
+    for reason in reasons:
+        why = next(
+            (
+                one.key
+                for one in firing
+                if one.name in explaining and reason.component in explaining[one.name].dependents
+            ),
+            "",
+        )
+        (following.setdefault(why, []) if why else found).append(_of_reason(reason, specs))
+    by_path = {f"/alerts/{key}": _sorted(those) for key, those in following.items()}
+    return _sorted(replace(one, follows=tuple(by_path.get(one.path, ()))) for one in found)
+
+
+def _sorted(found: Iterable[Finding]) -> list[Finding]:
     return sorted(found, key=lambda one: (bool(one.quiet), _GRAVITY.get(one.tone, 9), one.since))
 
 

@@ -88,6 +88,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
             summary="The database cannot be reached; what needs it is refused.",
             severity="critical",
             for_="1m",
+            explains=True,
             fires=(Series(str(up), "1 0x10"),),
             quiet=(Series(str(up), "1 1 0 1x20"),),
         ),

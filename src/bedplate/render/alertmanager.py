@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bedplate.monitor.alerts.causes import SEVERITIES, causes
 from bedplate.render.expressions import duration
 from bedplate.render.options import Options
+from bedplate.render.subject import Subject
 from bedplate.render.yaml_text import Block, yaml_text
 
 __all__ = ["configuration"]
@@ -21,7 +25,7 @@ _TEXT = """{{ range .Alerts }}{{ .Annotations.summary }}
 {{ end }}"""
 
 
-def configuration(options: Options) -> str:
+def configuration(subjects: Sequence[Subject], options: Options) -> str:
     """Return ``alertmanager.yml``. Secrets are read from files; there is none in it."""
 
     def time(text: str) -> str:
@@ -62,10 +66,29 @@ def configuration(options: Options) -> str:
                 "target_matchers": ['severity="info"'],
                 "equal": ["job", "source"],
             },
+            *(rule for subject in subjects for rule in _explained(subject)),
         ],
         "receivers": [_slack("critical", "#alerts-critical"), _slack("warning", "#alerts"), {"name": "nobody"}],
     }
     return yaml_text(document)
+
+
+def _explained(subject: Subject) -> Iterator[dict[str, Any]]:
+    """Return the rules that keep quiet about what follows from something else, by what components need."""
+    for cause in causes(subject.specs):
+        explaining = [f'job="{subject.name}"', f'alertname="{cause.name}"', f'source="{cause.source}"']
+        graver = "|".join(SEVERITIES[SEVERITIES.index(cause.severity) :])
+        about = "|".join(re.escape(one) for one in sorted(cause.dependents))
+        for label in ("source", "component"):
+            yield {
+                "source_matchers": explaining,
+                "target_matchers": [
+                    f'alertname!="{cause.name}"',
+                    f'severity=~"{graver}"',
+                    f'{label}=~"{about}"',
+                ],
+                "equal": ["job", "instance"],
+            }
 
 
 def _slack(name: str, channel: str) -> dict[str, Any]:

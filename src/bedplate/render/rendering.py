@@ -41,7 +41,7 @@ def render(subjects: Sequence[Subject], options: Options | None = None) -> dict[
     files = {
         "README.md": readme(subjects, containers, options),
         "prometheus/prometheus.yml": prometheus.configuration(subjects, options),
-        "alertmanager/alertmanager.yml": alertmanager.configuration(options),
+        "alertmanager/alertmanager.yml": alertmanager.configuration(subjects, options),
         "loki/loki.yml": logs.loki(),
         "alloy/config.alloy": logs.alloy(containers),
         "compose.yml": compose.compose(containers),

@@ -12,6 +12,7 @@ from bedplate.database import Database, RowLease
 from bedplate.declarations import Action, Degradation, Migrations
 from bedplate.monitor.alerts.actions import actions_of
 from bedplate.monitor.alerts.board import FLEET, judged, notices_of, view_of
+from bedplate.monitor.alerts.causes import AFTER, Causes, because, causes
 from bedplate.monitor.alerts.engine import Engine, GroupPlan, Round, told
 from bedplate.monitor.alerts.interfaces import Queried, RuleView, Sampled, rule_view
 from bedplate.monitor.alerts.keeping import Keeping
@@ -60,6 +61,7 @@ class Alerts:
         self._host: Host | None = None
         self._engine: Engine | None = None
         self._rules: tuple[Rule, ...] = ()
+        self._causes: Causes = ()
         self._keeping: Keeping | None = None
         self._subscribers: list[Callable[[Transition], None]] = []
         self._recent: deque[Transition] = deque(maxlen=_RECENT)
@@ -112,7 +114,8 @@ class Alerts:
             yield
             return
         self._host = host
-        self._rules = rules(host.service, [view.spec for view in host.components])
+        specs = [view.spec for view in host.components]
+        self._rules, self._causes = rules(host.service, specs), causes(specs)
         scope: Literal["host", "fleet"] = "fleet" if self._fleet else "host"
         self._engine = Engine(
             self._rules,
@@ -155,10 +158,11 @@ class Alerts:
         ours = self._ours()
         known = {view.key for view in ours}
         views = [*ours, *(view for view in self._keeping.others() if view.key not in known)]
+        views = because(views, self._causes, self._now, AFTER * self.settings.time_scale)
         if not resolved:
             views = [view for view in views if view.state != "resolved"]
         deeds = self._keeping.deeds
-        return judged(views, deeds.silences.values(), deeds.acknowledgements, self._host.clock.time())
+        return judged(views, deeds.silences.values(), deeds.acknowledgements, self._now)
 
     def find(self, fingerprint: str) -> AlertView | None:
         """Return the gravest alert of a fingerprint or key that is pending or fires."""

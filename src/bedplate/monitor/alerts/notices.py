@@ -96,6 +96,7 @@ class AlertView:
     :ivar fired_at: when it began to fire, None while it is pending. :ivar resolved_at: when it ended, if it has.
     :ivar keeps_firing_since: since when the condition no longer holds although it still fires, None otherwise.
     :ivar silenced_by: ids of the silences that match it now.
+    :ivar because: the key of the alert that explains this one, if one does.
     :ivar section: what the runbook says of it, in Markdown.
     """
 
@@ -117,6 +118,7 @@ class AlertView:
     keeps_firing_since: float | None = None
     acknowledged: Acknowledgement | None = None
     silenced_by: tuple[str, ...] = ()
+    because: str = ""
     section: str = field(default="", repr=False)
 
     @property
@@ -184,6 +186,12 @@ class Notice:
     def silenced(self) -> bool:
         """Whether a silence matches every alert of it."""
         return all(alert.silenced for alert in self.alerts)
+
+    @property
+    def explained(self) -> bool:
+        """Whether each alert of it that fires, or that did, follows from another one, of which people are told."""
+        firing = [alert for alert in self.alerts if alert.state == "firing"]
+        return all(alert.because for alert in firing or self.alerts)
 
     @property
     def acknowledged(self) -> Acknowledgement | None:

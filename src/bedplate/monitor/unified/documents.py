@@ -29,6 +29,7 @@ def of_alert(alert: AlertView, *, runbook: bool = True) -> dict[str, Any]:
         "resolved_at": alert.resolved_at,
         "acknowledged": {"actor": who.actor, "note": who.note, "at": who.at} if who is not None else None,
         "silenced_by": list(alert.silenced_by),
+        "because": alert.because,
     }
     return {**document, "runbook": alert.section} if runbook else document
 

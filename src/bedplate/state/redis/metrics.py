@@ -126,6 +126,7 @@ def _reach(name: str) -> tuple[Alert, ...]:
             summary="Redis cannot be reached; caches serve what they hold, locks and confirmations are refused.",
             severity="critical",
             for_="1m",
+            explains=True,
             fires=(Series(str(up), "1 0x10"),),
             quiet=(Series(str(up), "1 1 0 1x20"),),
         ),

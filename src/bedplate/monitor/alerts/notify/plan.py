@@ -28,10 +28,10 @@ def owed(
     """Return what a channel is still to be told of a notice, None when it is told.
 
     - What fires is told once, and again every ``repeat`` seconds unless somebody acknowledged it. What is silenced
-      waits for the silence to end.
+      waits for the silence to end, what another alert explains for that one to end.
     - Who was told that it fires is told that it does not any more, silenced or not: they wait for it.
     - A firing that was over before the channel could be told is told late, in one message; but not one that was
-      silenced, nor one from before the channel was there.
+      silenced or explained, nor one from before the channel was there.
 
     :param repeat: seconds. :param tried: whether somebody tried to tell this channel of this firing.
     :param known_since: since when the channel is known to be there, in Unix seconds; None for always.
@@ -39,7 +39,7 @@ def owed(
     last = notice.sent.get(channel)
     told = last is not None and abs(last.episode - notice.episode) < 1e-3
     if notice.status == "firing":
-        if notice.silenced:
+        if notice.silenced or notice.explained:
             return None
         if last is None or not told:
             return Owed("firing")
@@ -51,6 +51,6 @@ def owed(
     if told:
         return None
     ended = notice.resolved_at if notice.resolved_at is not None else now
-    if notice.silenced or not (tried or known_since is None or ended >= known_since):
+    if notice.silenced or notice.explained or not (tried or known_since is None or ended >= known_since):
         return Owed(None)
     return Owed("late")

@@ -1,0 +1,233 @@
+"""What changes in the source while it is copied: the keys of written rows, noted by triggers in the source itself.
+
+They are there from the start of ``--live`` until the last pass, and taken away by it, or when a run fails.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from bedplate.database.cutover.asking import ask, quoted
+from bedplate.database.cutover.keylog import KeyLog
+from bedplate.database.transfer.errors import TransferError
+from bedplate.database.transfer.mapping import Pair
+from bedplate.database.transfer.schema import OWN
+from bedplate.database.transfer.side import Key
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["Change", "Changes", "PostgresqlChanges", "SqliteChanges"]
+
+_LOG = f"{OWN}_log"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A written row; without a key the whole table. ``number`` tells changes of a table apart."""
+
+    number: int
+    table: str
+    key: Key | None
+
+
+class Changes(Protocol):
+    """The changes of a source since the log was made; a token tells one log from a later one."""
+
+    def token(self) -> str:
+        """Return which log there is; empty for none."""
+
+    def create(self) -> str:
+        """Make the log, and return its token; what commits from now on is in it."""
+
+    def drop(self) -> None:
+        """Take the log away, if it is there."""
+
+    def pending(self) -> list[Change]:
+        """Return what is in the log, as the present snapshot sees it."""
+
+    def forget(self, changes: Sequence[Change]) -> None:
+        """Take changes out of the log."""
+
+
+class SqliteChanges:
+    """In a file: triggers a table, and one log.
+
+    :param reading: the connection whose snapshots count. :param writing: another one.
+    """
+
+    def __init__(self, reading: sqlite3.Connection, writing: sqlite3.Connection, pairs: Sequence[Pair]) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._pairs = [pair for pair in pairs if pair.keys]
+        self._widest = max((pair.keys for pair in self._pairs), default=1)
+
+    def token(self) -> str:
+        """Return which log there is."""
+        with suppress(sqlite3.OperationalError):
+            return str(self._reading.execute(f"SELECT token FROM {_LOG}_token").fetchone()[0])
+        return ""
+
+    def create(self) -> str:
+        """Make the log."""
+        token = uuid4().hex
+        keys = ", ".join(f"k{place}" for place in range(self._widest))
+        with _written(self._writing):
+            execute = self._writing.execute
+            execute(f"CREATE TABLE {_LOG} (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, {keys})")
+            execute(f"CREATE TABLE {_LOG}_token (token TEXT NOT NULL)")
+            execute(f"INSERT INTO {_LOG}_token VALUES (?)", (token,))
+            for place, pair in enumerate(self._pairs):
+                for statement in _triggers(pair, f"{OWN}_{place}"):
+                    execute(statement)
+        return token
+
+    def drop(self) -> None:
+        """Take the log away."""
+        names = f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, {len(OWN)}) = '{OWN}'"
+        if not self._writing.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{_LOG}'").fetchall():
+            return
+        with _written(self._writing):
+            for (name,) in self._writing.execute(names).fetchall():
+                self._writing.execute(f"DROP TRIGGER {quoted(name)}")
+            self._writing.execute(f"DROP TABLE IF EXISTS {_LOG}")
+            self._writing.execute(f"DROP TABLE IF EXISTS {_LOG}_token")
+
+    def pending(self) -> list[Change]:
+        """Return what is in the log."""
+        keys = {pair.name: pair.keys for pair in self._pairs}
+        rows = self._reading.execute(f"SELECT * FROM {_LOG} ORDER BY number").fetchall()
+        return [Change(row[0], row[1], tuple(row[2 : 2 + keys[row[1]]])) for row in rows if row[1] in keys]
+
+    def forget(self, changes: Sequence[Change]) -> None:
+        """Take changes out of the log."""
+        if changes:
+            # Numbers come in the order of commits: there is one writer at a time.
+            with _written(self._writing):
+                self._writing.execute(f"DELETE FROM {_LOG} WHERE number <= ?", (max(one.number for one in changes),))
+
+
+class _written:  # noqa: N801 - reads as a block
+    """A transaction that writes into the source's file, and nothing of the user's."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise TransferError(f"The right to write into the source cannot be had: {error}.", "Try again.") from None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _triggers(pair: Pair, name: str) -> list[str]:
+    table, keys = quoted(pair.name), [quoted(one) for one in pair.names[: pair.keys]]
+    into = f"INSERT INTO {_LOG} (name, {', '.join(f'k{place}' for place in range(pair.keys))})"
+    title = "'" + pair.name.replace("'", "''") + "'"
+
+    def noted(row: str) -> str:
+        return f"{into} VALUES ({title}, {', '.join(f'{row}.{key}' for key in keys)});"
+
+    # OR REPLACE removes rows without a word; whoever has a value that is to be unique might go.
+    replaced = ""
+    for index in pair.source.indexes:
+        if index.unique and index.columns:
+            same = " AND ".join(f"{quoted(column)} = NEW.{quoted(column)}" for column in index.columns)
+            replaced += f"{into} SELECT {title}, {', '.join(keys)} FROM {table} WHERE {same};"
+    made = [
+        f"CREATE TRIGGER {name}_insert AFTER INSERT ON {table} BEGIN {noted('NEW')} END",
+        f"CREATE TRIGGER {name}_update AFTER UPDATE ON {table} BEGIN {noted('OLD')} {noted('NEW')} END",
+        f"CREATE TRIGGER {name}_delete AFTER DELETE ON {table} BEGIN {noted('OLD')} END",
+    ]
+    if replaced:
+        made += [
+            f"CREATE TRIGGER {name}_replace_{event.lower()} BEFORE {event} ON {table} BEGIN {replaced} END"
+            for event in ("INSERT", "UPDATE")
+        ]
+    return made
+
+
+class PostgresqlChanges:
+    """On a server: a :class:`~bedplate.database.cutover.KeyLog` a table.
+
+    :param reading: the connection whose snapshots count. :param writing: another one.
+    """
+
+    def __init__(self, reading: Connection[Any], writing: Connection[Any], pairs: Sequence[Pair]) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._pairs = {pair.name: pair for pair in pairs if pair.keys}
+        self._schema = ask(writing, "SELECT current_schema()")[0][0]
+        self._about = quoted(self._schema, _LOG)
+        self._made: dict[str, KeyLog] = {}
+
+    @property
+    def _logs(self) -> dict[str, KeyLog]:
+        if not self._made:
+            for name, pair in self._pairs.items():
+                table, columns = quoted(self._schema, name), pair.names[: pair.keys]
+                self._made[name] = KeyLog(self._writing, table, columns)
+        return self._made
+
+    def token(self) -> str:
+        """Return which log there is."""
+        if ask(self._reading, "SELECT to_regclass(%s) IS NULL", (self._about,))[0][0]:
+            return ""
+        rows = ask(self._reading, f"SELECT token FROM {self._about}")
+        return str(rows[0][0]) if rows else ""
+
+    def create(self) -> str:
+        """Make the log."""
+        token = uuid4().hex
+        self.drop()
+        for log in self._logs.values():
+            self._patiently(log.create)
+        # It comes last: logs without it are of a run that was cut short.
+        with self._writing.transaction():
+            ask(self._writing, f"CREATE TABLE {self._about} (token text NOT NULL)")
+            ask(self._writing, f"INSERT INTO {self._about} VALUES (%s)", (token,))
+        return token
+
+    def drop(self) -> None:
+        """Take the log away."""
+        ask(self._writing, f"DROP TABLE IF EXISTS {self._about}")
+        for log in self._logs.values():
+            self._patiently(log.drop)
+
+    def pending(self) -> list[Change]:
+        """Return what is in the log."""
+        found = []
+        for name, log in self._logs.items():
+            keys = ", ".join(f"k{place}::text" for place in range(len(log.columns)))
+            rows = ask(self._reading, f"SELECT number, everything, {keys} FROM {log.sql} ORDER BY number")
+            found += [Change(row[0], name, None if row[1] else tuple(row[2:])) for row in rows]
+        return found
+
+    def forget(self, changes: Sequence[Change]) -> None:
+        """Take changes out of the log."""
+        for name, log in self._logs.items():
+            # Numbers are given before commits: what has a smaller one may not have been seen.
+            numbers = [one.number for one in changes if one.table == name]
+            if numbers:
+                ask(self._writing, f"DELETE FROM {log.sql} WHERE number = ANY(%s)", (numbers,))
+
+    def _patiently(self, act: Any) -> None:
+        import psycopg
+
+        for attempt in range(40):
+            try:
+                act()
+                return
+            except psycopg.errors.LockNotAvailable:
+                if attempt == 39:
+                    raise TransferError("A table of the source is held by others.", "Try again.") from None
+                time.sleep(0.1)

@@ -1,0 +1,237 @@
+"""The work of a transfer, step by step: each in transactions of the target that also note that they are done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from bedplate.database.transfer.changes import Change
+from bedplate.database.transfer.comparing import Compared, digest, repair
+from bedplate.database.transfer.errors import Misfit, TransferError
+from bedplate.database.transfer.faults import Faults
+from bedplate.database.transfer.mapping import Pair
+from bedplate.database.transfer.postgresql_side import PostgresqlSide
+from bedplate.database.transfer.report import Progress
+from bedplate.database.transfer.sqlite_side import SqliteSide
+from bedplate.database.transfer.state import Place, State
+
+__all__ = ["Mover"]
+
+AnySide = SqliteSide | PostgresqlSide
+#: How often a table is compared and mended before it is given up.
+_ATTEMPTS = 50
+
+
+class _Undone(Exception):
+    """Ends a transaction in which something did not fit."""
+
+
+class Mover:
+    """Moves the rows of paired tables; one run's work, and its counts."""
+
+    def __init__(
+        self,
+        source: AnySide,
+        target: AnySide,
+        pairs: Sequence[Pair],
+        state: State,
+        *,
+        size: int,
+        most: int,
+        watch: Callable[[Progress], None],
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._pairs = {pair.name: pair for pair in pairs}
+        self._state = state
+        self._size = size
+        self._most = most
+        self._watch = watch
+        #: Rows that this run has copied, and those that comparisons had it copy again.
+        self.copied = 0
+        self.mended = 0
+
+    def copy(self) -> None:
+        """Copy all rows that are not yet noted as copied.
+
+        :raises FaultsError: when values do not fit; then all rows have been looked at, up to so many faults.
+        """
+        faults = Faults(self._most)
+        for pair in self._pairs.values():
+            place = self._state.place(pair.name)
+            if not place.copied:
+                self._copy(pair, place, faults)
+            if faults.number >= self._most:
+                break
+        faults.check()
+
+    def _copy(self, pair: Pair, place: Place, faults: Faults) -> None:
+        total, seen = self._source.count(pair), place.rows
+        self._watch(Progress("copy", pair.name, seen, total))
+        if not pair.keys:
+            self._copy_whole(pair, faults, total)
+            return
+        after = place.after
+        for batch in self._source.scan(pair, faults, after=after, size=self._size):
+            after, seen = batch.last, seen + len(batch.rows)
+            # Once something does not fit, the rest is only looked at, so that one run tells all of it.
+            self._write(pair, [line for _, line in batch.rows], faults, Place(after, seen, copied=False))
+            self._watch(Progress("copy", pair.name, seen, total))
+            if faults.number >= self._most:
+                return
+        self._write(pair, [], faults, Place(after, seen, copied=True))
+
+    def _write(self, pair: Pair, lines: Sequence[bytes], faults: Faults, reached: Place) -> None:
+        try:
+            with self._target.transaction():
+                self._state.hold()
+                if lines:
+                    self._target.insert(pair, lines, faults)
+                if faults.number:
+                    raise _Undone
+                self._state.reached(pair.name, reached)
+            self.copied += len(lines)
+        except _Undone:
+            pass
+
+    def _copy_whole(self, pair: Pair, faults: Faults, total: int) -> None:
+        """Copy a table without a key, in which nothing tells where to go on: in one transaction."""
+        seen = 0
+        try:
+            with self._target.transaction():
+                self._state.hold()
+                for batch in self._source.scan(pair, faults, size=self._size):
+                    self._target.insert(pair, [line for _, line in batch.rows], faults)
+                    seen += len(batch.rows)
+                    self._watch(Progress("copy", pair.name, seen, total))
+                if faults.number:
+                    raise _Undone
+                self._state.reached(pair.name, Place(None, seen, copied=True))
+            self.copied += seen
+        except _Undone:
+            pass
+
+    def look(self) -> dict[str, int]:
+        """Look at all values and write nothing; return the rows of each table.
+
+        :raises FaultsError: when some do not fit.
+        """
+        faults, found = Faults(self._most), {}
+        for pair in self._pairs.values():
+            found[pair.name] = total = self._source.count(pair)
+            seen = 0
+            for lines in self._source.read(pair, faults, size=self._size):
+                seen += len(lines)
+                self._target.try_lines(pair, lines, faults)
+                self._watch(Progress("look", pair.name, seen, total))
+        faults.check()
+        return found
+
+    def apply(self, changes: Iterable[Change]) -> dict[str, dict[bytes, bytes | None]]:
+        """Bring written rows to what they are in the source now; return their lines by table, None for what is gone."""
+        keys: defaultdict[str, set[Any]] = defaultdict(set)
+        for change in changes:
+            keys[change.table].add(change.key)
+        return {name: self._apply(self._pairs[name], some) for name, some in keys.items() if name in self._pairs}
+
+    def _apply(self, pair: Pair, keys: set[Any]) -> dict[bytes, bytes | None]:
+        if None in keys:
+            # It was emptied: nothing tells which rows there were.
+            self.compare(pair)
+            return {}
+        self._watch(Progress("changes", pair.name, 0, len(keys)))
+        faults = Faults(self._most)
+        lines = self._source.get(pair, keys, faults)
+        faults.check()
+        wanted: dict[bytes, bytes | None] = {}
+        for key in keys:
+            try:
+                wanted[self._source.canonical(pair, key)] = None
+            except Misfit:
+                # A row that is gone, and never fitted.
+                continue
+        wanted |= lines
+        with self._target.transaction():
+            self._state.hold()
+            # All go before any comes, so that rows may exchange what is unique.
+            self._target.delete(pair, wanted)
+            self._target.insert(pair, list(lines.values()), faults)
+            faults.check()
+        return wanted
+
+    def proven(self, applied: dict[str, dict[bytes, bytes | None]]) -> int:
+        """Compare rows one by one, and the counts of all tables; return how many rows that were.
+
+        :raises TransferError: when one differs.
+        """
+        faults, number = Faults(self._most), 0
+        for name, wanted in applied.items():
+            pair = self._pairs[name]
+            present = self._target.get(pair, [self._target.native(pair, key) for key in wanted], faults)
+            if {key: line for key, line in wanted.items() if line is not None} != present:
+                raise TransferError(f"Rows of {name} differ after they were copied.", "Run it again, and report it.")
+            number += len(wanted)
+        return number
+
+    def counted(self, pair: Pair) -> bool:
+        """Say whether both sides have as many rows."""
+        return self._source.count(pair) == self._target.count(pair)
+
+    def compare(self, pair: Pair, *, mend: bool = True) -> Compared:
+        """Compare all rows of a table, while the source stands still; copy again what differs.
+
+        :raises TransferError: when it does not come out equal.
+        """
+        before = None
+        for _ in range(_ATTEMPTS):
+            self._watch(Progress("compare", pair.name))
+            faults = Faults(self._most)
+            mine = digest(self._source.read(pair, faults, size=self._size), pair.keys)
+            faults.check()
+            its = digest(self._target.read(pair, faults, size=self._size), pair.keys)
+            differing = len(mine.differing(its))
+            compared = Compared(pair.name, (mine.rows, its.rows), (mine.checksum, its.checksum))
+            if not differing or not mend:
+                return compared
+            if before is not None and differing >= before:
+                break
+            before = differing
+            with self._target.transaction():
+                self._state.hold()
+                gone, added = repair(self._source, self._target, pair, mine, its, faults, self._size)
+                faults.check()
+            self.mended += max(gone, added)
+        raise TransferError(
+            f"{pair.name} is not the same on both sides, and copying again does not mend it.", "Report it."
+        )
+
+    def bring_back(self, what: str) -> None:
+        """Bring back what was set aside; :param what: ``early`` or ``late``.
+
+        :raises TransferError: when the rows do not allow it.
+        """
+        while statements := getattr(self._state.read(), what):
+            self._watch(Progress("index" if what == "early" else "last"))
+            try:
+                with self._target.transaction():
+                    self._state.hold()
+                    self._target.execute(statements[0])
+                    self._state.set(**{what: statements[1:]})
+            except TransferError:
+                raise
+            except Exception as error:
+                words = " ".join(str(error).split())[:300]
+                raise TransferError(
+                    f"The target refuses {statements[0]}: {words}.",
+                    "Mend the rows in the source and run the same again, or, for a rule that the source does not keep, "
+                    "leave the table out with --skip.",
+                ) from None
+
+    def numbers(self) -> None:
+        """Let sequences go on where the source's would; in the present transaction."""
+        for pair in self._pairs.values():
+            for column in pair.target.stored:
+                if column.counted:
+                    last = self._source.last_number(pair, column.name)
+                    self._target.set_last_number(pair, column.name, last)

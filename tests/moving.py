@@ -15,12 +15,12 @@ import psycopg
 from bedplate.database.cutover import Plan
 from bedplate.database.cutover.work import State, Stopped, Work
 
-__all__ = ["LEVELS", "Notes", "Steady", "TableJournal", "Watch", "Writers", "apart", "moving"]
+__all__ = ["AGAIN", "LEVELS", "Steady", "TableJournal", "Watch", "Writers", "apart", "moving", "write"]
 
 Connection = psycopg.Connection[Any]
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 #: What two writers may do to each other at some level, or a cutover to them, and each would try again.
-_AGAIN = (
+AGAIN = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.UniqueViolation,
@@ -51,9 +51,6 @@ class TableJournal:
 
     def note(self, event: str, **detail: Any) -> None:
         self.notes.append((event, detail))
-
-
-Notes = list[tuple[str, dict[str, Any]]]
 
 
 @dataclass
@@ -168,8 +165,8 @@ class Writers:
                 try:
                     with connection.transaction():
                         for _ in range(dice.randint(1, 3)):
-                            self._once(connection, dice)
-                except _AGAIN:
+                            write(connection, dice, table=self._table, truncates=self._truncates)
+                except AGAIN:
                     pass
                 except Exception as error:
                     self.failed.append(error)
@@ -178,38 +175,40 @@ class Writers:
                 with self._lock:
                     self.writes += 1
 
-    def _once(self, connection: Connection, dice: random.Random) -> None:
-        table, some, org = self._table, dice.randint(1, 400), dice.randint(1, 40)
-        what = dice.random()
-        if what < 0.3:
-            connection.execute(
-                f"INSERT INTO {table} (id, organization_id, note) VALUES (%s, %s, %s)".encode(),
-                (dice.randint(1, 100_000), org, dice.choice(["a", "b", None])),
-            )
-        elif what < 0.5:
-            connection.execute(
-                f"UPDATE {table} SET note = note || 'c', amount = amount + 1 WHERE id = %s".encode(), (some,)
-            )
-        elif what < 0.65:
-            connection.execute(f"UPDATE {table} SET organization_id = %s WHERE id = %s".encode(), (org, some))
-        elif what < 0.75:
-            connection.execute(f"DELETE FROM {table} WHERE id = %s".encode(), (some,))
-        elif what < 0.82:
-            connection.execute(
-                f"UPDATE {table} SET organization_id = organization_id %% 40 + 1 WHERE id %% 97 = %s".encode(), (org,)
-            )
-        elif what < 0.88:
-            connection.execute(f"DELETE FROM {table} WHERE organization_id = %s AND id %% 3 = 0".encode(), (org,))
-        elif what < 0.94:
-            connection.execute(
-                f"""INSERT INTO {table} (id, organization_id, note) SELECT i, i %% 40 + 1, 'bulk'
-                FROM generate_series(%s::int, %s::int) i ON CONFLICT DO NOTHING""".encode(),
-                (some, some + 30),
-            )
-        elif what < 0.997 or not self._truncates:
-            begin = dice.randint(1, 100_000)
-            rows = "".join(f"{number}\t{org}\tcopied\n" for number in range(begin, begin + 5))
-            with connection.cursor().copy(f"COPY {table} (id, organization_id, note) FROM STDIN".encode()) as copy:
-                copy.write(rows)
-        else:
-            connection.execute(f"TRUNCATE {table}".encode())
+
+def write(connection: Connection, dice: random.Random, *, table: str = "orders", truncates: bool = False) -> None:
+    """Write something to the table, as the dice want it."""
+    some, org = dice.randint(1, 400), dice.randint(1, 40)
+    what = dice.random()
+    if what < 0.3:
+        connection.execute(
+            f"INSERT INTO {table} (id, organization_id, note) VALUES (%s, %s, %s)".encode(),
+            (dice.randint(1, 100_000), org, dice.choice(["a", "b", None])),
+        )
+    elif what < 0.5:
+        connection.execute(
+            f"UPDATE {table} SET note = note || 'c', amount = amount + 1 WHERE id = %s".encode(), (some,)
+        )
+    elif what < 0.65:
+        connection.execute(f"UPDATE {table} SET organization_id = %s WHERE id = %s".encode(), (org, some))
+    elif what < 0.75:
+        connection.execute(f"DELETE FROM {table} WHERE id = %s".encode(), (some,))
+    elif what < 0.82:
+        connection.execute(
+            f"UPDATE {table} SET organization_id = organization_id %% 40 + 1 WHERE id %% 97 = %s".encode(), (org,)
+        )
+    elif what < 0.88:
+        connection.execute(f"DELETE FROM {table} WHERE organization_id = %s AND id %% 3 = 0".encode(), (org,))
+    elif what < 0.94:
+        connection.execute(
+            f"""INSERT INTO {table} (id, organization_id, note) SELECT i, i %% 40 + 1, 'bulk'
+            FROM generate_series(%s::int, %s::int) i ON CONFLICT (id) DO NOTHING""".encode(),
+            (some, some + 30),
+        )
+    elif what < 0.997 or not truncates:
+        begin = dice.randint(1, 100_000)
+        rows = "".join(f"{number}\t{org}\tcopied\n" for number in range(begin, begin + 5))
+        with connection.cursor().copy(f"COPY {table} (id, organization_id, note) FROM STDIN".encode()) as copy:
+            copy.write(rows)
+    else:
+        connection.execute(f"TRUNCATE {table}".encode())

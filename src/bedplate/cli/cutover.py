@@ -1,12 +1,13 @@
-"""``bedplate cutover``: what stands in the way of moving tables to partitions, and whether two tables are the same."""
+"""``bedplate cutover``: moving tables to partitions; what stands in the way, and whether two tables are the same."""
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
+from bedplate.cli.cutover_commands import COMMANDS
+from bedplate.cli.cutover_target import database_url
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
 from bedplate.database.cutover import Comparison, Parity, Plan, Preflight, Progress, connected
 from bedplate.database.cutover import layout as derive
@@ -17,10 +18,13 @@ __all__ = ["cutover"]
 
 cutover = typer.Typer(
     name="cutover",
-    help="Look before tables move to partitions, and compare them.",
+    help="Move tables to partitions while they are written to, and back.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+for command in COMMANDS:
+    cutover.command()(command)
 
 Tables = Annotated[list[str], typer.Argument(help="Tables, as SQL takes their names.")]
 Key = Annotated[str, typer.Option("--key", help="The column that partitions them.")]
@@ -46,7 +50,7 @@ def preflight(
     """
     with faults(as_json):
         wanted = Plan(tables=tables, key=key, partitions=partitions)
-        with connected(_url(url)) as connection:
+        with connected(database_url(url)) as connection:
             found = look(connection, wanted, free=None if free_gb is None else int(free_gb * 1e9))
     if as_json:
         print_json(found.to_json())
@@ -63,7 +67,7 @@ def layout(
     """Print the statements that make the tables' partitioned twins; nothing is touched."""
     with faults(as_json):
         wanted = Plan(tables=tables, key=key, partitions=partitions)
-        with connected(_url(url)) as connection:
+        with connected(database_url(url)) as connection:
             layouts = [derive(connection, wanted, table) for table in wanted.tables]
     if as_json:
         print_json(
@@ -100,7 +104,7 @@ def compare(
 
     The exit status is 0 when they are proven equal, 1 when they are not, 2 when they could not be compared.
     """
-    with faults(as_json), connected(_url(url)) as connection:
+    with faults(as_json), connected(database_url(url)) as connection:
         comparison = Comparison(
             connection,
             one,
@@ -130,13 +134,6 @@ def _run(comparison: Comparison) -> Parity:
         words = " ".join(str(error).split())[:300]
         mend = "Its user needs to read all rows of both tables; try again if the connection was lost."
         raise BedplateError(f"The comparison was broken off: {words}.", mend) from None
-
-
-def _url(given: str) -> str:
-    url = given or os.environ.get("DATABASE_URL", "")
-    if not url:
-        raise BedplateError("It is not said which database.", "Set DATABASE_URL, or give --url.")
-    return url
 
 
 def _tell(progress: Progress) -> None:

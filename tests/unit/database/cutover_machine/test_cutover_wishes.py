@@ -102,7 +102,7 @@ def test_readiness_names_everything_that_stands_in_the_way(seen: dict[str, Any],
 @pytest.mark.parametrize(
     ("table", "word"),
     [
-        ({"counts": (10, 0)}, "10 rows"),
+        ({"counts": (20, 0), "differing": 20}, "20 rows"),
         ({"counts": None}, "not been counted"),
         ({"pending": -1}, "truncated"),
         ({"pending": 20_000}, "20000 changed keys"),
@@ -116,7 +116,8 @@ def test_readiness_looks_at_each_table(table: dict[str, Any], word: str) -> None
 
 
 def test_who_stands_in_nobodys_way_is_ready_with_the_whole_score() -> None:
-    for seen in ({}, {"lag": 9.9}, {"free": None}):
+    raced = replace(sight().tables[0], counts=(100, 60))
+    for seen in ({}, {"lag": 9.9}, {"free": None}, {"tables": (raced,)}):
         ready = readiness(sight(**seen))
         assert ready.ready and ready.score == 100 and ready.reasons == ()
 

@@ -30,7 +30,7 @@ Act = Literal[
 ]
 
 #: Acts that are short and end in one transaction: another wish waits for their end.
-CRITICAL: tuple[Act, ...] = ("capture", "switch", "rollback", "undo", "finalize")
+CRITICAL: tuple[Act, ...] = ("switch", "rollback", "undo", "finalize")
 
 #: States in which the shadow follows the live table, until the cutover ends.
 FOLLOWED = ("synced", "verified", "switched")

@@ -24,17 +24,17 @@ _WRITTEN = (
 def unlike(connection: Connection[Any], layout: Layout, partitions: int, *, early: bool = False) -> list[str]:
     """Compare the twin of a layout, as it is in the database, with its source, as it is now.
 
-    :param early: leave aside the foreign keys, which come with the switch.
+    :param early: leave aside the foreign keys and constraint triggers, which come with the switch.
     :return: sentences; none when the twin is what its layout wants and the source has not changed since.
     :raises CutoverError: when one of them is not there.
     """
-    return alike(connection, layout.source.sql, layout.twin, partitions)
+    return alike(connection, layout.source.sql, layout.twin, partitions, early=early)
 
 
-def alike(connection: Connection[Any], plain: str, parted: str, partitions: int) -> list[str]:
+def alike(connection: Connection[Any], plain: str, parted: str, partitions: int, *, early: bool = False) -> list[str]:
     """Compare a plain table with a partitioned one that should be its twin, whichever of them is live; see `unlike`."""
     with transaction(connection, "ISOLATION LEVEL REPEATABLE READ READ ONLY"):
-        source, twin = read(connection, plain), read(connection, parted)
+        source, twin = (_early(read(connection, name), early) for name in (plain, parted))
         key = _partition_key(connection, twin)
         leaves = _leaves(connection, twin)
         # As definitions write names: in quotes only where they must be.
@@ -47,6 +47,11 @@ def alike(connection: Connection[Any], plain: str, parted: str, partitions: int)
         if tuple(sorted(options)) != source.options or owner != source.owner:
             found.append(f"Partition {name} has other storage parameters or another owner than the table.")
     return found
+
+
+def _early(table: Table, early: bool) -> Table:
+    kept = tuple(one for one in table.constraints if one.kind not in ("f", "t"))
+    return replace(table, constraints=kept) if early else table
 
 
 def _differences(source: Table, twin: Table, key: str, written: Mapping[str, str]) -> Iterable[str]:

@@ -1,0 +1,172 @@
+"""Getting a lock that everybody waits for: quickly or not at all, and again a little later."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bedplate.database.cutover.asking import CutoverError, ask
+from bedplate.database.cutover.catalog import Table
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from bedplate.database.cutover.work import Work
+
+__all__ = ["PATIENCE", "WITHIN", "Holder", "Patience", "holders", "readers", "short"]
+
+T = TypeVar("T")
+
+#: Seconds to wait for all locks of an attempt together, while everybody else waits behind: what is left of the 100 ms
+#: that no client is to wait, when the lock is held for 50.
+PATIENCE = 0.05
+#: Seconds after which it is given up, and seconds between two attempts: short at first, then longer.
+WITHIN = 30.0
+_LEAST, _MOST = 0.05, 2.0
+
+_HOLDERS = """SELECT a.pid, a.application_name, coalesce(a.state, a.backend_type, ''),
+  extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.backend_type = 'autovacuum worker'
+FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - %s * interval '1 s'
+  AND EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.granted AND l.relation = ANY(%s))
+ORDER BY a.xact_start"""
+
+_PREPARED = """SELECT l.virtualtransaction FROM pg_locks l
+JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+WHERE l.pid IS NULL AND l.locktype = 'relation' AND l.relation = ANY(%s) LIMIT 1"""
+
+_READERS = """SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8, false
+FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+  AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL AND xact_start < %s ORDER BY xact_start"""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Somebody's transaction that is in the way; ``seconds`` is its age."""
+
+    pid: int | None
+    application: str
+    state: str
+    seconds: float
+    autovacuum: bool = False
+
+    @property
+    def words(self) -> str:
+        """Who it is, for people."""
+        if self.pid is None:
+            return f"a prepared transaction ({self.application})"
+        name = f" ({self.application})" if self.application else ""
+        return f"process {self.pid}{name}, {self.state}, in a transaction for {self.seconds:.1f} s"
+
+
+def holders(connection: Connection[Any], tables: Sequence[Table], older: float) -> list[Holder]:
+    """Return who holds one of the tables, and has for so long that a short wait would not do.
+
+    A vacuum that nobody waits for is asked to stop: it comes again by itself.
+    """
+    import psycopg
+
+    oids = [table.oid for table in tables]
+    found = [Holder(*row) for row in ask(connection, _HOLDERS, (older, oids))]
+    found += [Holder(None, row[0], "", 0.0) for row in ask(connection, _PREPARED, (oids,))]
+    for one in found:
+        if one.autovacuum:
+            try:
+                ask(connection, "SELECT pg_cancel_backend(%s)", (one.pid,))
+            except psycopg.errors.InsufficientPrivilege:
+                continue
+    return found
+
+
+def readers(connection: Connection[Any], since: Any) -> list[Holder]:
+    """Return the transactions that began before a time and hold a snapshot, as far as this user may see them."""
+    return [Holder(*row) for row in ask(connection, _READERS, (since,))]
+
+
+class Patience:
+    """How often something is tried for which a lock is needed, and how long all in all.
+
+    :param tables: whose holders are named when it is given up.
+    :param patience: seconds that an attempt waits for its locks. :param within: seconds after which it is given up.
+    """
+
+    def __init__(self, work: Work, tables: Sequence[Table], *, patience: float, within: float) -> None:
+        self._work, self._tables = work, tables
+        self.patience = patience
+        self._ends = time.monotonic() + within
+        self.attempts = 0
+        self._pause = _LEAST
+
+    def tried(self, attempt: Callable[[], T]) -> T:
+        """Try until it is done.
+
+        :raises CutoverError: when somebody held a table all the time, and who that is.
+        :raises psycopg.errors.LockNotAvailable: when locks were never free, and nobody in particular held them.
+        """
+        from psycopg import errors
+
+        while True:
+            held = holders(self._work.connection, self._tables, self.patience)
+            if not held:
+                self.attempts += 1
+                try:
+                    return attempt()
+                except (errors.LockNotAvailable, errors.DeadlockDetected):
+                    if time.monotonic() > self._ends:
+                        self._give_up()
+                        raise
+            elif time.monotonic() > self._ends:
+                self._give_up()
+            self.pause()
+
+    def pause(self) -> None:
+        """Let everybody go on for a while, longer each time; with chance, as others may try as well."""
+        wanted = self._pause * random.uniform(0.5, 1.5)
+        self._pause = min(_MOST, self._pause * 1.5)
+        ends = time.monotonic() + wanted
+        while (left := ends - time.monotonic()) > 0:
+            # A worker that is to stop stops here.
+            self._work.pace.rest(0.0)
+            time.sleep(min(left, 0.1))
+
+    @property
+    def over(self) -> bool:
+        """Whether it is to be given up."""
+        return time.monotonic() > self._ends
+
+    def _give_up(self) -> None:
+        held = holders(self._work.connection, self._tables, self.patience)
+        if held:
+            names = ", ".join(table.name for table in self._tables)
+            raise CutoverError(
+                f"{names} cannot be locked: held by {'; '.join(one.words for one in held[:3])}.",
+                "Wait for its end, or end it, and try again: nobody had to wait for this.",
+            )
+
+
+@contextmanager
+def short(connection: Connection[Any], patience: float, locks: int) -> Iterator[None]:
+    """Run a transaction while inside that gives up when a lock is not free soon; it ends by the caller's COMMIT.
+
+    Its commit does not wait for the disk, or for a standby, while the locks are held. Nothing can be lost by that: who
+    commits later, and is told so, has this on the disk as well.
+
+    :param locks: how many it will wait for: all together no longer than ``patience``.
+    """
+    from psycopg.pq import TransactionStatus
+
+    each = max(10, int(patience * 1000 / max(1, locks)))
+    ask(
+        connection,
+        "BEGIN; SET LOCAL search_path = pg_catalog; SET LOCAL synchronous_commit = off; "
+        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {each}",
+    )
+    try:
+        yield
+    finally:
+        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
+            ask(connection, "ROLLBACK")

@@ -30,6 +30,8 @@ __all__ = ["drift", "head", "missing", "upgrade", "version_table"]
 
 #: Alembic's ``op`` belongs to the whole process, so one thread at a time may use it.
 _OP_LOCK = threading.Lock()
+#: Where :mod:`bedplate.database.transfer` notes in its target how far it is.
+_TRANSFER = "bedplate_transfer"
 
 
 def version_table(migrations: Migrations) -> str:
@@ -85,11 +87,16 @@ def head(migrations: Migrations) -> str:
 def missing(connection: Connection, wanted: Sequence[Migrations]) -> list[Migrations]:
     """Return the components whose tables are not at their head.
 
-    :raises MigrationError: when tables are at a revision that is not known here.
+    :raises MigrationError: when tables are at a revision that is not known here, or a transfer into them is unfinished.
     """
     from sqlalchemy import inspect, text
 
     present = set(inspect(connection).get_table_names())
+    if _TRANSFER in present and connection.execute(text("SELECT state FROM bedplate_transfer")).scalar() != "finished":
+        raise MigrationError(
+            "Records are being moved into this database, and not all are there yet.",
+            "Run the same `bedplate db transfer` again, until it says that it is finished.",
+        )
     behind = []
     for migrations in wanted:
         table = version_table(migrations)

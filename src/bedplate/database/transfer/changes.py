@@ -41,7 +41,7 @@ class Changes(Protocol):
     """The changes of a source since the log was made; a token tells one log from a later one."""
 
     def token(self) -> str:
-        """Return which log there is; empty for none."""
+        """Return which log there is; empty when there is none, or a part of it is missing or does not work."""
 
     def create(self) -> str:
         """Make the log, and return its token; what commits from now on is in it."""
@@ -70,9 +70,19 @@ class SqliteChanges:
 
     def token(self) -> str:
         """Return which log there is."""
+        rows = self._reading.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        present = {name: sql for name, sql in rows if name.startswith(OWN)}
+        if present != self._triggers():
+            return ""
         with suppress(sqlite3.OperationalError):
             return str(self._reading.execute(f"SELECT token FROM {_LOG}_token").fetchone()[0])
         return ""
+
+    def _triggers(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for place, pair in enumerate(self._pairs):
+            found |= _triggers(pair, f"{OWN}_{place}")
+        return found
 
     def create(self) -> str:
         """Make the log."""
@@ -83,9 +93,8 @@ class SqliteChanges:
             execute(f"CREATE TABLE {_LOG} (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, {keys})")
             execute(f"CREATE TABLE {_LOG}_token (token TEXT NOT NULL)")
             execute(f"INSERT INTO {_LOG}_token VALUES (?)", (token,))
-            for place, pair in enumerate(self._pairs):
-                for statement in _triggers(pair, f"{OWN}_{place}"):
-                    execute(statement)
+            for statement in self._triggers().values():
+                execute(statement)
         return token
 
     def drop(self) -> None:
@@ -129,7 +138,8 @@ class _written:  # noqa: N801 - reads as a block
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def _triggers(pair: Pair, name: str) -> list[str]:
+def _triggers(pair: Pair, name: str) -> dict[str, str]:
+    """Return the triggers of a table, by their names."""
     table, keys = quoted(pair.name), [quoted(one) for one in pair.names[: pair.keys]]
     into = f"INSERT INTO {_LOG} (name, {', '.join(f'k{place}' for place in range(pair.keys))})"
     title = "'" + pair.name.replace("'", "''") + "'"
@@ -143,17 +153,17 @@ def _triggers(pair: Pair, name: str) -> list[str]:
         if index.unique and index.columns:
             same = " AND ".join(f"{quoted(column)} = NEW.{quoted(column)}" for column in index.columns)
             replaced += f"{into} SELECT {title}, {', '.join(keys)} FROM {table} WHERE {same};"
-    made = [
-        f"CREATE TRIGGER {name}_insert AFTER INSERT ON {table} BEGIN {noted('NEW')} END",
-        f"CREATE TRIGGER {name}_update AFTER UPDATE ON {table} BEGIN {noted('OLD')} {noted('NEW')} END",
-        f"CREATE TRIGGER {name}_delete AFTER DELETE ON {table} BEGIN {noted('OLD')} END",
-    ]
+    made = {
+        "insert": ("AFTER INSERT", noted("NEW")),
+        "update": ("AFTER UPDATE", f"{noted('OLD')} {noted('NEW')}"),
+        "delete": ("AFTER DELETE", noted("OLD")),
+    }
     if replaced:
-        made += [
-            f"CREATE TRIGGER {name}_replace_{event.lower()} BEFORE {event} ON {table} BEGIN {replaced} END"
-            for event in ("INSERT", "UPDATE")
-        ]
-    return made
+        made |= {"replace_insert": ("BEFORE INSERT", replaced), "replace_update": ("BEFORE UPDATE", replaced)}
+    return {
+        f"{name}_{event}": f"CREATE TRIGGER {name}_{event} {when} ON {table} BEGIN {body} END"
+        for event, (when, body) in made.items()
+    }
 
 
 class PostgresqlChanges:
@@ -175,12 +185,13 @@ class PostgresqlChanges:
         if not self._made:
             for name, pair in self._pairs.items():
                 table, columns = quoted(self._schema, name), pair.names[: pair.keys]
-                self._made[name] = KeyLog(self._writing, table, columns)
+                self._made[name] = KeyLog(self._writing, table, columns, name=f"{OWN}_{name}")
         return self._made
 
     def token(self) -> str:
         """Return which log there is."""
-        if ask(self._reading, "SELECT to_regclass(%s) IS NULL", (self._about,))[0][0]:
+        there = ask(self._reading, "SELECT to_regclass(%s) IS NOT NULL", (self._about,))[0][0]
+        if not there or not all(log.intact for log in self._logs.values()):
             return ""
         rows = ask(self._reading, f"SELECT token FROM {self._about}")
         return str(rows[0][0]) if rows else ""

@@ -174,9 +174,9 @@ class Mover:
             number += len(wanted)
         return number
 
-    def counted(self, pair: Pair) -> bool:
-        """Say whether both sides have as many rows."""
-        return self._source.count(pair) == self._target.count(pair)
+    def counts(self, pair: Pair) -> tuple[int, int]:
+        """Return how many rows both sides have."""
+        return self._source.count(pair), self._target.count(pair)
 
     def compare(self, pair: Pair, *, mend: bool = True) -> Compared:
         """Compare all rows of a table, while the source stands still; copy again what differs.

@@ -66,19 +66,9 @@ _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", 
 
 def read_postgresql(connection: Connection[Any]) -> Schema:
     """Read the structure of the schema in which tables are made."""
-    tables = {
-        name: _table(connection, oid, name)
-        for oid, name in ask(connection, _TABLES)
-        if not name.startswith(OWN) and not _is_log(connection, oid)
-    }
+    tables = {name: _table(connection, oid, name) for oid, name in ask(connection, _TABLES) if not name.startswith(OWN)}
     others = tuple(f"The {row[0]} is not moved." for row in ask(connection, _OTHERS.replace("%%", "%")))
     return Schema("postgresql", tables, others)
-
-
-def _is_log(connection: Connection[Any], oid: int) -> bool:
-    """Say whether a table is a key log: it is no record of anybody's."""
-    names = [row[0] for row in ask(connection, _COLUMNS, (oid,))]
-    return names[:2] == ["number", "k0"] and names[-1] == "everything"
 
 
 def _table(connection: Connection[Any], oid: int, name: str) -> Table:

@@ -60,7 +60,7 @@ class Report:
     """What a run did.
 
     :ivar state: ``finished``, ``caught-up`` (to be finished when nobody writes into the source), or ``compared``.
-    :ivar tables: counts and checksums of both sides, as of the last time that a table was read as a whole.
+    :ivar tables: counts of both sides as they are, and checksums as of the last time that a table was read as a whole.
     :ivar since: rows that were written after that, and compared one by one. :ivar mended: rows that a comparison found
         differing, and that were copied again.
     """

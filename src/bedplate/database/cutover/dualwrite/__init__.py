@@ -5,6 +5,9 @@ legacy table, too, could fail where the partitioned one does not (a number that 
 there), and would cost every write the more, while a log costs little and refuses nothing.
 """
 
+from bedplate.database.cutover.dualwrite.indexing import index
+from bedplate.database.cutover.dualwrite.steps import backfill, capture
+from bedplate.database.cutover.dualwrite.tombstones import Tombstones
 from bedplate.database.cutover.dualwrite.writes import DualWrites, Phase, refusals, removed
 
-__all__ = ["DualWrites", "Phase", "refusals", "removed"]
+__all__ = ["DualWrites", "Phase", "Tombstones", "backfill", "capture", "index", "refusals", "removed"]

@@ -25,6 +25,11 @@ def backfill(work: Work) -> None:
 
     :raises Stopped: between two chunks.
     """
+    if work.plan.mode == "dual-write":
+        from bedplate.database.cutover import dualwrite
+
+        dualwrite.backfill(work)
+        return
     for pair in pairs(work.connection, work.plan):
         chunks = Chunks.fixed(work, pair)
         columns = Follower(work.connection, pair).columns

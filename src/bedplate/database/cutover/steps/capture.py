@@ -15,7 +15,7 @@ from bedplate.database.cutover.work import Pair, Work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["PATIENCE", "capture", "lock", "patiently"]
+__all__ = ["PATIENCE", "capture", "lock", "log_changes", "patiently"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,19 @@ WHERE l.locktype = 'relation' AND l.relation = pg_catalog.to_regclass(%s) AND l.
 
 
 def capture(work: Work) -> None:
+    """Let changes be known from now on, and fix where each table's backfill ends.
+
+    :raises CutoverError: when what has worked is gone: then changes were missed.
+    """
+    if work.plan.mode == "dual-write":
+        from bedplate.database.cutover import dualwrite
+
+        dualwrite.capture(work)
+        return
+    log_changes(work)
+
+
+def log_changes(work: Work) -> None:
     """Put the key log of each table in place, unless it is there, and fix where its backfill ends.
 
     Only rows that are committed before the log works are not in it, so the backfill's end is read after that.

@@ -21,7 +21,7 @@ from bedplate.database.cutover.work import Pair, Work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["index"]
+__all__ = ["index", "others"]
 
 #: As many at once as the server allows itself for one index, but no more than so many.
 _AT_ONCE = 8
@@ -36,6 +36,11 @@ def index(work: Work) -> None:
 
     :raises Stopped: between two indexes of a partition.
     """
+    if work.plan.mode == "dual-write":
+        from bedplate.database.cutover import dualwrite
+
+        dualwrite.index(work)
+        return
     for pair in pairs(work.connection, work.plan):
         found = layout(work.connection, work.plan, pair.table)
         made = [one for one in found.statements if one.name]
@@ -48,7 +53,7 @@ def index(work: Work) -> None:
             replay.drain()
             replay.everything()
             _build(work, pair, found, unique)
-        _others(work, found)
+        others(work, found)
         ask(work.connection, f"ANALYZE {found.twin}")
 
 
@@ -155,7 +160,7 @@ def _set(connection: Connection[Any]) -> None:
     ask(connection, f"SELECT {calls}")
 
 
-def _others(work: Work, found: Layout) -> None:
+def others(work: Work, found: Layout) -> None:
     """Make statistics, and say of all what their comments say."""
     there = _there(work, found)
     named = [quoted(found.source.schema, name) for name in there]

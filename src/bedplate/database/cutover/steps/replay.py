@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bedplate.database.cutover.asking import CutoverError, ask, locally, transaction
 from bedplate.database.cutover.keylog import KeyLog, Taken
 from bedplate.database.cutover.parity import Difference
-from bedplate.database.cutover.steps.follow import Follower
+from bedplate.database.cutover.steps.follow import Follower, Key
 from bedplate.database.cutover.steps.pairs import keylog, pairs
 from bedplate.database.cutover.steps.truncated import empty
 from bedplate.database.cutover.work import Backlog, Pair, Work
@@ -51,7 +51,8 @@ class Round:
 class Replay:
     """The replay of one pair.
 
-    Before the switch of a cutover by dual writes, keys are only compared: triggers keep the shadow equal.
+    While triggers write the shadow, in a cutover by dual writes, keys are compared first, and only what differs all the
+    same is made equal, and told.
     """
 
     def __init__(self, work: Work, pair: Pair) -> None:
@@ -60,7 +61,7 @@ class Replay:
         self._connection: Connection[Any] = work.connection
         self.log: KeyLog = keylog(work.connection, pair)
         self.follower = Follower(work.connection, pair)
-        self._follows = work.plan.mode == "capture" or self.log.partitioned
+        self._follows = not _written(work, pair)
         self._most = _START
         self._removed = 0
 
@@ -122,11 +123,10 @@ class Replay:
                     return self._emptied(taken)
                 keys = taken.keys
                 batches = [keys[start : start + _MOST] for start in range(0, len(keys), _MOST)]
-                if self._follows:
-                    for batch in batches:
-                        follower.remove(connection, batch)
-                    for batch in batches:
-                        follower.copy(connection, batch)
+                for batch in batches:
+                    follower.remove(connection, batch)
+                for batch in batches:
+                    follower.copy(connection, batch)
                 return self._finish(taken, [one for batch in batches for one in follower.differing(connection, batch)])
         except UniqueViolation as error:
             words = " ".join(str(error).split())[:300]
@@ -146,16 +146,36 @@ class Replay:
             taken = self.log.take(most)
             if taken.truncated:
                 return self._emptied(taken)
-            if self._follows:
-                self.follower.apply(connection, taken.keys)
-            return self._finish(taken, self.follower.differing(connection, taken.keys))
+            differing: list[Difference] = []
+            if not self._follows:
+                differing = self.follower.differing(connection, taken.keys)
+                self._tell(differing)
+            missed = [_key(one) for one in differing]
+            if self._follows or missed:
+                self.follower.apply(connection, taken.keys if self._follows else missed)
+                differing = self.follower.differing(connection, taken.keys)
+            return self._finish(taken, differing)
 
     def _emptied(self, taken: Taken) -> Round:
         """Empty the shadow as the live table was; what was written there since is still in the log."""
-        locally(self._connection, lock_timeout="5s")
-        empty(self._connection, self.pair, taken.truncated)
+        from psycopg.errors import LockNotAvailable
+
+        try:
+            with transaction(self._connection):
+                # Whoever writes the shadow by triggers would wait, too.
+                locally(self._connection, lock_timeout="5s" if self._follows else "100ms")
+                empty(self._connection, self.pair, taken.truncated)
+        except LockNotAvailable:
+            if self._follows:
+                raise
+            return Round(read=0, keys=0, truncated=True)
         self.log.remove(taken, [()])
         return Round(read=len(taken.places[()]), keys=0, truncated=True)
+
+    def _tell(self, differing: list[Difference]) -> None:
+        if differing:
+            told = [f"{one.kind} {', '.join(map(str, one.row))}" for one in differing[:5]]
+            self._work.journal.note("missed by triggers", table=self.pair.table, rows=len(differing), first=told)
 
     def _finish(self, taken: Taken, differing: list[Difference]) -> Round:
         left = {one.row for one in differing}
@@ -168,6 +188,19 @@ class Replay:
         if done.read >= self._most:
             factor = min(max(self._work.pace.seconds / max(seconds, 0.001), 0.5), 2.0)
             self._most = int(min(max(self._most * factor, _LEAST), _MOST))
+
+
+def _written(work: Work, pair: Pair) -> bool:
+    """Whether triggers write the shadow."""
+    if work.plan.mode != "dual-write":
+        return False
+    from bedplate.database.cutover import dualwrite
+
+    return dualwrite.DualWrites(work.connection, pair).phase in ("lenient", "strict")
+
+
+def _key(difference: Difference) -> Key:
+    return tuple(str(value) for value in difference.row)
 
 
 def replays(work: Work) -> list[Replay]:

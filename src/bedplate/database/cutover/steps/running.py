@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bedplate.database.cutover.steps.capture import log_changes
 from bedplate.database.cutover.steps.replay import backlog, replays
 from bedplate.database.cutover.work import Backlog, Work
 
@@ -13,6 +14,9 @@ _ROUNDS = 25
 
 def sync(work: Work) -> Backlog:
     """Replay what has changed since the key logs are in place, until few keys are left."""
+    if work.plan.mode == "dual-write":
+        # Triggers have done the work till now; the logs are for the proof.
+        log_changes(work)
     found = replays(work)
     for one in found:
         one.check()

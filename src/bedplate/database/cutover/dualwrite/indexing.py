@@ -1,0 +1,126 @@
+"""Indexes of a twin that the service writes all the while: each on one partition at a time, CONCURRENTLY.
+
+The index of the whole is made on the partitioned table alone, where nothing is stored, and takes the partitions' one by
+one. What writers wait for is the moment of an entry in the catalog; whoever gets it not soon enough is the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bedplate.database.cutover.asking import ask, quoted, transaction
+from bedplate.database.cutover.layout import Layout, Statement, layout, partition_name, twin_name
+from bedplate.database.cutover.steps.capture import PATIENCE, patiently
+from bedplate.database.cutover.steps.index import others
+from bedplate.database.cutover.steps.pairs import pairs
+from bedplate.database.cutover.work import Pair, Work
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["index"]
+
+_INDEX = "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = to_regclass(%s)"
+_ATTACHED = """SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits
+WHERE inhrelid = to_regclass(%s) AND inhparent = to_regclass(%s))"""
+_UNIQUE = """SELECT pg_get_indexdef(conindid), condeferrable, condeferred FROM pg_catalog.pg_constraint
+WHERE conrelid = %s AND conname = %s"""
+
+
+def index(work: Work) -> None:
+    """Make all keys and indexes that the twins still lack, while they are written, and let the planner look at them.
+
+    :raises Stopped: between two of them.
+    """
+    for pair in pairs(work.connection, work.plan):
+        found = layout(work.connection, work.plan, pair.table)
+        for one in found.statements:
+            if one.name and not (one.part == "keys" and one.after.startswith("PRIMARY KEY")):
+                _Index(work, pair, found, one).make()
+        others(work, found)
+        ask(work.connection, f"ANALYZE {found.twin}")
+
+
+class _Index:
+    """An index of the twin, or a unique constraint."""
+
+    def __init__(self, work: Work, pair: Pair, found: Layout, statement: Statement) -> None:
+        self._work, self._pair, self._found, self._statement = work, pair, found, statement
+        self._connection: Connection[Any] = work.connection
+        self._schema = found.source.schema
+        self._whole = quoted(self._schema, statement.name)
+        self._key, self._definition, self._deferred = statement.part == "keys", statement.after, ""
+        if self._key:
+            self._definition, self._deferred = self._of_the_constraint()
+
+    def make(self) -> None:
+        """Make what is missing of it."""
+        if self._state(self._whole):
+            return
+        count = self._work.plan.partitions
+        for number in range(count):
+            began = time.monotonic()
+            self._on_partition(number)
+            self._work.meter.rows(self._pair.table, "index", 1)
+            self._work.meter.total(self._pair.table, number + 1, count)
+            self._work.pace.rest(time.monotonic() - began)
+        if self._state(self._whole) is None:
+            before, after = self._statement.before, self._statement.after
+            twin, name = self._found.twin, quoted(self._statement.name)
+            only = f"ALTER TABLE ONLY {twin} ADD CONSTRAINT {name} {after}"
+            self._shortly(only if self._key else f"{before} {name} ON ONLY {twin} {after}")
+        for number in range(count):
+            part = quoted(self._schema, partition_name(self._statement.name, number))
+            if not ask(self._connection, _ATTACHED, (part, self._whole))[0][0]:
+                self._shortly(f"ALTER INDEX {self._whole} ATTACH PARTITION {part}")
+        self._work.journal.note("index made", table=self._pair.table, index=self._statement.name)
+
+    def _on_partition(self, number: int) -> None:
+        name = partition_name(self._statement.name, number)
+        table = quoted(self._schema, partition_name(self._found.source.name, number))
+        index = quoted(self._schema, name)
+        valid = self._state(index)
+        if valid is False:
+            # Of a build that was ended.
+            ask(self._connection, f"DROP INDEX CONCURRENTLY {index}")
+        if not valid:
+            unique = "UNIQUE " if self._statement.unique else ""
+            ask(self._connection, f"CREATE {unique}INDEX CONCURRENTLY {quoted(name)} ON {table} {self._definition}")
+        if self._key and not ask(
+            self._connection, "SELECT FROM pg_constraint WHERE conindid = to_regclass(%s)", (index,)
+        ):
+            kept = f"ADD CONSTRAINT {quoted(name)} UNIQUE USING INDEX {quoted(name)}{self._deferred}"
+            self._shortly(f"ALTER TABLE {table} {kept}")
+
+    def _state(self, index: str) -> bool | None:
+        """Whether an index is valid, None when there is none."""
+        rows = ask(self._connection, _INDEX, (index,))
+        return bool(rows[0][0]) if rows else None
+
+    def _shortly(self, statement: str) -> None:
+        """Carry out a statement that writers wait for as soon as it has its lock."""
+        patiently(self._work, "index", self._pair, self._attempt(statement))
+
+    def _attempt(self, statement: str) -> Callable[[], None]:
+        def attempt() -> None:
+            with transaction(self._connection):
+                ask(self._connection, f"SET LOCAL lock_timeout = {int(PATIENCE * 1000)}")
+                began = time.monotonic()
+                ask(self._connection, statement)
+            self._work.meter.held("index", time.monotonic() - began)
+
+        return attempt
+
+    def _of_the_constraint(self) -> tuple[str, str]:
+        """Return what its index is like on the source, with the key before it, and when it is checked."""
+        source, key = self._found.source, self._work.plan.key
+        one = next(one for one in source.of_kind("u") if twin_name(one.name) == self._statement.name)
+        with transaction(self._connection):
+            definition, deferrable, deferred = ask(self._connection, _UNIQUE, (source.oid, one.name))[0]
+        _, _, rest = definition.partition(" USING ")
+        if key not in one.columns:
+            rest = rest.replace("(", f"({quoted(key)}, ", 1)
+        when = " DEFERRABLE INITIALLY DEFERRED" if deferred else " DEFERRABLE" if deferrable else ""
+        return f"USING {rest}", when

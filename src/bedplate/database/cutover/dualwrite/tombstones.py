@@ -1,0 +1,96 @@
+"""Tombstones: what was deleted, or got another key, while rows were copied, and is to be deleted in the twin as well.
+
+A copied chunk holds the rows of its snapshot. When it has inserted a row whose deletion committed meanwhile, nothing
+but the tombstone tells. Chunks come one after another, in the session of the worker alone: so once the worker sees a
+tombstone, no chunk is under way that could still bring its row, and no later one reads it.
+
+Reaping needs no lock on the table for that. It works at REPEATABLE READ: a row of the twin is deleted only as it was in
+the snapshot in which the table has no such row. If a writer brings the row anew meanwhile, it changes the twin's row,
+or inserts one after this is done; in the first case the reaping fails and is done again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bedplate.database.cutover.asking import ask, changed, locally, quoted, transaction
+from bedplate.database.cutover.work import Pair
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["Tombstones"]
+
+_START, _LEAST, _MOST = 2_000, 1, 10_000
+
+
+class Tombstones:
+    """The tombstones of one pair.
+
+    :param table: where they are, quoted in full. :param pair: what they are of.
+    """
+
+    def __init__(self, connection: Connection[Any], table: str, pair: Pair) -> None:
+        self._connection = connection
+        self._table = table
+        self._most = _START
+        keys = ", ".join(f"k{number}" for number in range(len(pair.primary)))
+        there, here = (
+            " AND ".join(f"{row}.{quoted(name)} = d.k{number}" for number, name in enumerate(pair.primary))
+            for row in ("t", "h")
+        )
+        # OFFSET 0 keeps both tables from being read as a whole.
+        self._delete = (
+            f"DELETE FROM {pair.shadow} t USING (SELECT DISTINCT {keys} FROM {table}{{which}}) d WHERE {there} "
+            f"AND NOT EXISTS (SELECT FROM ONLY {pair.live} h WHERE {here} OFFSET 0)"
+        )
+
+    def count(self, most: int = 100_000) -> int:
+        """Return how many there are, at most so many."""
+        return int(ask(self._connection, f"SELECT count(*) FROM (SELECT FROM {self._table} LIMIT {int(most)}) s")[0][0])
+
+    def reap(self) -> int:
+        """Reap some, in a transaction of its own; return how many, 0 when there are none or a writer was in the way."""
+        from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
+
+        try:
+            done = self._reap()
+        except (LockNotAvailable, SerializationFailure, DeadlockDetected):
+            self._most = max(self._most // 2, _LEAST)
+            return 0
+        self._most = min(self._most * 2, _MOST)
+        return done
+
+    def reap_all(self) -> int:
+        """Reap all, in the open transaction, with the table locked against writers; return how many there were."""
+        self._settle()
+        rows = changed(self._connection, self._delete.format(which=""))
+        changed(self._connection, f"DELETE FROM {self._table}")
+        return rows
+
+    def _reap(self) -> int:
+        connection = self._connection
+        with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):
+            self._settle()
+            locally(connection, lock_timeout="100ms")
+            last = ask(
+                connection,
+                f"SELECT max(number) FROM (SELECT number FROM {self._table} ORDER BY number LIMIT {self._most}) s",
+            )[0][0]
+            if last is None:
+                return 0
+            which = f" WHERE number <= {int(last)}"
+            changed(connection, self._delete.format(which=which))
+            return changed(connection, f"DELETE FROM {self._table}{which}")
+
+    def _settle(self) -> None:
+        locally(
+            self._connection,
+            enable_hashjoin="off",
+            enable_mergejoin="off",
+            enable_seqscan="off",
+            jit="off",
+            row_security="off",
+            statement_timeout="0",
+            synchronous_commit="off",
+        )

@@ -96,6 +96,7 @@ class _Worker:
             yield one.round(most=20) and None
 
 
+@pytest.mark.timeout(size(120, 7200))
 @settings(max_examples=size(5, 600), suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.one_of(_WRITES, _WORK), min_size=10, max_size=60),

@@ -12,7 +12,7 @@ import pytest
 
 from bedplate.database.cutover import Plan
 from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, verify
-from tests.endurance import WHOLE, dice
+from tests.endurance import WHOLE, dice, size
 from tests.moving import AGAIN, Steady, apart, moving, write
 
 PLAN = Plan(tables="orders", key="organization_id", partitions=2)
@@ -40,6 +40,7 @@ class Mortal:
         return self._connection.execute(*statement, **how)
 
 
+@pytest.mark.timeout(size(120, 3600))
 @pytest.mark.parametrize("seed", range(20 if WHOLE else 1))
 def test_a_worker_that_dies_at_any_statement_is_replaced(url: str, seed: int) -> None:
     luck = random.Random(dice().randrange(1000) + seed)

@@ -138,4 +138,5 @@ def checked(entries: Sequence[Entry]) -> None:
         try:
             entry.check()
         except BadEntry as error:
-            raise BadEntry(f"{place}/{error.field}", error.what, error.mend) from None
+            field = f"{place}/{error.field}" if len(entries) > 1 else error.field
+            raise BadEntry(field, error.what, error.mend) from None

@@ -119,6 +119,7 @@ def _entries(asked: BatchIn, currency: str, accounts: dict[str, Account]) -> lis
     for place, one in enumerate(asked.transactions):
         try:
             entries.append(one.entry(one.kind, currency))
+            entries[-1].check()
         except BadEntry as error:
             raise BadEntry(f"transactions/{place}/{error.field}", error.what, error.mend) from None
     _check(accounts, entries)

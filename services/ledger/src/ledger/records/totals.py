@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.chart import Account
 from ledger.scope import Scope
 from ledger.tables import LINES, MONTHS
 
-__all__ = ["Difference", "MonthTotal", "Total", "between", "by_month", "differences", "month_of"]
+__all__ = ["Difference", "MonthTotal", "Total", "between", "by_month", "differences", "mend_months", "month_of"]
 
 
 class Total(NamedTuple):
@@ -152,3 +152,27 @@ async def differences(connection: AsyncConnection, first: int, last: int) -> lis
     uneven = select(owner[0], func.max("*"), owner[1], total).group_by(*owner).having(total != 0)
     rows = await connection.execute(drifted.union_all(uneven))
     return [Difference(int(one[0]), one[1], one[2], int(one[3])) for one in rows]
+
+
+async def mend_months(connection: AsyncConnection, organization: int) -> None:
+    """Make the totals of an organisation anew of its lines; in a transaction of the tables' owner."""
+    if connection.dialect.name == "postgresql":
+        # Whoever posts waits until it is done: a total that is added to what is deleted would be lost.
+        await connection.execute(text("LOCK TABLE ledger_months IN SHARE ROW EXCLUSIVE MODE"))
+    await connection.execute(MONTHS.delete().where(MONTHS.c.organization_id == organization))
+    debit = func.sum(case((LINES.c.amount > 0, LINES.c.amount), else_=0))
+    credit = func.sum(case((LINES.c.amount < 0, -LINES.c.amount), else_=0))
+    keys = (LINES.c.day, LINES.c.account, LINES.c.currency)
+    query = select(*keys, debit, credit, func.count()).where(LINES.c.organization_id == organization).group_by(*keys)
+    sums: dict[tuple[int, str, str], list[int]] = {}
+    for day, account, currency, *amounts in await connection.execute(query):
+        total = sums.setdefault((month_of(day), account, currency), [0, 0, 0])
+        for place, amount in enumerate(amounts):
+            total[place] += int(amount)
+    rows = [
+        {"organization_id": organization, "month": month, "account": account, "currency": currency, "debit": debit_sum,
+         "credit": credit_sum, "lines": lines}
+        for (month, account, currency), (debit_sum, credit_sum, lines) in sums.items()
+    ]  # fmt: skip
+    if rows:
+        await connection.execute(MONTHS.insert(), rows)

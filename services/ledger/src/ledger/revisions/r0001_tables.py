@@ -27,8 +27,9 @@ ROLE = """
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_tenant') THEN
     CREATE ROLE ledger_tenant NOLOGIN;
-  END IF;
-  IF NOT pg_has_role(current_user, 'ledger_tenant', 'MEMBER') THEN
+    -- From PostgreSQL 16 on, whoever makes a role may administer it, but not be it.
+    EXECUTE format('GRANT ledger_tenant TO %I', current_user);
+  ELSIF NOT pg_has_role(current_user, 'ledger_tenant', 'MEMBER') THEN
     EXECUTE format('GRANT ledger_tenant TO %I', current_user);
   END IF;
 EXCEPTION

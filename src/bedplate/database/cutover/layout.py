@@ -132,7 +132,7 @@ def refusals(source: Table, key: str) -> list[tuple[str, str]]:
         (column is not None and not column.required, f"allows NULL in {key}", f"Make {key} NOT NULL first."),
         (column is not None and column.generated != "", f"computes {key}", "Partition it by a column that is stored."),
         (not source.primary, "has no primary key", "Add one: it tells rows apart."),
-        (bool(source.of_kind("x", "t")), "has exclusion constraints or constraint triggers", "Drop them first."),
+        (bool(source.of_kind("x")), "has exclusion constraints", "Drop them first."),
         (any(one.to_itself for one in foreign), "has a foreign key to itself", "Drop it first."),
         (any(_temporal(one.definition) for one in source.constraints), "has temporal keys", "Drop them first."),
         (source.replica_identity == "i", "has an index as its replica identity", "Use the primary key or FULL first."),

@@ -24,7 +24,7 @@ _WRITTEN = (
 def unlike(connection: Connection[Any], layout: Layout, partitions: int, *, early: bool = False) -> list[str]:
     """Compare the twin of a layout, as it is in the database, with its source, as it is now.
 
-    :param early: leave aside the foreign keys and constraint triggers, which come with the switch.
+    :param early: leave aside the foreign keys, which come with the switch.
     :return: sentences; none when the twin is what its layout wants and the source has not changed since.
     :raises CutoverError: when one of them is not there.
     """
@@ -50,7 +50,7 @@ def alike(connection: Connection[Any], plain: str, parted: str, partitions: int,
 
 
 def _early(table: Table, early: bool) -> Table:
-    kept = tuple(one for one in table.constraints if one.kind not in ("f", "t"))
+    kept = tuple(one for one in table.constraints if one.kind != "f")
     return replace(table, constraints=kept) if early else table
 
 
@@ -84,6 +84,8 @@ def _statistics(table: Table) -> Counter[Any]:
 def _constraints(table: Table, key: str, written: Mapping[str, str]) -> Counter[Any]:
     found: Counter[Any] = Counter()
     for one in table.constraints:
+        if one.kind == "t":
+            continue  # a trigger, which comes with the switch
         if one.kind in "pu":
             # Unique with the key is all that partitions can be.
             definition = one.definition

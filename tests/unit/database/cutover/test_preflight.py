@@ -23,16 +23,30 @@ FINDINGS = {
     "unsupported": "CREATE TABLE orders (id int PRIMARY KEY, organisation int)",
     "unhashable-key": "CREATE TABLE orders (id int PRIMARY KEY, organisation tsvector NOT NULL)",
     "unique-without-key": "CREATE TABLE orders (id int PRIMARY KEY, organisation int NOT NULL)",
-    "incoming-foreign-key": "CREATE TABLE o (a int, b int, FOREIGN KEY (a, b) REFERENCES orders (organisation, id))",
+    "incoming-foreign-key": "ALTER TABLE orders ADD UNIQUE (id); CREATE TABLE o (a int REFERENCES orders (id))",
+    "incoming-key": "CREATE TABLE o (a int, b int, FOREIGN KEY (a, b) REFERENCES orders (organisation, id))",
+    "foreign-key": "CREATE TABLE o (a int PRIMARY KEY); ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES o",
     "view": "CREATE VIEW seen AS SELECT * FROM orders",
+    "view-of-others": "CREATE VIEW seen AS SELECT * FROM orders; CREATE ROLE passing; GRANT ALL ON orders TO passing; "
+    "ALTER TABLE orders OWNER TO passing; GRANT CREATE ON SCHEMA public TO passing; SET LOCAL ROLE passing",
+    "view-by-primary-key": "CREATE VIEW seen AS SELECT note FROM orders GROUP BY organisation, id",
+    "materialized-view": "CREATE MATERIALIZED VIEW seen AS SELECT * FROM orders",
     "rule": "CREATE RULE quiet AS ON DELETE TO orders DO INSTEAD NOTHING",
     "trigger": "CREATE TRIGGER t BEFORE UPDATE ON orders FOR EACH ROW "
     "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "trigger-of-rows": "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+    "CREATE TRIGGER t AFTER INSERT ON orders REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION t()",
     "row-security": "ALTER TABLE orders ENABLE ROW LEVEL SECURITY",
+    "row-security-of-worker": "ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+    "CREATE ROLE passing; ALTER TABLE orders OWNER TO passing; GRANT CREATE ON SCHEMA public TO passing; "
+    "SET LOCAL ROLE passing",
+    "policy-elsewhere": "CREATE TABLE o (a int); CREATE POLICY p ON o USING (EXISTS (SELECT FROM orders WHERE id = a))",
     "publication": "CREATE PUBLICATION told FOR TABLE orders",
+    "publication-via-root": "CREATE PUBLICATION told FOR TABLE orders WITH (publish_via_partition_root)",
     "publication-of-all": "CREATE PUBLICATION told FOR TABLES IN SCHEMA public",
     "inheritance": "CREATE TABLE child () INHERITS (orders)",
     "function": "CREATE FUNCTION f(orders) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "function-body": "CREATE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM orders; END",
     "row-type": "CREATE TABLE o (a orders[])",
     "not-validated": "ALTER TABLE orders ADD CONSTRAINT c CHECK (id > 0) NOT VALID",
     "sequence": "ALTER TABLE orders ALTER id ADD GENERATED ALWAYS AS IDENTITY",
@@ -45,8 +59,9 @@ FINDINGS = {
     "on-conflict": "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO orders VALUES (1, 1) "
     "ON CONFLICT (id) DO NOTHING; END'",
 }  # fmt: skip
-BLOCK = """unsupported unhashable-key incoming-foreign-key view rule trigger row-security publication inheritance
-    function row-type name-taken on-conflict""".split()
+BLOCK = """unsupported unhashable-key incoming-foreign-key view-of-others view-by-primary-key materialized-view rule
+    trigger-of-rows row-security-of-worker policy-elsewhere publication inheritance function row-type name-taken
+    on-conflict""".split()
 
 
 @pytest.mark.parametrize("code", FINDINGS)

@@ -24,8 +24,10 @@ __all__ = ["AFTER", "finish", "turn"]
 
 #: The part of the journal that names what is still to be done after a switch.
 AFTER = "switch:after"
-#: Rows of a log that are taken under the lock at most, and that are left of all when nobody waits for fewer.
-_MOST, _FEW = 500, 10
+#: Rows of a log that are taken under the lock at most: fewer at first, as each keeps everybody waiting.
+_MOST, _FIRST = 500, 100
+#: Rows that are left of all logs when it is tried, if there can be so few; and that one round replays at most.
+_FEW, _ALL = 10, 5000
 #: Seconds for which keys are replayed before it is tried with more than a few left.
 _DRAIN = 0.5
 #: Seconds to wait for transactions with old snapshots.
@@ -98,7 +100,7 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     _readers_gone(work, since)
     while True:
         try:
-            held, compared = trying.tried(partial(_attempt, work, script, followed, state, patience))
+            held, compared = trying.tried(partial(_attempt, work, script, followed, state, trying))
         except _Unready as error:
             if trying.over:
                 mend = "Try again when less is written, and nobody changes the tables."
@@ -192,12 +194,14 @@ def _without_dual_writes(work: Work) -> tuple[str, ...]:
 
 
 def _drain(followed: list[Replay]) -> None:
-    """Replay until hardly a key is left; under heavy writing until as few are left as there can be."""
-    ends = time.monotonic() + _DRAIN
+    """Replay until hardly a key is left; under heavy writing until it gets no fewer."""
+    fewest, ends = float("inf"), time.monotonic() + _DRAIN
     while True:
-        left = [one.round() for one in followed]
-        if sum(one.read for one in left) < _FEW or time.monotonic() > ends:
+        # All there is: what a round costs by itself would let small ones never catch up.
+        left = sum(one.round(most=_ALL).read for one in followed)
+        if left < _FEW or (left > fewest * 0.8 and time.monotonic() > ends):
             return
+        fewest = min(fewest, left)
 
 
 def _readers_gone(work: Work, since: Any) -> None:
@@ -219,7 +223,7 @@ def _readers_gone(work: Work, since: Any) -> None:
         time.sleep(0.02)
 
 
-def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, patience: float) -> tuple[float, int]:
+def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, trying: Patience) -> tuple[float, int]:
     """Try once; return for how long the lock was held, and how many keys were compared under it."""
     connection = work.connection
     _drain(followed)
@@ -229,7 +233,7 @@ def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, 
     # A collection in a large process would take longer than all of this.
     gc.disable()
     try:
-        with short(connection, patience, len(script.locks) + len(followed)):
+        with short(connection, trying.patience, len(script.locks) + len(followed)):
             # First, as it takes its own lock: who has taken over meanwhile is told from us before anybody waits.
             work.journal.enter(state)
             if script.validate:
@@ -237,7 +241,7 @@ def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, 
             began, found = _results(connection, *script.locks, "SELECT clock_timestamp()", script.question)[-2:]
             if found != script.fingerprint:
                 raise _Unready("The tables' definitions have changed since it was prepared.", changed=True)
-            compared = _compared(connection, followed)
+            compared = _compared(connection, followed, min(_MOST, _FIRST * trying.attempts))
             ended = _results(connection, *script.statements, "COMMIT", "SELECT clock_timestamp()")[-1]
             return (ended - began).total_seconds(), compared
     finally:
@@ -255,15 +259,15 @@ def _results(connection: Connection[Any], *statements: str) -> list[Any]:
     return found
 
 
-def _compared(connection: Connection[Any], followed: list[Replay]) -> int:
+def _compared(connection: Connection[Any], followed: list[Replay], most: int) -> int:
     """Make the last keys equal, and prove it; nobody can write, so what still differs is a fault."""
     from psycopg.errors import UniqueViolation
 
     compared = 0
     for one in followed:
-        taken = one.log.take(_MOST)
+        taken = one.log.take(most)
         # Rows, of which a key may have several: what was not read was not compared.
-        if taken.truncated or sum(map(len, taken.places.values())) >= _MOST:
+        if taken.truncated or sum(map(len, taken.places.values())) >= most:
             raise _Unready(f"More of {one.pair.table} was still to be replayed than can be under the lock.")
         if not taken.keys:
             continue

@@ -12,7 +12,8 @@ from tests.postgres import Postgres, postgres
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    with postgres() as running:
+    # What counts statements must be there from the start; it shows nothing where its extension is not created.
+    with postgres(18, "shared_preload_libraries=pg_stat_statements") as running:
         yield running
 
 

@@ -12,10 +12,11 @@ waits has a snapshot, and that is what ``CONCURRENTLY`` waits for.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 
     from bedplate.database.indexes.place import Place
 
-__all__ = ["Builder", "IndexFault", "Limits"]
+__all__ = ["LOCK", "Builder", "IndexFault", "Limits"]
 
 #: Bytes of a table that is rewritten while everybody waits.
 REWRITTEN = 32 << 20
 
-_LOCK = int.from_bytes(hashlib.blake2b(b"bedplate indexes", digest_size=8).digest(), signed=True)
+#: The advisory lock of whoever makes indexes in a database.
+LOCK = int.from_bytes(hashlib.blake2b(b"bedplate indexes", digest_size=8).digest(), signed=True)
 #: A lock that was not had in time, and a deadlock: trying again helps.
 _AGAIN = ("55P03", "40P01")
 
@@ -64,7 +66,7 @@ ORDER BY mode = 'AccessExclusiveLock' DESC LIMIT 1"""
 
 
 class IndexFault(BedplateError):
-    """An index cannot be made; nothing of it stays behind."""
+    """An index cannot be made now; what is left of it serves nobody, and the next run drops it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,8 @@ class Builder:
         :raises IndexFault: when somebody else does for too long.
         """
         end = time.monotonic() + self._limits.patience
-        while not self._scalar("SELECT pg_try_advisory_lock(%(key)s)", key=_LOCK):
-            holder = self._scalar(_HOLDER, key=_LOCK)
+        while not self._scalar("SELECT pg_try_advisory_lock(%(key)s)", key=LOCK):
+            holder = self._scalar(_HOLDER, key=LOCK)
             who = blocker(self._connection, holder) if holder else "another"
             self._watch(Progress("", "", "waiting for another run", 0.0, who))
             if time.monotonic() > end:
@@ -109,8 +111,8 @@ class Builder:
         try:
             yield
         finally:
-            if not self._connection.closed:
-                self._scalar("SELECT pg_advisory_unlock(%(key)s)", key=_LOCK)
+            if not self._connection.closed and not self._connection.invalidated:
+                self._scalar("SELECT pg_advisory_unlock(%(key)s)", key=LOCK)
 
     def make(self, index: Index, *, replace: bool = False) -> None:
         """Make an index, or what of it is missing; a broken one is dropped first.
@@ -173,8 +175,7 @@ class Builder:
             except Exception as error:
                 if self._connection.invalidated or self._connection.closed or _state(error) == "57P01":
                     raise
-                if self._index(full) is not None:
-                    self._drop(full)
+                self._clear(full)
                 if ended:
                     raise IndexFault(
                         f"{name} waited {self._limits.patience:.0f} s for {ended[0]}.",
@@ -223,7 +224,12 @@ class Builder:
             )
         self._soon(statement, table)
 
-    def _drop(self, full: str) -> None:
+    def _clear(self, full: str) -> None:
+        """Drop what a failure has left, unless that has to wait, too; then the next run does it."""
+        with suppress(Exception):
+            self._drop(full, patience=self._limits.lock)
+
+    def _drop(self, full: str, *, patience: float | None = None) -> None:
         """Drop an index beside the traffic, or at once where that is not possible."""
         found = self._index(full)
         if found is None:
@@ -232,7 +238,8 @@ class Builder:
             who = blocker(self._connection, found[3])
             raise IndexFault(f"{full} is being made by {who}.", "Wait until that has ended.")
         self._watch(Progress(full.rpartition(".")[2].strip('"'), "", "dropping a broken one", 0.0))
-        self._lock_timeout(0)
+        # It waits for all who may still use it; nobody waits for it meanwhile.
+        self._lock_timeout(self._limits.patience if patience is None else patience)
         self._run(f"DROP INDEX CONCURRENTLY IF EXISTS {full}")
 
     def _soon(self, statement: str, table: str) -> None:
@@ -262,7 +269,7 @@ class Builder:
             pause = min(pause * 1.5, 5.0)
 
     def _lock_timeout(self, seconds: float) -> None:
-        self._run(f"SET lock_timeout = {int(seconds * 1000)}")
+        self._run(f"SET lock_timeout = {math.ceil(seconds * 1000)}")
 
     def _run(self, statement: str) -> None:
         self._connection.exec_driver_sql(statement.replace("%", "%%"))
@@ -302,6 +309,8 @@ def _mend(error: BaseException) -> str:
     state = _state(error)
     if state == "23505":
         return "Rows that are there already break it: mend them first."
+    if state == "55P03":
+        return "Others held it up: end their transactions, or try again when they have ended."
     if state == "42501":
         return "Its user must own the table: use the one that applies migrations."
     if state in ("42703", "42883", "42704", "42601"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bedplate.database.indexes.declaration import Index
 
-__all__ = ["Made", "create", "is_column", "made_on_sqlite", "quoted"]
+__all__ = ["Made", "bracketed", "create", "is_column", "made_on_sqlite", "quoted"]
 
 _ITEM = re.compile(
     r"(?P<what>.*?)(?P<order>\s+(?:ASC|DESC))?(?P<nulls>\s+NULLS\s+(?:FIRST|LAST))?\s*\Z", re.IGNORECASE | re.DOTALL
@@ -36,6 +36,11 @@ def is_column(item: str) -> bool:
     """Say whether a part of an index is a column and no expression."""
     match = _ITEM.match(item)
     return match is not None and _COLUMN.match(match["what"].strip()) is not None
+
+
+def bracketed(name: str) -> str:
+    """Return a plain name as SQLite takes it; one in double quotes is a text there if no column has it."""
+    return f"[{name}]"
 
 
 def create(
@@ -69,7 +74,8 @@ def _item(index: Index, item: str, server: bool) -> str:
     match = _ITEM.match(item)
     assert match is not None
     what = match["what"].strip()
-    written = quoted(what) if _COLUMN.match(what) else f"({what})"
+    write = quoted if server else bracketed
+    written = write(what) if _COLUMN.match(what) else f"({what})"
     if server and (operators := dict(index.operators).get(item)):
         written += f" {operators}"
     written += (match["order"] or "").upper().rstrip()

@@ -11,14 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from bedplate.database.indexes.ddl import Made, create, quoted
+from bedplate.database.indexes.ddl import Made, bracketed, create, quoted
 from bedplate.database.indexes.words import fts5_query, parsed, tsquery
 from bedplate.problems import DeclarationError
 
 if TYPE_CHECKING:
     from bedplate.database.indexes.declaration import AccessPath, Index
 
-__all__ = ["BLANKS", "PUNCTUATION", "Form", "FullText", "JsonPaths", "Trigrams", "full_text", "json_paths", "trigrams"]
+__all__ = [
+    "BLANKS",
+    "BREAK",
+    "PUNCTUATION",
+    "Form",
+    "FullText",
+    "JsonPaths",
+    "Trigrams",
+    "full_text",
+    "json_paths",
+    "trigrams",
+]
 
 #: What separates words. PostgreSQL's own reading of ``a.b``, ``a-b`` and ``a/b`` as hosts, compounds and paths would
 #: find other rows than SQLite does.
@@ -26,6 +37,8 @@ PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2010\u2011–—‘’“”�
 BLANKS = " " * len(PUNCTUATION)
 
 _KEYS = "number INTEGER PRIMARY KEY, key UNIQUE NOT NULL"
+#: What stands between two columns, so that the last word of one and the first of the next are not beside each other.
+BREAK = "columnbreak"
 #: PostgreSQL's configurations of which SQLite has a likeness.
 _TOKENIZERS = {"simple": "unicode61 remove_diacritics 0", "english": "porter unicode61 remove_diacritics 0"}
 
@@ -58,19 +71,19 @@ class Form:
 
     def _beside(self, index: Index, tokenizer: str) -> tuple[Made, ...]:
         words, keys, table = quoted(index.name), quoted(f"{index.name}_keys"), quoted(index.plain_table)
-        names = ", ".join(map(quoted, self.columns))
-        key = quoted(self.key)
+        names = ", ".join(map(bracketed, self.columns))
+        key = bracketed(self.key)
 
         def forget(row: str) -> str:
             number = f"(SELECT number FROM {keys} WHERE key = {row}.{key})"
             return f"DELETE FROM {words} WHERE rowid = {number}; DELETE FROM {keys} WHERE key = {row}.{key};"
 
-        values = ", ".join(f"new.{quoted(column)}" for column in self.columns)
+        values = ", ".join(f"new.{bracketed(column)}" for column in self.columns)
         remember = (
             f"INSERT INTO {keys} (key) VALUES (new.{key}); INSERT INTO {words} (rowid, {names})"
             f" VALUES ((SELECT number FROM {keys} WHERE key = new.{key}), {values});"
         )
-        told = ", ".join(map(quoted, dict.fromkeys((self.key, *self.columns))))
+        told = ", ".join(map(bracketed, dict.fromkeys((self.key, *self.columns))))
 
         def trigger(event: str, on: str, body: str) -> Made:
             name = f"{index.name}_{event}"
@@ -90,19 +103,19 @@ class Form:
     def _brought(self, index: Index) -> tuple[str, ...]:
         words, keys, table = quoted(index.name), quoted(f"{index.name}_keys"), quoted(index.plain_table)
         names, values = (
-            ", ".join(map(quoted, self.columns)),
-            ", ".join(f"t.{quoted(column)}" for column in self.columns),
+            ", ".join(map(bracketed, self.columns)),
+            ", ".join(f"t.{bracketed(column)}" for column in self.columns),
         )
-        rows = f"{keys} k JOIN {table} t ON t.{quoted(self.key)} = k.key"
+        rows = f"{keys} k JOIN {table} t ON t.{bracketed(self.key)} = k.key"
         return (
-            f"INSERT INTO {keys} (key) SELECT {quoted(self.key)} FROM {table}",
+            f"INSERT INTO {keys} (key) SELECT {bracketed(self.key)} FROM {table}",
             f"INSERT INTO {words} (rowid, {names}) SELECT k.number, {values} FROM {rows}",
         )
 
     def _among(self, index: Index) -> str:
         words, keys = quoted(index.name), quoted(f"{index.name}_keys")
         return (
-            f"{quoted(self.key)} IN (SELECT k.key FROM {words} w JOIN {keys} k ON k.number = w.rowid"
+            f"{bracketed(self.key)} IN (SELECT k.key FROM {words} w JOIN {keys} k ON k.number = w.rowid"
             f" WHERE w.{words} MATCH :words)"
         )
 
@@ -120,7 +133,7 @@ class FullText(Form):
 
     def document(self) -> str:
         """Return the expression of the words on PostgreSQL."""
-        texts = " || ' ' || ".join(f"coalesce({quoted(column)}, '')" for column in self.columns)
+        texts = f" || ' {BREAK} ' || ".join(f"coalesce({quoted(column)}, '')" for column in self.columns)
         marks = PUNCTUATION.replace("'", "''")
         return f"to_tsvector('{self.language}'::regconfig, translate({texts}, '{marks}', '{BLANKS}'))"
 
@@ -195,7 +208,7 @@ class JsonPaths(Form):
 
     def extracted(self, member: str) -> str:
         """Return a member's value on SQLite."""
-        return f"json_extract({quoted(self.columns[0])}, '$.{member}')"
+        return f"json_extract({bracketed(self.columns[0])}, '$.{member}')"
 
     def condition(self, index: Index, dialect: str) -> str:
         """Return the condition in SQL, of the first member on SQLite; ``:words`` is a document."""

@@ -35,8 +35,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from bedplate.database.indexes.ddl import quoted
 from bedplate.database.indexes.declaration import Index
-from bedplate.database.indexes.forms import BLANKS, PUNCTUATION, Form, FullText, JsonPaths, Trigrams
+from bedplate.database.indexes.forms import BLANKS, BREAK, PUNCTUATION, Form, FullText, JsonPaths, Trigrams
 from bedplate.database.indexes.words import parsed
 from bedplate.problems import DeclarationError
 
@@ -74,7 +75,7 @@ def search(index: Index, rows: FromClause, words: str, connection: Any) -> Found
     if dialect == "sqlite":
         return _beside(index, form, rows, value)
     # What the index is on must stand here as it does there, so nothing of it may become a parameter.
-    vector: ColumnElement[Any] = rows.c[form.vector] if form.vector else _document(form, rows)
+    vector = _document(form, rows)
     query = func.to_tsquery(_configuration(form), bindparam(None, value, String))
     return Found(vector.op("@@", is_comparison=True)(query), func.ts_rank_cd(vector, query, type_=Float))
 
@@ -155,11 +156,17 @@ def _beside(index: Index, form: Form, rows: FromClause, value: str) -> Found:
 
 
 def _document(form: FullText, rows: FromClause) -> ColumnElement[Any]:
+    if form.vector:
+        if form.vector in rows.c:
+            return rows.c[form.vector]
+        # Where the command has made the column, the table of SQLAlchemy need not name it.
+        name: str = getattr(rows, "fullname", "") or getattr(rows, "name", "")
+        return literal_column(f"{quoted(name)}.{quoted(form.vector)}")
     blank: ColumnElement[str] = literal_column("''")
     texts: ColumnElement[Any] | None = None
     for name in form.columns:
         one = func.coalesce(rows.c[name], blank)
-        texts = one if texts is None else texts.op("||")(literal_column("' '")).op("||")(one)
+        texts = one if texts is None else texts.op("||")(literal_column(f"' {BREAK} '")).op("||")(one)
     marks: ColumnElement[str] = literal_column("'" + PUNCTUATION.replace("'", "''") + "'")
     words = func.translate(texts, marks, literal_column(f"'{BLANKS}'"))
     return func.to_tsvector(_configuration(form), words)

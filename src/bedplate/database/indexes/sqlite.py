@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["like", "lost", "make", "present", "remove", "tables"]
 
+_QUOTES = str.maketrans("", "", '"`[]')
 _SPACE = re.compile(r"\s+")
 
 
@@ -112,7 +113,7 @@ def _searched(connection: Connection, words: str) -> str:
 
 
 def _normal(sql: str) -> str:
-    return _SPACE.sub(" ", sql.replace('"', "")).strip().lower()
+    return _SPACE.sub(" ", sql.translate(_QUOTES)).strip().lower()
 
 
 def _plain(sql: str, table: str) -> str:

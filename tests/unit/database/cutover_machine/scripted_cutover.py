@@ -14,15 +14,6 @@ from bedplate.database.cutover.work import Backlog, Stopped, Switched, Verdict, 
 PLAN = Plan(tables=("orders",), key="organization_id", partitions=4)
 
 
-class Silent:
-    """A meter that nobody reads."""
-
-    def rows(self, table: str, step: str, count: int) -> None: ...
-    def total(self, table: str, done: int, of: int) -> None: ...
-    def pending(self, table: str, keys: int) -> None: ...
-    def held(self, what: str, seconds: float) -> None: ...
-
-
 @dataclass
 class Script:
     """Steps that note that they were done, and do what a test puts in their place.

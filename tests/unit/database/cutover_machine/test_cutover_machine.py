@@ -19,13 +19,13 @@ from bedplate.database.cutover.machine.runner import Runner
 from bedplate.database.cutover.machine.wishes import press
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.work import TakenOver, Work
-from tests.unit.database.cutover_machine.scripted_cutover import PLAN, Script, Silent, hold
+from tests.unit.database.cutover_machine.scripted_cutover import PLAN, Script, hold
 
 Connection = psycopg.Connection[Any]
 
 
 def runner(url: str, name: str, script: Script, **how: Any) -> Runner:
-    return Runner(url, name, script.steps(), Silent(), idle=0.02, **how)
+    return Runner(url, name, script.steps(), idle=0.02, **how)
 
 
 def until(state: str) -> Callable[[Record, str], bool]:
@@ -302,3 +302,42 @@ def test_a_proof_that_fails_later_takes_it_back_to_synced(
     press(machine_connection, name, "verify", "somebody")
     working.run(lambda record, act: record.state == "synced")
     assert not row(machine_connection, name).verified_at
+
+
+def test_a_wish_that_comes_between_a_switch_and_its_end_is_not_forgotten(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def switched(work: Work) -> Any:
+        done = script._switch(work)
+        press(machine_connection, name, "rollback", "somebody")
+        return done
+
+    script.instead["switch"] = switched
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    press(machine_connection, name, "switch", "somebody")
+    working.run(lambda record, act: act == "rollback")
+    assert (row(machine_connection, name).state, script.done[-1]) == ("verified", "rollback")
+
+
+def test_a_rollback_that_is_done_is_not_wanted_any_more_whenever_its_worker_dies(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def killed(work: Work) -> None:
+        script._rollback(work)
+        machine_connection.execute("SELECT pg_terminate_backend(%s)", (work.connection.info.backend_pid,))
+
+    script.instead["rollback"] = killed
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    for wish, state in (("switch", "switched"), ("rollback", "verified")):
+        press(machine_connection, name, wish, "somebody")  # type: ignore[arg-type]
+        working.run(until(state))
+    working.run(lambda record, act: act == "tend")
+    assert row(machine_connection, name).state == "verified" and "undo" not in script.done

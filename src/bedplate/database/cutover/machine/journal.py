@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RowJournal"]
 
+#: Which wish is fulfilled by entering a state, from another one or from any; and what is wanted from then on.
+_FULFILLED: dict[tuple[str, str], tuple[str, str]] = {
+    ("", "switched"): ("switched", "verified"),
+    ("switched", "verified"): ("rolled-back", "verified"),
+    ("", "none"): ("rolled-back", ""),
+    ("", "finalized"): ("finalized", ""),
+}
+
 
 class RowJournal:
     """A :class:`~bedplate.database.cutover.work.Journal` in the rows of one cutover.
@@ -53,11 +61,15 @@ class RowJournal:
         return found
 
     def enter(self, state: State) -> None:
-        """Make this the state; ``none`` forgets all parts and the last verdict."""
+        """Make this the state, and the wish for it a fulfilled one; ``none`` forgets all parts and the last verdict."""
         forgotten: dict[str, Any] = {"verified_at": None, "verdict": {}, "approved_by": ""} if state == "none" else {}
         before = self.state
         if not self.book.set(epoch=self.epoch, state=state, changed_at="now", **forgotten):
             raise TakenOver
+        # Together with the state: a rollback that were still wanted once it is done would be done again, further back.
+        wish, then = _FULFILLED.get((before, state), _FULFILLED.get(("", state), ("", "")))
+        if wish:
+            self.book.set(epoch=self.epoch, still={"wanted": wish}, wanted=then)
         if state == "none":
             ask(self._connection, f"DELETE FROM {self.book.parts} WHERE cutover = %s", (self.book.name,))
         self.note(state, before=before)

@@ -57,7 +57,7 @@ class TableSight:
 
     @property
     def delta(self) -> int | None:
-        """By how many rows the counts differed that no log of keys explains: what is still to be replayed is no loss."""
+        """By how many rows the counts differed that no log of keys explains; what is to be replayed is no loss."""
         return None if self.counts is None else min(abs(self.counts[0] - self.counts[1]), self.differing)
 
 
@@ -85,8 +85,8 @@ class Sight:
 _SIDES = """
 WITH root AS (SELECT to_regclass(%s) AS oid), leaves AS (
   SELECT p.relid FROM root, pg_partition_tree(root.oid) p WHERE p.isleaf
-  UNION SELECT oid FROM root WHERE oid IS NOT NULL)
-SELECT c.relkind = 'p', (SELECT count(*) FROM leaves) - (c.relkind = 'p')::int,
+  UNION SELECT c.oid FROM root JOIN pg_class c ON c.oid = root.oid WHERE c.relkind <> 'p')
+SELECT c.relkind = 'p', (SELECT count(*) FROM leaves),
   (SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM leaves),
   coalesce(sum(s.n_live_tup), 0)::bigint, coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::bigint
 FROM root JOIN pg_class c ON c.oid = root.oid LEFT JOIN leaves ON true
@@ -195,7 +195,7 @@ def _side(connection: Connection[Any], name: str) -> Side | None:
     if not rows:
         return None
     partitioned, partitions, size, live, written = rows[0]
-    return Side(name, partitioned, live, size, written, partitions)
+    return Side(name, partitioned, live, size, written, partitions if partitioned else 0)
 
 
 def _free(connection: Connection[Any]) -> int | None:

@@ -15,6 +15,9 @@ from bedplate.database.cutover.work import Backlog, Stopped, Switched, TakenOver
 
 __all__ = ["Machine"]
 
+#: What was wanted for an act that turns the tables.
+_WISHED: dict[Act, str] = {"switch": "switched", "rollback": "rolled-back", "finalize": "finalized"}
+
 
 class Machine:
     """One worker's turn after turn; it holds the cutover while it lives.
@@ -148,12 +151,8 @@ class Machine:
         steps, work, journal = self._steps, self._work, self._journal
         done: Any = getattr(steps, act)(work)
         self._compared = None
-        wanted = {"switch": "verified", "rollback": "verified", "undo": "", "finalize": ""}[act]
         if isinstance(done, Switched):
             journal.note(f"{act} done", held=done.held, attempts=done.attempts, compared=done.compared)
-        if journal.state == "none":
-            wanted = ""
-        journal.book.set(epoch=journal.epoch, wanted=wanted, task="")
 
     def _judge(self, act: Act, verdict: Verdict) -> None:
         """Write what a comparison found, and what that makes of the state."""
@@ -168,8 +167,6 @@ class Machine:
         with transaction(self._work.connection):
             state, before = journal.state, self._journal.book.read()
             values: dict[str, Any] = {"verdict": found}
-            if before is not None and before.task == act:
-                values["task"] = ""
             if verdict.equal:
                 values |= {"verified_at": "now"}
                 if state == "synced":
@@ -188,6 +185,7 @@ class Machine:
                 event = "equal" if verdict.equal else "not equal"
                 journal.note("repaired" if act == "repair" else event, **found, **dict(verdict.detail))
             journal.book.set(epoch=journal.epoch, **values)
+            journal.book.set(epoch=journal.epoch, still={"task": act}, task="")
 
     def _well(self, before: Record) -> None:
         """Forget an error that is over."""
@@ -205,16 +203,13 @@ class Machine:
         journal = self._journal
         record = self.record()
         follows = act in ("switch", "rollback", "finalize") and record.state in FOLLOWED
-        values: dict[str, Any] = {"trouble": "told" if follows else "waits", "error": error.what, "mend": error.mend}
-        if follows:
-            values["wanted"] = "verified"
-        elif act in ("rollback", "undo"):
-            values["wanted"] = "verified" if record.state in FOLLOWED else record.wanted
-        if record.task == act:
-            values["task"] = ""
+        trouble = "told" if follows else "waits"
         with transaction(self._work.connection):
             journal.note(f"{act} refused", error=error.what, mend=error.mend)
-            journal.book.set(epoch=journal.epoch, **values)
+            journal.book.set(epoch=journal.epoch, trouble=trouble, error=error.what, mend=error.mend)
+            journal.book.set(epoch=journal.epoch, still={"task": act}, task="")
+            if follows:
+                journal.book.set(epoch=journal.epoch, still={"wanted": _WISHED[act]}, wanted="verified")
 
     def retries(self, error: Exception, seconds: float) -> None:
         """Write an error after which the same is tried again in so many seconds."""

@@ -143,21 +143,23 @@ class Book:
             (self.name, plan_json(plan)),
         )
 
-    def set(self, *, epoch: int | None = None, **values: Any) -> bool:
-        """Change fields of the row; return whether it is there.
+    def set(self, *, epoch: int | None = None, still: Mapping[str, Any] | None = None, **values: Any) -> bool:
+        """Change fields of the row; return whether it was there, and as it was thought to be.
 
-        :param epoch: only while the row has this one. :param values: ``now`` stands for the database's time.
+        :param epoch: only while the row has this one. :param still: only while fields are this; people may have wanted
+            something else meanwhile. :param values: ``now`` stands for the database's time.
         """
         pairs, given = [], []
         for field, value in values.items():
             now = value == "now" and field.endswith("_at")
             pairs.append(f"{field} = {'clock_timestamp()' if now else '%s'}")
             given += [] if now else [json.dumps(value) if isinstance(value, dict) else value]
-        condition = "" if epoch is None else " AND epoch = %s"
+        known = {**({} if epoch is None else {"epoch": epoch}), **(still or {})}
+        condition = "".join(f" AND {field} = %s" for field in known)
         rows = ask(
             self._connection,
             f"UPDATE {self.cutovers} SET {', '.join(pairs)} WHERE name = %s{condition} RETURNING 1",
-            (*given, self.name, *(() if epoch is None else (epoch,))),
+            (*given, self.name, *known.values()),
         )
         return bool(rows)
 

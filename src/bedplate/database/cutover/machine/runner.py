@@ -22,7 +22,7 @@ from bedplate.database.cutover.work import Meter, Stopped, TakenOver, Work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Listener", "Runner"]
+__all__ = ["Listener", "Runner", "Unread"]
 
 #: Seconds between two looks whether there is something to do, and whether the lock is free.
 _IDLE, _WAIT = 0.5, 1.0
@@ -56,6 +56,22 @@ class Listener:
         """A small commit of somebody else takes so many seconds."""
 
 
+class Unread:
+    """A meter that nobody reads."""
+
+    def rows(self, table: str, step: str, count: int) -> None:
+        """Count nothing."""
+
+    def total(self, table: str, done: int, of: int) -> None:
+        """Show nothing."""
+
+    def pending(self, table: str, keys: int) -> None:
+        """Show nothing."""
+
+    def held(self, what: str, seconds: float) -> None:
+        """Observe nothing."""
+
+
 class Runner:
     """Runs one cutover, in the thread that calls :meth:`run`, until it is told to stop.
 
@@ -70,7 +86,7 @@ class Runner:
         url: str,
         name: str,
         steps: Steps,
-        meter: Meter,
+        meter: Meter | None = None,
         *,
         listener: Listener | None = None,
         verify_every: float = 300.0,
@@ -80,7 +96,7 @@ class Runner:
         self.control = Control()
         self._url = url
         self._steps = steps
-        self._meter = meter
+        self._meter = meter or Unread()
         self._listener = listener or Listener()
         self._verify_every = verify_every
         self._idle = idle

@@ -58,7 +58,7 @@ def backfill(work: Work) -> None:
         if found.phase != "lenient":
             what = f"The triggers that write the twin of {pair.table} are not in place, or one of them is disabled."
             raise CutoverError(what, "Roll the cutover back and begin again: changes were missed.")
-        tombstones = Tombstones(work.connection, found.tombstones, pair)
+        tombstones = Tombstones(work.connection, found)
         _copy(work, pair, found.columns, tombstones)
         _harden(work, found, tombstones)
 

@@ -7,6 +7,9 @@ tombstone, no chunk is under way that could still bring its row, and no later on
 Reaping needs no lock on the table for that. It works at REPEATABLE READ: a row of the twin is deleted only as it was in
 the snapshot in which the table has no such row. If a writer brings the row anew meanwhile, it changes the twin's row,
 or inserts one after this is done; in the first case the reaping fails and is done again.
+
+A row that is there again is the new one in the twin already, but for what an upsert cannot set: an identity that is
+always generated. Where there is one, such rows are copied anew.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, changed, locally, quoted, transaction
-from bedplate.database.cutover.work import Pair
+from bedplate.database.cutover.dualwrite.writes import DualWrites
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -27,10 +30,11 @@ _START, _LEAST, _MOST = 2_000, 1, 10_000
 class Tombstones:
     """The tombstones of one pair.
 
-    :param table: where they are, quoted in full. :param pair: what they are of.
+    :param writes: the triggers that make them.
     """
 
-    def __init__(self, connection: Connection[Any], table: str, pair: Pair) -> None:
+    def __init__(self, connection: Connection[Any], writes: DualWrites) -> None:
+        pair, table = writes.pair, writes.tombstones
         self._connection = connection
         self._table = table
         self._most = _START
@@ -39,11 +43,15 @@ class Tombstones:
             " AND ".join(f"{row}.{quoted(name)} = d.k{number}" for number, name in enumerate(pair.primary))
             for row in ("t", "h")
         )
+        dead = f"(SELECT DISTINCT {keys} FROM {table}{{which}}) d"
         # OFFSET 0 keeps both tables from being read as a whole.
-        self._delete = (
-            f"DELETE FROM {pair.shadow} t USING (SELECT DISTINCT {keys} FROM {table}{{which}}) d WHERE {there} "
-            f"AND NOT EXISTS (SELECT FROM ONLY {pair.live} h WHERE {here} OFFSET 0)"
-        )
+        unless = f" AND NOT EXISTS (SELECT FROM ONLY {pair.live} h WHERE {here} OFFSET 0)"
+        self._statements = [f"DELETE FROM {pair.shadow} t USING {dead} WHERE {there}{'' if writes.partial else unless}"]
+        if writes.partial:
+            self._statements.append(
+                f"INSERT INTO {pair.shadow} ({writes.columns}) OVERRIDING SYSTEM VALUE SELECT r.* FROM {dead} "
+                f"CROSS JOIN LATERAL (SELECT {writes.columns} FROM ONLY {pair.live} h WHERE {here} OFFSET 0) r"
+            )
 
     def count(self, most: int = 100_000) -> int:
         """Return how many there are, at most so many."""
@@ -64,9 +72,7 @@ class Tombstones:
     def reap_all(self) -> int:
         """Reap all, in the open transaction, with the table locked against writers; return how many there were."""
         self._settle()
-        rows = changed(self._connection, self._delete.format(which=""))
-        changed(self._connection, f"DELETE FROM {self._table}")
-        return rows
+        return self._carry_out("")
 
     def _reap(self) -> int:
         connection = self._connection
@@ -79,9 +85,12 @@ class Tombstones:
             )[0][0]
             if last is None:
                 return 0
-            which = f" WHERE number <= {int(last)}"
-            changed(connection, self._delete.format(which=which))
-            return changed(connection, f"DELETE FROM {self._table}{which}")
+            return self._carry_out(f" WHERE number <= {int(last)}")
+
+    def _carry_out(self, which: str) -> int:
+        for statement in self._statements:
+            changed(self._connection, statement.format(which=which))
+        return changed(self._connection, f"DELETE FROM {self._table}{which}")
 
     def _settle(self) -> None:
         locally(

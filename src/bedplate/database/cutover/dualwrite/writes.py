@@ -45,7 +45,8 @@ class DualWrites:
         columns = [column.name for column in source.columns if not column.generated]
         changed = [column.name for column in source.columns if not column.generated and column.identity != "a"]
         self.columns = ", ".join(map(quoted, columns))
-        self._changed = changed
+        #: Whether an upsert cannot set all columns.
+        self.partial = len(changed) < len(columns)
         self._bodies = Bodies(pair.live, pair.shadow, self.tombstones, columns, changed, pair.primary)
 
     @property

@@ -146,7 +146,7 @@ async def test_the_owner_sees_all_so_that_books_can_be_checked_and_moved(office:
         assert await totals.differences(connection, ours, theirs) == []
 
 
-async def test_the_two_tables_can_be_moved(office: Office, server: Postgres) -> None:
+async def test_the_two_tables_can_be_moved(office: Office, server: Postgres, name: str) -> None:
     """No foreign key leads to them, and everything unique in them begins with the organisation."""
     led = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confrelid::regclass::text ~ '(revenue|expense)_'"
     assert server.sql(led, name) == "0"

@@ -110,11 +110,16 @@ class Watch:
 
 @contextmanager
 def moving(
-    url: str, plan: Plan, *, pace: Any = None, wrap: Callable[[Any], Any] = lambda connection: connection
+    url: str,
+    plan: Plan,
+    *,
+    pace: Any = None,
+    wrap: Callable[[Any], Any] = lambda connection: connection,
+    alone: bool = True,
 ) -> Iterator[Work]:
     """Open what a worker of a cutover works with.
 
-    :param wrap: makes something else of each connection.
+    :param wrap: makes something else of each connection. :param alone: wait until the server has given up on others.
     """
 
     @contextmanager
@@ -123,6 +128,8 @@ def moving(
             yield wrap(opened)
 
     with connect() as connection:
+        if alone:
+            connection.execute("SELECT pg_advisory_lock(4711)")
         yield Work(connection, connect, plan, TableJournal(connection), pace or Steady(), Watch())
 
 
@@ -139,8 +146,8 @@ def apart(connection: Connection, one: str, other: str, columns: str = "*") -> i
 class Writers:
     """Who writes the table ``orders (id, organization_id, note, amount)`` meanwhile, one thread for each level.
 
-    :param seed: of the dice. :param most: transactions of each, or until the end. :param truncates: at times.
-    :param fresh: see :func:`write`.
+    :param seed: of the dice. :param most: writes of all, or until the end. :param truncates: at times.
+    :param fresh: see :func:`write`. :param pause: seconds between two transactions of one.
     """
 
     def __init__(
@@ -152,8 +159,10 @@ class Writers:
         truncates: bool = False,
         table: str = "orders",
         fresh: Iterator[int] | None = None,
+        pause: float = 0.0,
     ) -> None:
         self._url = url
+        self._pause = pause
         self._most = most
         self._table = table
         self._truncates = truncates
@@ -187,23 +196,35 @@ class Writers:
 
     def _write(self, level: str, seed: int) -> None:
         dice = random.Random(seed)
-        done = 0
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute(f"SET default_transaction_isolation = '{level}'".encode())
-            self._started.wait(60)
-            while not self._ended.is_set() and (self._most is None or done < self._most):
+        self._started.wait(60)
+        try:
+            while not self._over:
                 try:
-                    with connection.transaction():
-                        for _ in range(dice.randint(1, 3)):
-                            write(connection, dice, table=self._table, truncates=self._truncates, fresh=self._fresh)
-                except AGAIN:
-                    pass
-                except Exception as error:
-                    self.failed.append(error)
-                    return
-                done += 1
-                with self._lock:
-                    self.writes += 1
+                    with psycopg.connect(self._url, autocommit=True) as connection:
+                        connection.execute(f"SET default_transaction_isolation = '{level}'".encode())
+                        while not self._over:
+                            self._together(connection, dice)
+                            self._ended.wait(self._pause)
+                except psycopg.OperationalError:
+                    # The server is being killed; whether the last transaction was committed nobody knows.
+                    self._ended.wait(0.01)
+        except Exception as error:
+            self.failed.append(error)
+
+    @property
+    def _over(self) -> bool:
+        return self._ended.is_set() or (self._most is not None and self.writes >= self._most)
+
+    def _together(self, connection: Connection, dice: random.Random) -> None:
+        several = dice.randint(1, 3)
+        try:
+            with connection.transaction():
+                for _ in range(several):
+                    write(connection, dice, table=self._table, truncates=self._truncates, fresh=self._fresh)
+        except AGAIN:
+            return
+        with self._lock:
+            self.writes += several
 
 
 def write(

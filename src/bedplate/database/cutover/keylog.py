@@ -190,7 +190,18 @@ class KeyLog:
             WHERE tgrelid = to_regclass(%s) AND tgfoid = to_regproc(%s)""",
             (self._source.sql, self._function),
         )
-        return self.exists and {tuple(row) for row in rows} == wanted
+        return self.exists and {tuple(row) for row in rows} == wanted and self._parts_intact(len(wanted))
+
+    def _parts_intact(self, each: int) -> bool:
+        if not self._partitions:
+            return True
+        rows = ask(
+            self._connection,
+            """SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgfoid = to_regproc(%s) AND tgenabled <> 'D'
+            AND tgrelid IN (SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = to_regclass(%s))""",
+            (self._function, self._source.sql),
+        )
+        return bool(rows[0][0] == each * len(self._partitions))
 
     def keys(self, most: int) -> list[tuple[str | None, ...]] | None:
         """Return the different keys in the log, at most so many, as texts; None when the table was truncated."""

@@ -60,7 +60,7 @@ def test_a_table_nobody_writes_is_moved(url: str, connection: Connection) -> Non
 def test_a_table_that_is_written_at_all_levels_is_moved(request: pytest.FixtureRequest, version: int) -> None:
     server: Postgres = request.getfixturevalue("newest" if version == 18 else "eldest")
     url = filled(server)
-    with moving(url, PLAN) as work, Writers(url, most=200, truncates=True) as writers:
+    with moving(url, PLAN) as work, Writers(url, most=500, truncates=True) as writers:
         for step in STEPS:
             step(work)
         assert verify(work).equal
@@ -216,7 +216,7 @@ def test_a_race_is_no_loss(url: str, connection: Connection) -> None:
         def rest(self, worked: float) -> None:
             connection.execute("UPDATE orders SET note = note || '.' WHERE id IN (11, 12)")
 
-    with moved(url) as work, moving(url, PLAN, pace=Late()) as late:
+    with moved(url) as work, moving(url, PLAN, pace=Late(), alone=False) as late:
         verdict = verify(late)
         assert verdict.equal and verdict.detail["orders"]["raced"] == 2
         assert tend(work).total == 0

@@ -27,9 +27,11 @@ __all__ = ["FEW", "Replay", "Round", "backlog", "replays"]
 
 #: So few keys are left to be done under a lock: ready.
 FEW = 10
-_LEAST, _START, _MOST = 50, 500, 20_000
+_LEAST, _START, _MOST = 500, 1000, 20_000
 #: Rounds that find a few keys more each time, as somebody writes all the time.
 _STEADY = 5
+#: A round may take so many times as long as a chunk: nobody waits for it, and a key that comes often is done once.
+_LONGER = 4
 #: Rows of the log in one transaction at most when all of it must be done at once.
 _ALL = 500_000
 _VACUUM = 50_000
@@ -186,7 +188,7 @@ class Replay:
 
     def _adapt(self, done: Round, seconds: float) -> None:
         if done.read >= self._most:
-            factor = min(max(self._work.pace.seconds / max(seconds, 0.001), 0.5), 2.0)
+            factor = min(max(_LONGER * self._work.pace.seconds / max(seconds, 0.001), 0.5), 2.0)
             self._most = int(min(max(self._most * factor, _LEAST), _MOST))
 
 

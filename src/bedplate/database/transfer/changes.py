@@ -90,7 +90,7 @@ class SqliteChanges:
         keys = ", ".join(f"k{place}" for place in range(self._widest))
         with _written(self._writing):
             execute = self._writing.execute
-            execute(f"CREATE TABLE {_LOG} (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, {keys})")
+            execute(f"CREATE TABLE {_LOG} (number INTEGER PRIMARY KEY, name TEXT NOT NULL, {keys})")
             execute(f"CREATE TABLE {_LOG}_token (token TEXT NOT NULL)")
             execute(f"INSERT INTO {_LOG}_token VALUES (?)", (token,))
             for statement in self._triggers().values():

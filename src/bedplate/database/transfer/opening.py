@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from bedplate.database.address import address
 from bedplate.database.transfer.errors import TransferError
@@ -55,7 +55,7 @@ def connect(url: str) -> Connection[Any]:
         what = "The driver that transfers work through is not installed."
         raise TransferError(what, "Install the extra: pip install 'bedplate[postgresql]'.") from None
     parts = urlsplit(url)
-    query = urlencode([(_RENAMED.get(name, name), value) for name, value in parse_qsl(parts.query)])
+    query = urlencode([(_RENAMED.get(name, name), value) for name, value in parse_qsl(parts.query)], quote_via=quote)
     plain = urlunsplit(("postgresql", parts.netloc, parts.path or "/", query, ""))
     try:
         return psycopg.connect(plain, autocommit=True, application_name="bedplate db transfer", client_encoding="UTF8")

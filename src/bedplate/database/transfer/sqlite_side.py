@@ -16,7 +16,7 @@ from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.schema import Schema
 from bedplate.database.transfer.side import Batch, Key, Role
 from bedplate.database.transfer.sqlite_schema import autoincrement, read_sqlite
-from bedplate.database.transfer.values import Reader, Writer, of_invalid_text, reader, writer
+from bedplate.database.transfer.values import InvalidText, Reader, Writer, of_invalid_text, reader, writer
 
 __all__ = ["SqliteSide"]
 
@@ -119,10 +119,17 @@ class SqliteSide:
             return
         names = ", ".join(map(quoted, pair.names[: pair.keys]))
         marks = ", ".join("?" * pair.keys)
-        first = f"{self._select(pair)} ORDER BY {names} LIMIT {size}"
-        next = f"{self._select(pair)} WHERE ({names}) > ({marks}) ORDER BY {names} LIMIT {size}"
+        backwards = ", ".join(f"{quoted(name)} DESC" for name in pair.names[: pair.keys])
+        greatest = f"SELECT {names} FROM {quoted(pair.name)} ORDER BY {backwards} LIMIT 1"
+        last = next(iter(self._fetch(lambda: self.execute(greatest))), ())
+        # Who goes on adding rows at the end would keep it from ever ending; they are in the log.
+        bound = f"({names}) <= ({marks})"
+        if not last or any(value is None or isinstance(value, InvalidText) for value in last):
+            bound, last = "true", ()
+        first = f"{self._select(pair)} WHERE {bound} ORDER BY {names} LIMIT {size}"
+        later = f"{self._select(pair)} WHERE ({names}) > ({marks}) AND {bound} ORDER BY {names} LIMIT {size}"
         while True:
-            statement, values = (first, ()) if after is None else (next, tuple(after))
+            statement, values = (first, last) if after is None else (later, (*after, *last))
             rows = self._fetch(lambda statement=statement, values=values: self.execute(statement, values))  # type: ignore[misc]
             if not rows:
                 return

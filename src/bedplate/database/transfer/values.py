@@ -18,7 +18,7 @@ from bedplate.database.transfer.jsons import bare_number, number, read_json, sho
 from bedplate.database.transfer.kinds import Kind, affinity
 from bedplate.database.transfer.lines import NULL, SPECIAL, escaped
 
-__all__ = ["Reader", "Writer", "of_invalid_text", "reader", "trimmed", "writer"]
+__all__ = ["InvalidText", "Reader", "Writer", "of_invalid_text", "reader", "trimmed", "writer"]
 
 #: From SQLite's value to a field of the canonical line, escaped.
 Reader = Callable[[Any], str]

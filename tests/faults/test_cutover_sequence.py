@@ -90,6 +90,7 @@ class Writer(threading.Thread):
             ).fetchone()
             assert row is not None
             return {(table, row[0]): (organization, amount, self.name)}
+        values: tuple[Any, int]
         if what < 0.6:
             statement, values = f"UPDATE {table} SET amount = %s WHERE id = %s", (amount, id)
         elif what < 0.8:
@@ -98,7 +99,7 @@ class Writer(threading.Thread):
             connection.execute(f"DELETE FROM {table} WHERE id = %s", (id,))
             return {(table, id): None}
         row = connection.execute(f"{statement} RETURNING organization_id, amount, note", values).fetchone()
-        return {(table, id): None if row is None else tuple(row)}  # type: ignore[dict-item]
+        return {(table, id): None if row is None else tuple(row)}
 
 
 class Site:

@@ -68,7 +68,7 @@ PENDING = Gauge(
     _TABLE, merge="last",
 )  # fmt: skip
 DELTA = Gauge(
-    "bedplate_cutover_row_delta", "By how many rows the counts of both sides differed when last compared, replays aside.",
+    "bedplate_cutover_row_delta", "By how many rows both sides differed at the last comparison, replays aside.",
     _TABLE, merge="last",
 )  # fmt: skip
 DIFFERING = Gauge(

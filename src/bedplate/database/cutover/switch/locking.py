@@ -27,6 +27,8 @@ PATIENCE = 0.05
 #: Seconds after which it is given up, and seconds between two attempts: short at first, then longer.
 WITHIN = 30.0
 _LEAST, _MOST = 0.05, 2.0
+#: Age in seconds of a transaction that may be what an attempt waited for in vain.
+_YOUNG = 0.01
 
 _HOLDERS = """SELECT a.pid, a.application_name, coalesce(a.state, a.backend_type, ''),
   extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.backend_type = 'autovacuum worker'
@@ -139,7 +141,7 @@ class Patience:
         return time.monotonic() > self._ends
 
     def _give_up(self) -> None:
-        held = holders(self._work.connection, self._tables, self.patience)
+        held = holders(self._work.connection, self._tables, _YOUNG)
         if held:
             names = ", ".join(table.name for table in self._tables)
             raise CutoverError(

@@ -89,15 +89,15 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
             if work.journal.state != state:
                 work.journal.enter(state)
             return Switched(0.0, 0)
-    tables = [table for side in found for table in (side.live, side.other)]
-    trying = Patience(work, tables, patience=patience, within=within)
     since = ask(connection, "SELECT clock_timestamp()")[0][0]
     followed = replays(work)
     for one in followed:
         one.check()
     script = _script(work)
     _drain(followed)
-    _readers_gone(work, since)
+    _readers_gone(work, since, min(_READERS, within))
+    tables = [table for side in found for table in (side.live, side.other)]
+    trying = Patience(work, tables, patience=patience, within=within)
     while True:
         try:
             held, compared = trying.tried(partial(_attempt, work, script, followed, state, trying))
@@ -204,13 +204,13 @@ def _drain(followed: list[Replay]) -> None:
         fewest = min(fewest, left)
 
 
-def _readers_gone(work: Work, since: Any) -> None:
+def _readers_gone(work: Work, since: Any, seconds: float) -> None:
     """Wait for transactions whose snapshot is from before: rows that were copied since are not in it.
 
     One that is idle in its transaction with a snapshot will use it again. One that is busy with a statement most likely
     reads at READ COMMITTED and has a new one for each.
     """
-    ends = time.monotonic() + _READERS
+    ends = time.monotonic() + seconds
     while found := readers(work.connection, since):
         if time.monotonic() > ends:
             sure = [one for one in found if one.state.startswith("idle")]

@@ -1,0 +1,268 @@
+"""The switch and the way back lose nothing, whoever writes meanwhile, and happen as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from bedplate.database.cutover import CutoverError, Plan
+from bedplate.database.cutover.steps import backfill, capture, prepare, tend, verify
+from bedplate.database.cutover.switch import finalize, rollback, switch, undo
+from bedplate.database.cutover.work import Work
+from tests.moving import apart
+from tests.postgres import Postgres, pgbouncer
+from tests.switching import PLAN, TABLES, RowJournal, brought, owners, rows, switching
+
+Connection = psycopg.Connection[Any]
+
+
+def _kinds(connection: Connection) -> dict[str, str]:
+    found = connection.execute(
+        "SELECT relname, relkind::text FROM pg_class WHERE relname ~ '^(orders|lines)(_legacy)?$'"
+    ).fetchall()
+    return dict(found)
+
+
+SWITCHED = {"orders": "p", "lines": "p", "orders_legacy": "r", "lines_legacy": "r"}
+BEFORE = {"orders": "r", "lines": "r"}
+
+
+def test_nothing_is_lost_on_the_way_there_back_and_there_again(either: Postgres) -> None:
+    url = either.database()
+    with psycopg.connect(url, autocommit=True) as connection, pgbouncer(either) as pooler:
+        connection.execute(TABLES)
+        with switching(url) as work, owners(url, pooler.url(url)) as writing:
+            brought(work)
+            for turn, kinds in ((switch, SWITCHED), (rollback, BEFORE), (switch, SWITCHED)):
+                done = turn(work)
+                assert done.held > 0 and done.attempts >= 1
+                assert kinds.items() <= _kinds(connection).items()
+                counts = [one.done for one in writing]
+                while any(one.done < count + 5 for one, count in zip(writing, counts, strict=True)):
+                    assert not any(one.failed for one in writing), [one.failed for one in writing]
+                    tend(work)
+            assert work.journal.state == "switched"
+            for one in writing:
+                one.join()
+            while tend(work).total:
+                pass
+            assert verify(work).equal
+        for table in PLAN.tables:
+            wanted = {key: value for one in writing for key, value in one.model.items() if key[0] == table}
+            assert rows(connection, table) == wanted == rows(connection, table, f"{table}_legacy")
+            assert apart(connection, table, f"{table}_legacy") == 0
+
+
+def test_numbers_and_names_go_on(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection, switching(url) as work:
+        before = _names(connection)
+        brought(work)
+        ids = []
+        for turn in (switch, rollback, switch, finalize):
+            turn(work)
+            for table in PLAN.tables:
+                row = connection.execute(f"INSERT INTO {table} (organization_id) VALUES (1) RETURNING id".encode())
+                ids.append(row.fetchone())
+        # Of both tables in turn, four times.
+        assert ids == [(number,) for number in (301, 302, 303, 304) for _ in PLAN.tables]
+        assert before <= _names(connection)
+        assert connection.execute("SELECT pg_get_serial_sequence('lines', 'id')").fetchone() == ("public.lines_id_seq",)
+        assert _kinds(connection) == {"orders": "p", "lines": "p"} and work.journal.state == "finalized"
+        assert not connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        ).fetchall()
+        assert not connection.execute("SELECT tgname FROM pg_trigger").fetchall()
+
+
+def _names(connection: Connection) -> set[Any]:
+    return set(connection.execute("SELECT c.relname FROM pg_class c WHERE relname ~ '_(pkey|note|id_seq)$'").fetchall())
+
+
+def test_what_is_bound_by_other_means_ends_a_cutover(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection, switching(url) as work:
+        brought(work)
+        with pytest.raises(CutoverError, match="not switched"):
+            finalize(work)
+        switch(work)
+        with pytest.raises(CutoverError, match="It is switched"):
+            undo(work)
+        connection.execute("CREATE VIEW old AS SELECT * FROM lines_legacy")
+        with pytest.raises(CutoverError, match="depends on"):
+            finalize(work)
+        assert _kinds(connection) == SWITCHED and work.journal.state == "switched"
+        connection.execute("UPDATE orders SET note = 'still followed' WHERE id = 7; DROP VIEW old")
+        while tend(work).total:
+            pass
+        assert apart(connection, "orders", "orders_legacy") == 0
+        done = finalize(work, keep="_2026")
+        assert done.kept == ('"public"."orders_2026"', '"public"."lines_2026"') and not done.dropped
+        assert apart(connection, "orders", "orders_2026") == 0
+        connection.execute("DELETE FROM orders; DROP TABLE lines_2026; INSERT INTO lines (organization_id) VALUES (1)")
+
+
+@pytest.mark.parametrize("how_far", [0, 1, 2, 3, 4])
+def test_what_a_cutover_made_is_undone_and_nothing_else(url: str, how_far: int) -> None:
+    steps: list[Callable[[Work], Any]] = [lambda work: None, prepare, capture, backfill, _there_and_back]
+    with psycopg.connect(url, autocommit=True) as connection:
+        before = _catalog(connection)
+        with switching(url) as work:
+            for step in steps[: how_far + 1]:
+                step(work)
+            connection.execute("INSERT INTO orders (organization_id, note) VALUES (1, 'meanwhile')")
+            undo(work)
+            undo(work)
+            assert work.journal.state == "none"
+        connection.execute("DROP TABLE progress")
+        assert _catalog(connection) == before
+        assert connection.execute("SELECT count(*) FROM orders WHERE note = 'meanwhile'").fetchone() == (1,)
+
+
+def _there_and_back(work: Work) -> None:
+    brought(work)
+    switch(work)
+    rollback(work)
+
+
+def _catalog(connection: Connection) -> Any:
+    return connection.execute(
+        """SELECT 'table', relname, relkind::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT 'function', proname, '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT 'trigger', tgname, tgrelid::regclass::text FROM pg_trigger ORDER BY 1, 2, 3"""
+    ).fetchall()
+
+
+def test_whoever_holds_a_table_is_named_and_not_disturbed(url: str) -> None:
+    with psycopg.connect(url, application_name="a report") as holder, switching(url) as work:
+        brought(work)
+        holder.execute("SELECT count(*) FROM orders")
+        pid = holder.info.backend_pid
+        with pytest.raises(CutoverError, match=f"process {pid} .a report., idle in transaction"):
+            switch(work, within=0.3)
+        # While it waited for one lock after the other nothing was changed, and others went on.
+        with psycopg.connect(url, autocommit=True) as other:
+            assert BEFORE.items() <= _kinds(other).items() and work.journal.state == "verified"
+            other.execute("INSERT INTO orders (organization_id) VALUES (1)")
+        holder.commit()
+        assert switch(work).attempts >= 1
+
+
+def test_a_lock_that_is_not_free_soon_is_given_up(url: str) -> None:
+    with psycopg.connect(url) as holder, switching(url) as work:
+        brought(work)
+        # Too young to be noticed before it is waited for.
+        at = _Meanwhile(work, lambda: holder.execute("SELECT count(*) FROM lines"))
+        with pytest.raises(CutoverError, match="cannot be locked"):
+            switch(at.work, within=0.3)
+        assert work.journal.state == "verified" and at.times >= 1
+        holder.commit()
+        switch(work)
+
+
+class _Meanwhile:
+    """Does something once, right before the lock is taken."""
+
+    def __init__(self, work: Work, what: Callable[[], Any]) -> None:
+        self.times = 0
+        outer = self
+
+        class Journal(RowJournal):
+            def enter(self, state: Any) -> None:
+                super().enter(state)
+                outer.times += 1
+                if outer.times == 1:
+                    what()
+
+        journal = Journal(work.connection)
+        self.work = Work(work.connection, work.connect, work.plan, journal, work.pace, work.meter)
+
+
+def test_an_older_snapshot_keeps_it_from_happening(url: str) -> None:
+    with psycopg.connect(url) as reader, switching(url) as work:
+        brought(work)
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        with pytest.raises(CutoverError, match="old snapshot"):
+            switch(work, within=0.3)
+        reader.rollback()
+        switch(work)
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_transaction_that_looked_before_does_not_write_after(url: str, level: str) -> None:
+    with psycopg.connect(url) as writer, switching(url) as work:
+        brought(work)
+
+        def look() -> None:
+            writer.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+            writer.execute("SELECT 1")
+
+        for turn in (switch, rollback):
+            turn(_Meanwhile(work, look).work)
+            with pytest.raises(psycopg.errors.SerializationFailure):
+                writer.execute("UPDATE orders SET note = 'x' WHERE id = 1")
+            writer.rollback()
+            look()
+            assert writer.execute("UPDATE orders SET note = 'y' WHERE id = 1").rowcount == 1
+            writer.commit()
+
+
+def test_what_is_made_right_before_the_lock_is_carried_over(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
+        brought(work)
+        at = _Meanwhile(work, lambda: other.execute("CREATE VIEW seen AS SELECT id FROM orders WHERE id < 0"))
+        assert switch(at.work).attempts == 2
+        other.execute("INSERT INTO orders (id, organization_id) VALUES (-1, 1)")
+        assert other.execute("SELECT id FROM seen").fetchall() == [(-1,)]
+
+
+def test_tables_that_are_no_longer_alike_are_not_switched(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
+        brought(work)
+        other.execute("ALTER TABLE orders ALTER note SET DEFAULT 'new'")
+        with pytest.raises(CutoverError, match="Column note is not the same"):
+            switch(work)
+        other.execute("ALTER TABLE orders_partitioned ALTER note SET DEFAULT 'new'")
+        switch(work)
+
+
+def test_a_row_that_stays_different_stops_it(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
+        brought(work)
+        other.execute(
+            """CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN NEW.note = ''spoilt''; RETURN NEW; END';
+            CREATE TRIGGER bedplate_spoils BEFORE INSERT ON orders_partitioned FOR EACH ROW EXECUTE FUNCTION spoil();
+            UPDATE orders SET note = 'right' WHERE id = 7"""
+        )
+        with pytest.raises(CutoverError, match="1 rows of orders differ under the lock"):
+            switch(work)
+        assert BEFORE.items() <= _kinds(other).items() and work.journal.state == "verified"
+
+
+def test_a_worker_that_is_cut_off_has_done_all_or_nothing(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        with switching(url) as work:
+            brought(work)
+            pid = work.connection.info.backend_pid
+            at = _Meanwhile(work, lambda: other.execute("SELECT pg_terminate_backend(%s)", (pid,)))
+            with pytest.raises(psycopg.OperationalError):
+                switch(at.work)
+        assert BEFORE.items() <= _kinds(other).items()
+        with switching(url) as work:
+            switch(work)
+            # Once more is no harm, and says so.
+            assert switch(work).attempts == 0
+        assert _kinds(other) == SWITCHED
+
+
+def test_a_plan_of_one_table_leaves_the_others(url: str) -> None:
+    with (
+        psycopg.connect(url, autocommit=True) as other,
+        switching(url, Plan(tables="lines", key="organization_id")) as work,
+    ):
+        brought(work)
+        switch(work)
+        assert _kinds(other) == {"orders": "r", "lines": "p", "lines_legacy": "r"}

@@ -14,6 +14,7 @@ The conventions, for whoever writes a page:
   at the ends and colours do not count; ``…`` stands for anything in a line, and alone on a line for any lines.
 - Port 8000 stands for a free one. While a command runs in the background, a block or command that names the port waits
   until it is served. ``$ make …`` is not run.
+- A page with the comment ``<!-- needs: postgresql -->`` finds an empty database at ``DATABASE_URL``, and ``psql``.
 - The tag ``no-run`` after the language keeps a block from running. Shell belongs in ``console``: other shell blocks
   need the tag.
 """
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ _FILE = re.compile(r"(?:#|//|--) file: (\S+)[ \t]*$", re.MULTILINE)
 _EXITS = re.compile(r"\s#\s*exits (\d+)\s*$")
 _SERVER = re.compile(rf"\b(localhost|127\.0\.0\.1):{PORT}\b")
 _NOT_RUN = re.compile(r"make\b")
+_POSTGRESQL = "<!-- needs: postgresql -->"
 _SHELLS = frozenset({"bash", "sh", "shell", "zsh", "shell-session", "pycon"})
 
 
@@ -67,7 +70,7 @@ def run_page(path: Path, folder: Path) -> int:
     sys.path.insert(0, str(folder))
     namespace: dict[str, Any] = {"__name__": "__main__"}
     ran = 0
-    with asyncio.Runner() as runner, Shell(folder) as shell:
+    with asyncio.Runner() as runner, _servers(path), Shell(folder) as shell:
         for block in page.blocks:
             place = f"{path.name}:{block.line}"
             if NO_RUN in block.tags:
@@ -84,6 +87,21 @@ def run_page(path: Path, folder: Path) -> int:
                 continue
             ran += 1
     return ran
+
+
+@contextmanager
+def _servers(path: Path) -> Iterator[None]:
+    """Run what a page needs while inside."""
+    if _POSTGRESQL not in path.read_text(encoding="utf-8"):
+        yield
+        return
+    sys.path.insert(0, str(ROOT))
+    from tests.postgres import postgres
+
+    with postgres() as server:
+        os.environ["DATABASE_URL"] = server.database()
+        os.environ["PATH"] = os.pathsep.join([str(server.programs), os.environ.get("PATH", os.defpath)])
+        yield
 
 
 def _write(folder: Path, name: str, text: str, place: str) -> None:

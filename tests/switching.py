@@ -144,7 +144,8 @@ class Owner:
             return
         key = dice.choice(known)
         table, number = key
-        place = (model[key][0], number)
+        place: tuple[Any, ...] = (model[key][0], number)
+        values: tuple[Any, ...]
         touched.add(key)
         if what < 0.6:
             found = connection.execute(
@@ -183,7 +184,7 @@ class _Asyncpg(Owner):
             self.failed.append(error)
 
     async def _go(self) -> None:
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped]
 
         connection = await asyncpg.connect(self._url)
         try:

@@ -21,11 +21,16 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 .PHONY: help
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Run the services with live traffic on PORT (8000); Ctrl-C ends it
 	@exec $(BIN)/python -m demo --port $(PORT)
+
+.PHONY: demo-production
+demo-production: $(VENV)/.runtime ## Run them on real PostgreSQL with a replica, PgBouncer and Redis, on free ports
+	@tools/servers.sh postgres pgbouncer redis-server
+	@exec $(BIN)/python -m demo --port $(PORT) --production
 
 .PHONY: test
 test: lint servers ## Lint, then run every test

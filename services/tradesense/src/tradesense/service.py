@@ -49,7 +49,11 @@ def build(
     :param extra: further components that run with it. :param quotes: where live prices come from.
     """
     shared = store(settings.redis_address)
-    database = Database(settings.database_url or "", settings=settings.section(DatabaseSettings, "database"))
+    database = Database(
+        settings.database_url or "",
+        replicas=settings.database_replica_urls,
+        settings=settings.section(DatabaseSettings, "database"),
+    )
     client = by_client(settings.section(HttpSettings, "http").trusted_proxies)
     cache = Cache(shared, "reports", ttl=settings.cache_ttl, prefix=settings.service.management_prefix)
     sessions = Sessions(

@@ -15,6 +15,8 @@ from bedplate.problems import BedplateError
 from bedplate.render import compare, render, write
 from bedplate.service import Service
 from bedplate.settings import Sources
+from ledger import service as ledger
+from ledger.settings import LedgerSettings
 from synfinance import service as synfinance
 from synfinance.settings import SynFinanceSettings
 from tools.finding import ROOT, Finding
@@ -31,7 +33,9 @@ def deployed() -> dict[str, Service]:
     with SynFinanceSettings.collecting(Sources.none()) as of_synfinance:
         found = {"synfinance.service:build": synfinance.build(of_synfinance)}
     with TradeSenseSettings.collecting(Sources.none()) as of_tradesense:
-        return {**found, "tradesense.service:build": tradesense.build(of_tradesense)}
+        found["tradesense.service:build"] = tradesense.build(of_tradesense)
+    with LedgerSettings.collecting(Sources.none()) as of_ledger:
+        return {**found, "ledger.service:build": ledger.build(of_ledger)}
 
 
 def files(services: dict[str, Service]) -> dict[str, str]:

@@ -35,7 +35,8 @@ def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
     for path in ("/", "/synfinance/docs", "/synfinance/metrics", "/synfinance/health", "/synfinance/monitoring"):
         assert f"{demo.base}{path}\n" in demo.printed()
         assert demo.get(path).status_code == 200, path
-    assert demo.get("/readyz").json() == {"status": "ready", "services": {"synfinance": True, "tradesense": True}}
+    ready = {"status": "ready", "services": {"synfinance": True, "tradesense": True, "ledger": True}}
+    assert demo.get("/readyz").json() == ready
 
     # What people see of it, while and after the scene is played.
     demo.until(lambda: "Traffic goes on" in demo.printed(), "the end of the opening scene")
@@ -48,12 +49,15 @@ def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
     assert re.search(r"a broker's file: 400 trades imported, 1 bad line told .*; again, it added 0", scene)
     assert re.search(r"analysis: profit .*, Sharpe ", scene)
     assert re.search(r"live portfolio: \d+ positions, worth ", scene)
+    assert re.search(r"a file of transactions: 120 posted .*, 1 bad line told; again, it added 0", scene)
+    assert re.search(r"trial balance: debits .*, difference 0\.00", scene)
     demo.until(lambda: re.search(r"\d requests .* alerts ", demo.printed()), "a status line")
     assert "Traceback" not in demo.printed()
 
     _metrics(demo)
     _management(demo)
     _traders(demo)
+    _companies(demo)
     answer = demo.client.post(f"{demo.base}/synfinance/simulate", json={"rows": 1_000, "fraud": 30})
     assert answer.json()["fraud"]["injected"] == 30
     assert answer.json()["detector"] == "fraud"
@@ -103,6 +107,19 @@ def _traders(demo: Demo) -> None:
     assert {"trade_records", "accounts", "imports", "analytics", "market", "live", "deletions"} <= kinds
     assert demo.get(f"{monitoring}/errors").json()["items"] == []
     assert re.search(r" · traders [\d,]+ requests \(0 failed\)", demo.printed())
+
+
+def _companies(demo: Demo) -> None:
+    """Ledger runs beside them, with companies that work and a few hundred that are made up; nothing of it fails."""
+    assert demo.get("/ledger/health").json()["status"] == "healthy"
+    monitoring = "/ledger/monitoring"
+    assert demo.get(f"{monitoring}/health").json()["status"] in ("healthy", "degraded")
+    kinds = {component["kind"] for component in demo.get(f"{monitoring}/components").json()["items"]}
+    assert {"books", "tokens", "reports", "imports", "rehearsal", "cache", "idempotency"} <= kinds
+    demo.until(lambda: "books_filled" in demo.get(f"{monitoring}/logs", params={"limit": 1_000}).text, "all books")
+    assert demo.get("/ledger/rehearsal").json()["balanced"] is True
+    assert demo.get(f"{monitoring}/errors").json()["items"] == []
+    demo.until(lambda: re.search(r" · companies [\d,]+ \(0 failed\)", demo.printed()), "companies at work")
 
 
 def test_it_ends_at_once_while_the_model_is_still_trained(start: Callable[..., Demo]) -> None:

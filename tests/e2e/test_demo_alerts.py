@@ -188,8 +188,8 @@ def test_every_panel_has_data_from_a_prometheus_that_scraped_the_demo(demo: Demo
             f"{name} | {title} | {expr}"
             for name, title, expr in asked
             if not NOT_IN_THE_DEMO & set(re.findall(r"\w+", expr))
-            # No fault of the demo is TradeSense's: nobody need be told of it. SynFinance has the same panels.
-            and not ('job="tradesense"' in expr and re.search(r"ALERTS|bedplate_notify_", expr))
+            # No fault of the demo is TradeSense's or Ledger's: nobody need be told. SynFinance has the same panels.
+            and not (re.search(r'job="(tradesense|ledger)"', expr) and re.search(r"ALERTS|bedplate_notify_", expr))
             and not demo.prometheus.query_range(expr, now - 600, now, 1)
         ]
 

@@ -9,6 +9,8 @@ from bedplate.component import Component
 from bedplate.service import Service
 from bedplate.settings import Settings, Sources
 from bedplate.state.limits import RateLimit
+from ledger import service as ledger
+from ledger.settings import LedgerSettings
 from synfinance import service as synfinance
 from synfinance.settings import SynFinanceSettings
 from tradesense import service as tradesense
@@ -30,10 +32,13 @@ def services() -> dict[str, Service]:
         pass
     with TradeSenseSettings.collecting(Sources.none()) as of_tradesense:
         pass
+    with LedgerSettings.collecting(Sources.none()) as of_ledger:
+        pass
     return {
         "Bedplate": library(),
         "SynFinance": synfinance.build(of_synfinance),
         "TradeSense": tradesense.build(of_tradesense),
+        "Ledger": ledger.build(of_ledger),
     }
 
 

@@ -9,8 +9,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from bedplate.service import Process
+from demo.companies import MadeUpOrganizations
 from demo.pager import Pager
 from demo.trouble import Trouble
+from ledger.service import build as build_ledger
+from ledger.settings import LedgerSettings
 from synfinance.service import build as build_synfinance
 from synfinance.settings import SynFinanceSettings
 from tradesense.service import build as build_tradesense
@@ -37,7 +40,8 @@ def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = Tru
     """Return the services; nothing runs yet.
 
     Log records are not written to the terminal, where they would bury what people want to see: they are in a file, and
-    the latest at ``/synfinance/monitoring/logs``. With ``REDIS_URL`` TradeSense keeps there what instances share.
+    the latest at ``/synfinance/monitoring/logs``. With ``REDIS_URL`` TradeSense and Ledger keep there what instances
+    share.
 
     :param base: where it is served, ``http://127.0.0.1:8000``; without it nobody is told of alerts.
     :param folder: for log files and the database. :param faults: let faults come by turns.
@@ -53,10 +57,14 @@ def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = Tru
         # All traders come from one address.
         TradeSenseSettings(**_values("tradesense", base, folder), quotes="made-up", sign_up_by_address="100/minute")
     )
+    ledger = build_ledger(
+        LedgerSettings(**_values("ledger", base, folder), organizations_limit="1000/minute"),
+        extra=[MadeUpOrganizations()],
+    )
     assert isinstance(synfinance.app, FastAPI)
     synfinance.app.include_router(trouble.routes_of_the_bank())
     synfinance.app.include_router(pager.routes())
-    return Demo(Process([synfinance, tradesense]), trouble, pager)
+    return Demo(Process([synfinance, tradesense, ledger]), trouble, pager)
 
 
 def _values(name: str, base: str, folder: Path | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Screen:
         """Print where everything is."""
         service = f"{base}/synfinance"
         self._told = True
-        self._console.print("[bold]Bedplate demo[/bold]: SynFinance and TradeSense with live traffic")
+        self._console.print("[bold]Bedplate demo[/bold]: SynFinance, TradeSense and Ledger with live traffic")
         self._console.print()
         for name, address in (
             ("console", self._link or f"{service}/console"),
@@ -41,6 +41,8 @@ class Screen:
             ("monitoring", f"{service}/monitoring"),
             ("trade journal", f"{base}/tradesense/docs"),
             ("its monitoring", f"{base}/tradesense/api/v1/monitoring"),
+            ("books", f"{base}/ledger/docs"),
+            ("books' cache", f"{base}/ledger/cache/stats"),
         ):
             self._console.print(f"  {name:<15}[link={address}][cyan]{address}[/cyan][/link]")
         self._console.print()

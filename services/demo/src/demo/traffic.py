@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from demo.client import Client
+from demo.companies import Companies
 from demo.scene import opening, soiled_csv
 from demo.screen import Screen
 from demo.traders import Traders
@@ -44,6 +45,7 @@ class Traffic:
     def __init__(self, base: str, screen: Screen, trouble: Trouble, key: Callable[[], str]) -> None:
         self.client = Client(base)
         self.traders = Traders(base, screen)
+        self.companies = Companies(base, screen)
         self._key = key
         self._trouble = trouble
         self._base = base
@@ -69,7 +71,7 @@ class Traffic:
     def _run(self) -> None:
         async def main() -> None:
             self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-            async with self.client.http, self.traders:
+            async with self.client.http, self.traders, self.companies:
                 # Requests fail when the service goes away before us, which is how the demo ends.
                 with contextlib.suppress(httpx2.TransportError):
                     await self._play()
@@ -83,6 +85,7 @@ class Traffic:
         try:
             await opening(self.client, self._screen)
             await self.traders.opening()
+            await self.companies.opening()
         except httpx2.HTTPStatusError as error:
             self._screen.trouble(f"The scene ends early: {error.response.status_code} {error.response.text[:200]}")
         self._screen.note(f"Traffic goes on at up to {RATE:g} requests a second. Ctrl-C ends it.")
@@ -90,6 +93,7 @@ class Traffic:
             group.create_task(self._tell())
             group.create_task(self._make_trouble())
             self.traders.go_on(group)
+            self.companies.go_on(group)
             await self._flow(group)
 
     async def _ready(self) -> None:
@@ -149,6 +153,7 @@ class Traffic:
             if said.is_success:
                 line += _in_words(said.json())
             line += f" · traders {self.traders.requests:,} requests ({self.traders.failed} failed)"
+            line += f" · companies {self.companies.requests:,} ({self.companies.failed} failed)"
             self._screen.status(line)
 
     async def _simulate(self) -> None:
@@ -191,6 +196,7 @@ class Traffic:
             await self.client.http.get("/console/enter", params={"key": self._key()})
             await self.client.http.get("/console/")
         await self.client.http.get(f"{self._base}/tradesense/console/")
+        await self.client.http.get(f"{self._base}/ledger/console/")
 
     async def _lost(self) -> None:
         await self.client.ask("GET", self._random.choice(("/admin.php", "/transactions/4711", "/.env")))

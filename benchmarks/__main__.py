@@ -29,6 +29,7 @@ from benchmarks.suites import (
     scrape,
     sessions,
     stall,
+    switch,
     trades,
     workers,
 )
@@ -52,6 +53,7 @@ SUITES: tuple[Suite, ...] = (
     rate_limits.SUITE,
     locks.SUITE,
     parity.SUITE,
+    switch.SUITE,
     database.SUITE,
 )
 

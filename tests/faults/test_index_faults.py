@@ -22,7 +22,7 @@ from bedplate.database.indexes.work import apply, look
 from tests.endurance import dice, size
 from tests.postgres import Postgres, postgres
 
-ROWS = size(20_000, 1_000_000)
+ROWS = size(20_000, 300_000)
 WRITERS = size(2, 8)
 #: Times that it is killed.
 KILLS = size(1, 12)
@@ -163,6 +163,7 @@ def _at_work(connection: psycopg.Connection[Any]) -> bool:
     )
 
 
+@pytest.mark.timeout(size(240, 1800))
 def test_who_is_killed_in_the_middle_begins_again(url: str, tmp_path: Path) -> None:
     dices = dice()
     invalid = 0
@@ -172,7 +173,7 @@ def test_who_is_killed_in_the_middle_begins_again(url: str, tmp_path: Path) -> N
             with psycopg.connect(url) as holder, _command(tmp_path, url) as process:
                 if held := number % 2 == 0:
                     holder.execute(f"UPDATE orders SET at = at WHERE id = {dices.randrange(1, 1000)}".encode())
-                end = time.monotonic() + 60
+                end = time.monotonic() + 100
                 while not _at_work(connection) and process.poll() is None:
                     assert time.monotonic() < end
                     time.sleep(0.01)
@@ -187,7 +188,7 @@ def test_who_is_killed_in_the_middle_begins_again(url: str, tmp_path: Path) -> N
             assert row is not None
             invalid += row[0]
         with _command(tmp_path, url) as process:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=size(100, 600))
             assert process.returncode == 0, (out, err)
         assert not writers.errors
         rows = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid").fetchall()
@@ -205,6 +206,7 @@ def test_who_is_killed_in_the_middle_begins_again(url: str, tmp_path: Path) -> N
         ).fetchall()
 
 
+@pytest.mark.timeout(size(240, 900))
 def test_nobody_who_writes_waits_long_for_a_lock_that_is_asked_for(url: str) -> None:
     module: dict[str, Any] = {}
     exec(MODULE, module)

@@ -10,9 +10,11 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from demo.real import Real, real_servers
 from demo.screen import Screen
 
 __all__ = ["main"]
@@ -28,45 +30,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SIGTERM ends it as Ctrl-C does: uvicorn raises what it caught once more when it is done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _run(options.port, options.seconds, calm=options.calm)
+        return _run(options.port, options.seconds, calm=options.calm, production=options.production)
     except KeyboardInterrupt:
         # Before the server took the signals over, or after it gave them back.
         return 0
 
 
-def _run(port: int, seconds: float | None, *, calm: bool) -> int:
+def _run(port: int, seconds: float | None, *, calm: bool, production: bool) -> int:
     screen = Screen()
     listener = _listen(port, screen)
     if listener is None:
         return EXIT_USAGE
     # A demo leaves nothing behind.
     with listener, tempfile.TemporaryDirectory(prefix="bedplate-demo-") as scratch:
-        folder = Path(scratch)
         base = f"http://{HOST}:{listener.getsockname()[1]}"
         screen.note(f"Starting at {base} …")
         # These import numpy, polars and scikit-learn: whoever mistyped the port need not wait for that.
         from bedplate.problems import BedplateError
-        from bedplate.service.runner import serve
-        from demo.process import build_demo
-        from demo.traffic import Traffic
 
         try:
-            demo = build_demo(base=base, folder=folder, faults=not calm)
+            with _servers(screen) if production else nullcontext() as real:
+                return _serve(listener, base, Path(scratch), screen, seconds, calm=calm, real=real)
         except BedplateError as error:
             screen.trouble(str(error))
             return EXIT_USAGE
-        demo.pager.rings = screen.ring
-        consoles = [service.builtins.console for service in demo.process.services]
-        for console in consoles:
-            console.announce = screen.console_link
-        traffic = Traffic(base, screen, demo.trouble, consoles[0].site.access.links.make)
-        traffic.start()
-        if seconds is not None:
-            timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-            timer.daemon = True
-            timer.start()
-        status = serve(demo.process, sockets=[listener])
-        traffic.stop()
+
+
+def _serve(
+    listener: socket.socket,
+    base: str,
+    folder: Path,
+    screen: Screen,
+    seconds: float | None,
+    *,
+    calm: bool,
+    real: Real | None,
+) -> int:
+    from bedplate.service.runner import serve
+    from demo.process import build_demo
+    from demo.traffic import Traffic
+
+    demo = build_demo(base=base, folder=folder, faults=not calm, real=real)
+    demo.pager.rings = screen.ring
+    consoles = [service.builtins.console for service in demo.process.services]
+    for console in consoles:
+        console.announce = screen.console_link
+    traffic = Traffic(base, screen, demo.trouble, consoles[0].site.access.links.make)
+    traffic.start()
+    if seconds is not None:
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+    status = serve(demo.process, sockets=[listener])
+    traffic.stop()
     if status:
         for service in demo.process.services:
             for record in service.builtins.logs.tail.search(level="CRITICAL", limit=1):
@@ -74,6 +90,16 @@ def _run(port: int, seconds: float | None, *, calm: bool) -> int:
     else:
         screen.note(f"Stopped after {traffic.client.requests:,} requests.")
     return status
+
+
+@contextmanager
+def _servers(screen: Screen) -> Iterator[Real]:
+    from demo.process import SERVICES, SHARING, TENANTS
+
+    screen.note("Starting PostgreSQL with a replica, PgBouncer and Redis …")
+    with real_servers(SERVICES, SHARING, TENANTS, screen.status) as real:
+        screen.real = real
+        yield real
 
 
 def _listen(port: int, screen: Screen) -> socket.socket | None:
@@ -95,6 +121,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bedplate-demo", description="Run the services with live traffic.")
     parser.add_argument("--port", type=_port, default=8000, help="the one port, 8000 by default; 0 takes a free one")
     parser.add_argument("--calm", action="store_true", help="let no faults come by turns")
+    parser.add_argument(
+        "--production", action="store_true", help="on real servers: PostgreSQL with a replica, PgBouncer, Redis"
+    )
     parser.add_argument("--seconds", type=float, help="end by itself after so many seconds")
     return parser.parse_args(arguments)
 

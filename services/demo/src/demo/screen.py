@@ -7,6 +7,8 @@ import time
 from rich.console import Console
 from rich.markup import escape
 
+from demo.real import Real
+
 __all__ = ["Screen"]
 
 
@@ -16,6 +18,8 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         # Addresses must stay whole to be clicked and copied, however narrow the terminal is.
         self._console = console or Console(highlight=False, soft_wrap=True)
+        #: The servers that the services run on, where they are real.
+        self.real: Real | None = None
         self._link = ""
         self._told = False
 
@@ -45,6 +49,21 @@ class Screen:
             ("books' cache", f"{base}/ledger/cache/stats"),
         ):
             self._console.print(f"  {name:<15}[link={address}][cyan]{address}[/cyan][/link]")
+        self._console.print()
+        if self.real is not None:
+            self._to_try(base, self.real)
+
+    def _to_try(self, base: str, real: Real) -> None:
+        """Print what can be seen of the servers, and done to them."""
+        self.heading("On real servers, each of which may die; it is started again by itself after 20 s")
+        lines = [(name, f"kill -9 {server['pid']}") for name, server in real.servers.items()]
+        lines += [
+            ("lag", f"{base}/tradesense/database/replica/lag"),
+            ("pools", f"{base}/tradesense/database/replica/pool-stats"),
+        ]
+        lines += [("who asks", real.servers["primary"]["ask"])]
+        for what, how in lines:
+            self._console.print(f"  {what:<25}{escape(how)}")
         self._console.print()
 
     def heading(self, text: str) -> None:

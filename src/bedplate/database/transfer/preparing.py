@@ -121,9 +121,6 @@ def _begun(source: AnySide, work: AnySide, state: State, options: Options, conne
         raise TransferRefusedError(reasons)
     names = [pair.name for pair in pairs]
     if options.migrations:
-        # Whatever the migrations filled in is in the source, too, perhaps changed.
-        for pair in pairs:
-            work.empty(pair)
         set_aside = (
             aside.of_sqlite(work.connection, names)
             if isinstance(work, SqliteSide)
@@ -131,6 +128,9 @@ def _begun(source: AnySide, work: AnySide, state: State, options: Options, conne
         )
         for statement in set_aside.now:
             work.execute(statement)
+        # Whatever the migrations filled in is in the source, too, perhaps changed.
+        for pair in pairs:
+            work.empty(pair)
         early, late = list(set_aside.early), list(set_aside.late)
         notes += set_aside.notes
     else:

@@ -113,7 +113,7 @@ def _turns(lab: Lab, partitions: int) -> tuple[list[_Turn], int]:
 
     many = lab.scale(500_000, 100_000)
     plan = Plan(tables="moved", key="organization_id", partitions=partitions)
-    found = []
+    found: list[_Turn] = []
     with (
         postgres(18, "shared_buffers=1GB", "autovacuum_naptime=5s") as server,
         psycopg.connect(server.database(), autocommit=True) as connection,

@@ -40,6 +40,7 @@ def _kinds(url: str) -> tuple[set[str], str]:
     return {kind for _, kind in found}, str(state[0])
 
 
+@pytest.mark.timeout(size(240, 3_600))
 @pytest.mark.parametrize("whom", ["worker", "server"])
 def test_a_switch_that_is_killed_is_done_or_not_done(crashing: Postgres, whom: str) -> None:
     url, thrown = crashing.database(), dice()

@@ -12,6 +12,7 @@ from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
 from bedplate.database.cutover import Comparison, Parity, Plan, Preflight, Progress, connected
 from bedplate.database.cutover import layout as derive
 from bedplate.database.cutover import preflight as look
+from bedplate.database.cutover.outgrown import outgrown
 from bedplate.problems import BedplateError
 
 __all__ = ["cutover"]
@@ -62,11 +63,26 @@ def preflight(
 
 @cutover.command()
 def layout(
-    tables: Tables, key: Key = "organization_id", partitions: Partitions = 64, url: Url = "", as_json: AsJson = False
+    tables: Tables,
+    key: Key = "organization_id",
+    partitions: Partitions = 64,
+    engine: Annotated[
+        str, typer.Option(help="Lay the tables out for an engine of several servers instead: citus. Untested.")
+    ] = "",
+    url: Url = "",
+    as_json: AsJson = False,
 ) -> None:
     """Print the statements that make the tables' partitioned twins; nothing is touched."""
     with faults(as_json):
         wanted = Plan(tables=tables, key=key, partitions=partitions)
+        if engine:
+            with connected(database_url(url)) as connection:
+                found = outgrown(connection, wanted, engine)
+            if as_json:
+                print_json({"engine": engine, "statements": list(found.statements), "notes": list(found.notes)})
+            else:
+                typer.echo(found.text)
+            return
         with connected(database_url(url)) as connection:
             layouts = [derive(connection, wanted, table) for table in wanted.tables]
     if as_json:

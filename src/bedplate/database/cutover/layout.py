@@ -20,7 +20,7 @@ from bedplate.database.cutover.plan import NAME, Plan
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Layout", "Statement", "layout", "partition_name", "refusals", "twin_name"]
+__all__ = ["Layout", "Statement", "layout", "partition_name", "refusals", "twin_name", "unparted"]
 
 Part = Literal["table", "partitions", "keys", "indexes", "constraints", "rights", "words"]
 
@@ -105,6 +105,11 @@ def layout(connection: Connection[Any], cutover: Plan, table: str) -> Layout:
     return _Layout(source, cutover).derive()
 
 
+def unparted(source: Table, cutover: Plan) -> Layout:
+    """Return a layout of the table without partitions, under its own names, with keys that begin with the cutover's."""
+    return _Layout(source, cutover, parted=False).derive()
+
+
 def twin_name(name: str, suffix: str = "_partitioned") -> str:
     """Return a name with a suffix that fits PostgreSQL's limit, and stays apart from others of the same beginning."""
     if len((name + suffix).encode()) <= NAME:
@@ -147,9 +152,10 @@ def _temporal(definition: str) -> bool:
 class _Layout:
     """Statements as they come about."""
 
-    def __init__(self, source: Table, cutover: Plan) -> None:
-        self._source, self._cutover = source, cutover
-        self._name = twin_name(source.name)
+    def __init__(self, source: Table, cutover: Plan, *, parted: bool = True) -> None:
+        self._source, self._cutover, self._parted = source, cutover, parted
+        self._count = cutover.partitions if parted else 0
+        self._name = self._renamed(source.name)
         self._twin = quoted(source.schema, self._name)
         self._statements: list[Statement] = []
         self._notes: list[str] = []
@@ -164,6 +170,9 @@ class _Layout:
         self._words()
         return Layout(self._source, self._twin, tuple(self._statements), tuple(self._notes))
 
+    def _renamed(self, name: str) -> str:
+        return twin_name(name) if self._parted else name
+
     def _add(self, part: Part, sql: str) -> None:
         self._statements.append(Statement(part, sql))
 
@@ -174,8 +183,8 @@ class _Layout:
         source = self._source
         columns = ",\n  ".join(self._column(column) for column in source.columns)
         space = f"\nTABLESPACE {quoted(source.tablespace)}" if source.tablespace else ""
-        key = quoted(self._cutover.key)
-        self._add("table", f"CREATE TABLE {self._twin} (\n  {columns}\n) PARTITION BY HASH ({key}){space}")
+        by = f" PARTITION BY HASH ({quoted(self._cutover.key)})" if self._parted else self._options()
+        self._add("table", f"CREATE TABLE {self._twin} (\n  {columns}\n){by}{space}")
         # The partitions take these from the table when they are made; a clause in CREATE TABLE is for 16 and later.
         for column in source.columns:
             name = quoted(column.name)
@@ -215,16 +224,16 @@ class _Layout:
         )
 
     def _partitions(self) -> None:
-        source, count = self._source, self._cutover.partitions
-        options = f" WITH ({', '.join(source.options)})" if source.options else ""
+        source, count = self._source, self._count
+        options = self._options()
+        kind = {"f": "FULL", "n": "NOTHING"}.get(source.replica_identity)
         for number in range(count):
             name = quoted(source.schema, partition_name(source.name, number))
             values = f"FOR VALUES WITH (MODULUS {count}, REMAINDER {number})"
             self._add("partitions", f"CREATE TABLE {name} PARTITION OF {self._twin} {values}{options}")
-            if source.replica_identity in "fn":
-                kind = {"f": "FULL", "n": "NOTHING"}[source.replica_identity]
+            if kind:
                 self._alter("partitions", f"REPLICA IDENTITY {kind}", name)
-        if source.replica_identity in "fn":
+        if kind:
             self._alter("partitions", f"REPLICA IDENTITY {kind}")
         for column in source.columns:
             if column.statistics >= 0:
@@ -239,8 +248,11 @@ class _Layout:
             self._notes.append(
                 f"Columns have options of this server's own ({', '.join(unknown)}), which are not copied."
             )
-        if source.options:
+        if source.options and self._parted:
             self._notes.append("Storage parameters are set on each partition: the twin itself stores nothing.")
+
+    def _options(self) -> str:
+        return f" WITH ({', '.join(self._source.options)})" if self._source.options else ""
 
     def _keys(self) -> None:
         """Primary key and unique constraints begin with the key, and what they served alone gets an index."""
@@ -253,7 +265,7 @@ class _Layout:
                 columns = ", ".join(map(quoted, one.columns))
                 name = twin_name(one.name, "_alone_idx")
                 self._statements.append(Statement.index(self._twin, name, f"({columns})"))
-            self._statements.append(Statement.key(self._twin, twin_name(one.name), definition))
+            self._statements.append(Statement.key(self._twin, self._renamed(one.name), definition))
 
     def _indexes(self) -> None:
         key = quoted(self._cutover.key)
@@ -267,10 +279,10 @@ class _Layout:
                 self._notes.append(f"{index.name} is unique for each {self._cutover.key} only.")
                 alone = index.definition.replace(" NULLS NOT DISTINCT", "")
                 self._statements.append(Statement.index(self._twin, twin_name(index.name, "_alone_idx"), alone))
-            name = twin_name(index.name)
+            name = self._renamed(index.name)
             self._statements.append(Statement.index(self._twin, name, definition, unique=index.unique))
         for one in self._source.statistics:
-            name = quoted(self._source.schema, twin_name(one.name))
+            name = quoted(self._source.schema, self._renamed(one.name))
             self._add("indexes", f"CREATE STATISTICS {name} {one.definition} FROM {self._twin}")
 
     def _constraints(self) -> None:
@@ -288,7 +300,7 @@ class _Layout:
                 self._add("rights", f"REVOKE ALL ON TABLE {self._twin} FROM {_role(role)}")
         # Whoever made the twin has rights that go to the owner with it.
         self._alter("rights", f"OWNER TO {quoted(source.owner)}")
-        for number in range(self._cutover.partitions):
+        for number in range(self._count):
             name = quoted(source.schema, partition_name(source.name, number))
             self._alter("rights", f"OWNER TO {quoted(source.owner)}", name)
         if not source.untouched:
@@ -313,16 +325,16 @@ class _Layout:
                 yield "words", f"COLUMN {twin}.{quoted(column.name)}", column.comment
         for one in source.constraints:
             if one.comment is not None:
-                name = twin_name(one.name) if one.kind in "pu" else one.name
+                name = self._renamed(one.name) if one.kind in "pu" else one.name
                 # A foreign key may come later than all the rest.
                 part: Part = "constraints" if one.kind == "f" else "words"
                 yield part, f"CONSTRAINT {quoted(name)} ON {twin}", one.comment
         for index in source.indexes:
             if index.comment is not None and index.valid:
-                yield "words", f"INDEX {quoted(source.schema, twin_name(index.name))}", index.comment
+                yield "words", f"INDEX {quoted(source.schema, self._renamed(index.name))}", index.comment
         for statistic in source.statistics:
             if statistic.comment is not None:
-                yield "words", f"STATISTICS {quoted(source.schema, twin_name(statistic.name))}", statistic.comment
+                yield "words", f"STATISTICS {quoted(source.schema, self._renamed(statistic.name))}", statistic.comment
 
 
 def _role(role: str | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import CutoverError, ask, literal, transaction
+from bedplate.database.cutover.asking import CutoverError, ask, literal, quoted, transaction
 from bedplate.database.cutover.catalog import Table, read
 from bedplate.database.cutover.layout import refusals, unparted
 from bedplate.database.cutover.plan import Plan
@@ -86,7 +86,10 @@ def _citus(plan: Plan, tables: list[Table], referenced: dict[str, bool]) -> Iter
     later: list[str] = []
     for table in tables:
         found = unparted(table, plan)
+        serials = [(column.owned, column.name) for column in table.columns if column.owned is not None]
+        yield from (f"CREATE SEQUENCE IF NOT EXISTS {sequence}" for sequence, _ in serials)
         yield from (one.sql for one in found.statements if one.part != "constraints")
+        yield from (f"ALTER SEQUENCE {one} OWNED BY {table.sql}.{quoted(column)}" for one, column in serials)
         together = f"colocate_with => {literal(first or 'none')}"
         shards = "" if first else f", shard_count => {plan.partitions}"
         yield f"SELECT create_distributed_table({literal(table.sql)}, {literal(plan.key)}, {together}{shards})"

@@ -30,6 +30,8 @@ __all__ = ["drift", "head", "missing", "upgrade", "version_table"]
 
 #: Alembic's ``op`` belongs to the whole process, so one thread at a time may use it.
 _OP_LOCK = threading.Lock()
+#: CPython 3.11 fails at random when two threads take sources apart (gh-106905), as several services that start do.
+_PARSE_LOCK = threading.Lock()
 #: Where :mod:`bedplate.database.transfer` notes in its target how far it is.
 _TRANSFER = "bedplate_transfer"
 
@@ -45,7 +47,9 @@ def _revisions(package: str) -> dict[str, str | None]:
     revisions: dict[str, str | None] = {}
     for file in sorted(folder(package).glob("*.py")):
         names: dict[str, Any] = {}
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        with _PARSE_LOCK:
+            parsed = ast.parse(file.read_text(encoding="utf-8"))
+        for node in parsed.body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             value = getattr(node, "value", None)
             for target in targets:

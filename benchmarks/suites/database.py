@@ -1,4 +1,4 @@
-"""P25: what Bedplate's engine adds to a statement."""
+"""P25: what Bedplate's engine adds to a statement, P25b to a transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ TEXT = """\
 the asking process, a statement. All contestants run the same service, with what it does in the background, so that they
 differ in the engine alone. The peer is SQLAlchemy's asynchronous engine over asyncpg with the same pool, pre-ping and
 time limits, which counts and times nothing. The second peer has no time limits either, which asyncpg gives for less:
-without them a server that hangs is waited for without end."""
+without them a server that hangs is waited for without end.
+
+P25b is a transaction of that one statement, from the pool and back: with the look whether the connection lives, and, of
+Bedplate, the request's name for `pg_stat_activity` and the time of the wait and of the use."""
 
 _RUNNING: list[Any] = []
 
@@ -42,7 +45,16 @@ def run(lab: Lab) -> list[Row]:
         }
         with lab.contestants(made) as contestants:
             lab.interleave(contestants, 1, statements=1_000)
-            found = lab.interleave(contestants, lab.scale(41, 7), statements=lab.scale(2_000, 1_000))
+            statements = lab.interleave(contestants, lab.scale(41, 7), statements=lab.scale(2_000, 1_000))
+            lab.interleave(contestants, 1, transactions=200)
+            transactions = lab.interleave(contestants, lab.scale(41, 7), transactions=lab.scale(500, 200))
+    return [
+        _row("P25", "A statement on PostgreSQL: client CPU", statements),
+        _row("P25b", "A transaction of one statement: client CPU", transactions),
+    ]
+
+
+def _row(id: str, what: str, found: Mapping[str, list[float]]) -> Row:
     mine, limited, unlimited = (
         Measure(name, "µs CPU", Spread.of(value * 1e6 for value in found[key]))
         for name, key in (
@@ -52,8 +64,7 @@ def run(lab: Lab) -> list[Row]:
         )
     )
     goal = Goal("ratio", "<=", 1.10, "≤ 1.10")
-    what = "A statement on PostgreSQL: client CPU"
-    return [Row("P25", what, mine, (limited, unlimited), goal, mine.value / limited.value)]
+    return Row(id, what, mine, (limited, unlimited), goal, mine.value / limited.value)
 
 
 def ours(url: str) -> Callable[..., float]:
@@ -62,7 +73,7 @@ def ours(url: str) -> Callable[..., float]:
 
     database, loop = Database(url), _loop()
     loop.run_until_complete(_started(database))
-    return _timed(loop, database.connect)
+    return _timed(loop, database.connect, database.begin)
 
 
 def bare(url: str, limited: bool) -> Callable[..., float]:
@@ -83,7 +94,7 @@ def bare(url: str, limited: bool) -> Callable[..., float]:
         pool_recycle=1800,
         connect_args={"timeout": 5.0, "command_timeout": 30.0} if limited else {},
     )
-    return _timed(loop, engine.connect)
+    return _timed(loop, engine.connect, engine.begin)
 
 
 async def _started(component: Any) -> None:
@@ -108,10 +119,13 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _timed(
-    loop: asyncio.AbstractEventLoop, connect: Callable[[], AbstractAsyncContextManager[Any]]
-) -> Callable[..., float]:
+Connect = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def _timed(loop: asyncio.AbstractEventLoop, connect: Connect, begin: Connect) -> Callable[..., float]:
     from sqlalchemy import text
+
+    from bedplate.telemetry.context import WorkContext, current
 
     statement = text("SELECT :n + 1")
 
@@ -123,11 +137,19 @@ def _timed(
                 await connection.execute(statement, {"n": n})
             return (time.process_time() - begun) / statements
 
-    def measured(statements: int) -> float:
+    async def carry_through(transactions: int) -> float:
+        current.set(WorkContext("0195c3f0-1111-7000-8000-000000000007", "0" * 32, "0" * 16))
+        begun = time.process_time()
+        for n in range(transactions):
+            async with begin() as connection:
+                await connection.execute(statement, {"n": n})
+        return (time.process_time() - begun) / transactions
+
+    def measured(statements: int = 0, transactions: int = 0) -> float:
         gc.collect()
-        return loop.run_until_complete(carry_out(statements))
+        return loop.run_until_complete(carry_out(statements) if statements else carry_through(transactions))
 
     return measured
 
 
-SUITE = Suite("The database's engine", ("P25",), TEXT, run)
+SUITE = Suite("The database's engine", ("P25", "P25b"), TEXT, run)

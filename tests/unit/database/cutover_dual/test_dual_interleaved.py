@@ -102,7 +102,8 @@ def _chunk(work: Work) -> None:
         work.pace.rests = None  # type: ignore[attr-defined]
 
 
-@settings(max_examples=size(10, 1000), suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(size(120, 7200))
+@settings(max_examples=size(10, 600), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.one_of(_ACTS, _ACTS, _WORK), min_size=10, max_size=80), st.sampled_from(_IDENTITIES))
 def test_both_are_the_same_whatever_comes_between(
     interleaved: str, steps: list[tuple[int, str, int]], identity: str

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bedplate.component import Component
 from bedplate.database import Database, DatabaseSettings
+from bedplate.database.cutover import Cutover
 from bedplate.service import Service
 from bedplate.service.settings import ServiceSettings
 from bedplate.state import store
@@ -42,9 +43,8 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
         settings=settings.section(DatabaseSettings, "database"),
     )
     client = by_client(settings.section(HttpSettings, "http").trusted_proxies)
-    cache = Cache(
-        shared, "reports", ttl=settings.cache_ttl, prefix=settings.section(ServiceSettings, "service").management_prefix
-    )
+    prefix = settings.section(ServiceSettings, "service").management_prefix
+    cache = Cache(shared, "reports", ttl=settings.cache_ttl, prefix=prefix)
     books = Books(
         BooksSettings(check_every=settings.check_every, check_at_once=settings.check_at_once),
         database=database,
@@ -65,14 +65,19 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
             importing=importing, body_bytes=settings.max_body_bytes, client=client,
         )
     )  # fmt: skip
+    # The two tables that outgrow one heap; nothing moves until somebody presses start.
+    moving = Cutover(
+        database,
+        name="transactions",
+        tables=("revenue_transactions", "expense_transactions"),
+        key="organization_id",
+        partitions=settings.partitions,
+        primary=settings.database_primary_url or "",
+        prefix=prefix,
+    )
     components: list[Component] = [
-        books, tokens, reports, imports, rehearsal, once, opening, importing, *moving(database), *extra,
+        books, tokens, reports, imports, rehearsal, once, opening, importing, moving, *extra,
     ]  # fmt: skip
     if settings.rate_limit:
         components.append(RateLimit(shared, "requests", limits=settings.rate_limit, key=client))
     return Service("ledger", app, components, settings=settings)
-
-
-def moving(database: Database) -> list[Component]:
-    """Return what moves the two tables that outgrow one heap to partitions, where they are on PostgreSQL."""
-    return []

@@ -50,6 +50,9 @@ class LedgerSettings(Settings, env_prefix="LEDGER_"):
     rehearse_every: Annotated[Seconds, Field(gt=0)] = _REHEARSAL.every
     """Seconds between two rehearsals of posting and reading back."""
 
+    partitions: Annotated[int, Field(ge=2, le=1024)] = 64
+    """Partitions that revenue and expense transactions move to, once somebody starts that."""
+
     @field_validator("rate_limit", "organizations_limit", "import_limit")
     @classmethod
     def _is_a_limit(cls, value: str) -> str:

@@ -150,7 +150,11 @@ class Books:
 
     def migrations(self) -> Migrations:
         """Return the revisions of the tables."""
-        return Migrations(name="ledger", package="ledger.revisions")
+        numbers = (
+            ("ledger_numbers.entries", "ledger_entries_numbers"),
+            ("ledger_numbers.organizations", "ledger_organizations_numbers"),
+        )
+        return Migrations(name="ledger", package="ledger.revisions", numbers=numbers)
 
     def overview(self) -> Mapping[str, Any]:
         """Return what one page tells of all books."""

@@ -182,7 +182,7 @@ def test_one_worker_at_a_time_and_the_next_takes_over_when_its_session_ends(
         with at_work(runner(machine_url, name, second)):
             one = row(machine_connection, name)
             assert second.done == [] and one.epoch == 1
-    assert not book.runs()
+    wait(lambda: not book.runs())
     runner(machine_url, name, second).run(until("verified"))
     assert second.done[0] == "backfill"
 
@@ -243,6 +243,7 @@ def test_an_error_is_told_and_tried_again(machine_url: str, machine_connection: 
     def fail(work: Work) -> None:
         if len(told) < 1:
             told.append(True)
+            work.connection.execute("BEGIN")  # and it is not left open
             work.connection.execute("SELECT 1 / 0")
         record = row(machine_connection, name)
         assert record.trouble == "retries" and "division by zero" in record.error

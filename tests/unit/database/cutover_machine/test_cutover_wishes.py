@@ -65,6 +65,7 @@ def sight(**values: Any) -> Sight:
         (record(state="verified", wanted="switched"), "pause throttle verify rollback"),
         (record(state="switched"), "pause throttle verify rollback finalize"),
         (record(state="switched", wanted="rolled-back"), "pause throttle"),
+        (record(state="switched", wanted="rolled-back", paused=True), "resume throttle"),
         (record(state="finalized", wanted=""), ""),
     ],
 )

@@ -89,8 +89,8 @@ class Control:
         self._break_off()
 
     def turn(self) -> None:
-        """Tell the worker to end its step, and to look again what is wanted."""
-        if self._turn.is_set() or self._critical:
+        """Tell the worker to end its step, and to look again what is wanted; told again until it does."""
+        if self._critical:
             return
         self._turn.set()
         if not self._calmed.wait(_MERCY):

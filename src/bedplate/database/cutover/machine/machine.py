@@ -92,8 +92,10 @@ class Machine:
             raise
         except CutoverError as error:
             self._failed(act)
+            self._rolled_back()
             self._refused(act, error)
         except Exception as error:
+            self._rolled_back()
             if self._broken_off(error):
                 if self._control.stop.is_set():
                     raise Stopped from None
@@ -113,6 +115,14 @@ class Machine:
         from psycopg.errors import QueryCanceled
 
         return isinstance(error, Stopped) or (isinstance(error, QueryCanceled) and self._control.turning)
+
+    def _rolled_back(self) -> None:
+        """End a transaction that a step began by itself and did not end."""
+        from psycopg.pq import TransactionStatus
+
+        connection = self._work.connection
+        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            connection.rollback()
 
     def _lost(self) -> bool:
         return bool(self._work.connection.closed or self._work.connection.broken)

@@ -91,7 +91,7 @@ def _words(detail: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_short(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_short(one)}" for name, one in value.items() if one not in ({}, [], "", None))
     if isinstance(value, list):
-        return ", ".join(_short(one) for one in value)
+        return ", ".join(_short(one) for one in value if one != "")
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -42,7 +42,8 @@ def refusal(record: Record | None, wish: Wish, readiness: Readiness | None = Non
         return "It is finalized: there is nothing left to be done."
     if record.wanted == "rolled-back" and wish not in ("pause", "throttle"):
         # Whoever waits for somebody may be told to try again.
-        return None if wish == "resume" and record.trouble == "waits" else "It is being rolled back."
+        stands = record.trouble == "waits" or record.paused
+        return None if wish == "resume" and stands else "It is being rolled back."
     judged = _REFUSALS.get(wish)
     said = judged(record) if judged is not None else None
     if said is None and wish == "switch" and readiness is not None and not readiness.ready:

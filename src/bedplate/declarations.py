@@ -455,13 +455,20 @@ class Migrations:
 
     :param name: names the version table, ``bedplate_<name>_version``; unique in a service.
     :param package: the importable package that holds the revision modules: ``bedplate.monitor.alerts.migrations``.
+    :param numbers: what stands on SQLite, which has none, for sequences of PostgreSQL that belong to no column: a row
+        of a table with the columns ``name`` and ``next``, and the sequence: ``("shop_numbers.orders", "shop_orders")``.
     """
 
     name: str
     package: str
+    numbers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         _slug("Migrations", self.name)
+        for row, sequence in self.numbers:
+            if row.count(".") != 1 or not sequence:
+                what = f"Migrations {self.name} count by {row!r}, which is no TABLE.NAME."
+                raise DeclarationError(what, 'Write numbers=(("shop_numbers.orders", "shop_orders"),).')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

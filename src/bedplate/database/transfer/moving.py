@@ -13,6 +13,7 @@ from bedplate.database.transfer.faults import Faults
 from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.postgresql_side import PostgresqlSide
 from bedplate.database.transfer.report import Progress
+from bedplate.database.transfer.sequences import carry_on
 from bedplate.database.transfer.sqlite_side import SqliteSide
 from bedplate.database.transfer.state import Place, State
 
@@ -39,6 +40,7 @@ class Mover:
         *,
         size: int,
         most: int,
+        numbers: Sequence[tuple[str, str]] = (),
         watch: Callable[[Progress], None],
     ) -> None:
         self._source = source
@@ -47,6 +49,7 @@ class Mover:
         self._state = state
         self._size = size
         self._most = most
+        self._numbers = numbers
         self._watch = watch
         #: Rows that this run has copied, and those that comparisons had it copy again.
         self.copied = 0
@@ -235,3 +238,4 @@ class Mover:
                 if column.counted:
                     last = self._source.last_number(pair, column.name)
                     self._target.set_last_number(pair, column.name, last)
+        carry_on(self._source, self._target, self._numbers)

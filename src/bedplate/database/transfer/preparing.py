@@ -20,6 +20,7 @@ from bedplate.database.transfer.mapping import Pair, derived, paired
 from bedplate.database.transfer.opening import connect
 from bedplate.database.transfer.postgresql_side import PostgresqlSide
 from bedplate.database.transfer.schema import Schema
+from bedplate.database.transfer.sequences import uncounted
 from bedplate.database.transfer.sqlite_side import SqliteSide
 from bedplate.database.transfer.state import State
 from bedplate.declarations import Migrations
@@ -87,7 +88,8 @@ def pairs_of(source: AnySide, target: AnySide, options: Options) -> tuple[Pair, 
 
 def _skipped(options: Options) -> set[str]:
     """Return which tables are not looked at: who migrated them is the migrations' business."""
-    return {*options.skip, *(version_table(one) for one in options.migrations)}
+    counts = {row.partition(".")[0] for one in options.migrations for row, _ in one.numbers}
+    return {*options.skip, *counts, *(version_table(one) for one in options.migrations)}
 
 
 def _resumed(source: AnySide, work: AnySide, state: State, options: Options) -> Prepared:
@@ -167,7 +169,7 @@ def _migrate(
     source: AnySide, mine: Schema, work: AnySide, options: Options, connection: Connection, reasons: list[str]
 ) -> list[str]:
     present = work.schema().tables
-    versions = {version_table(one) for one in options.migrations}
+    versions = _skipped(options)
     reasons += [
         f"The target is not empty: {name} has rows."
         for name in sorted(present.keys() - versions)
@@ -191,6 +193,7 @@ def _migrate(
     if reasons:
         raise TransferRefusedError(reasons)
     upgrade(connection, wanted, 30.0)
+    reasons += uncounted(source, work, [pair for one in wanted for pair in one.numbers])
     return [note for note in mine.others if not note.startswith("The trigger")]
 
 

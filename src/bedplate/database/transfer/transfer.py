@@ -235,6 +235,7 @@ class Transfer:
             state or State(target),
             size=self._chunk,
             most=self._most,
+            numbers=[pair for one in self._options.migrations for pair in one.numbers],
             watch=self._watch,
         )
 

@@ -17,6 +17,8 @@ __all__ = ["Finding", "findings"]
 
 #: Rows from which a table is large: smaller ones are read in full as fast.
 LARGE = 10_000
+#: Seconds of counting from which an unused index means something.
+BRIEF = 7 * 86400.0
 #: How often a large table must have been read in full to be told.
 OFTEN = 20
 #: The share of a table's rows that a selective filter lets through at most.
@@ -82,11 +84,12 @@ def _unused(found: Sequence[Present], seconds: float) -> Iterator[Finding]:
             continue
         if not any(part.scans for part in parts):
             size = sum(part.size for part in parts)
+            brief = ", which is too short to tell" if seconds < BRIEF else ""
             yield Finding(
                 "unused",
                 one.table,
                 one.name,
-                f"No query has used it for {duration(seconds)}, as statistics go; {size / 1e6:,.1f} MB.",
+                f"No query has used it since uses are counted, for {duration(seconds)}{brief}; {size / 1e6:,.1f} MB.",
                 "Look at the replicas' own statistics, too, and wait for the end of a month, before it is dropped.",
             )
 

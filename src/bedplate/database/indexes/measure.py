@@ -108,7 +108,7 @@ def verdict(measured: Measured) -> str:
     if measured.rows < FEW:
         return "too few rows to tell"
     if not within.used:
-        return "not used by its path"
+        return "not used by its path" + (", kept for uniqueness" if measured.index.unique else "")
     if times is None:
         return "used"
     if times < PAYS:
@@ -120,6 +120,10 @@ def measured(connection: Connection, index: Index) -> tuple[Timing | None, str]:
     """Ask an access path; return what it took, or None and why it could not be asked. In a transaction to be undone."""
     server = connection.dialect.name == "postgresql"
     try:
+        if server:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(LONGEST * 1000)}")
+            connection.exec_driver_sql("SET LOCAL transaction_read_only = on")
+            connection.exec_driver_sql(_UNCOUNTED)
         samples = _samples(connection, index)
         if not samples:
             return None, "its sample query returns no row"
@@ -177,9 +181,6 @@ def _asked_of_server(connection: Connection, index: Index, samples: list[dict[st
 
     tree = connection.exec_driver_sql(_NAMES, _name(connection, index))
     names = {row[0].rpartition(".")[2].strip('"') for row in tree}
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(LONGEST * 1000)}")
-    connection.exec_driver_sql("SET LOCAL transaction_read_only = on")
-    connection.exec_driver_sql(_UNCOUNTED)
     # Without the times of single nodes, whose clock costs more than they do.
     question = text(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {_statement(index, 'postgresql')}")
     taken, pages, nodes = [], [], dict[str, None]()

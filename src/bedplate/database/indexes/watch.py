@@ -65,8 +65,8 @@ async def seen(connection: AsyncConnection, declared: Sequence[Index]) -> Seen:
 async def watch(database: Database, host: Host) -> None:
     """Show how many there are, for as long as the service runs."""
     told: Seen | None = None
+    declared = declared_in(database, host)
     while True:
-        declared = declared_in(database, host)
         host.bind(INDEXES, state="declared").set(float(len(declared)))
         pause = EVERY
         if not declared:

@@ -28,6 +28,7 @@ from tradesense.components.signals.records import (
     TRADERS,
     TRADERS_TODAY,
 )
+from tradesense.paths import declared
 from tradesense.records import trades, users
 
 __all__ = ["Records"]
@@ -69,8 +70,6 @@ class Records:
 
     def indexes(self) -> Sequence[Index]:
         """Return the indexes, each with the question that it serves."""
-        from tradesense.paths import declared
-
         return declared()
 
     @asynccontextmanager

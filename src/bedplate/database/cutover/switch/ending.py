@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import CutoverError, ask, quoted, transaction
@@ -42,10 +43,10 @@ def undo(work: Work, *, patience: float = PATIENCE, within: float = WITHIN) -> N
     if any(side.switched for side in found):
         raise CutoverError("It is switched: undoing it would take the live tables away.", "Roll back first.")
     trying = Patience(work, [side.live for side in found], patience=patience, within=within)
-    trying.tried(lambda: _unwatched(work, found, patience))
+    trying.tried(partial(_unwatched, work, found))
     for side in found:
         # Short transactions one by one: dropping waits for tables that foreign keys point to as well.
-        Patience(work, [side.live], patience=patience, within=within).tried(lambda: _removed(work, side, patience))  # noqa: B023
+        Patience(work, [side.live], patience=patience, within=within).tried(partial(_removed, work, side))
     with transaction(connection):
         work.journal.enter("none")
 
@@ -108,7 +109,7 @@ def finalize(work: Work, *, keep: str = "", patience: float = PATIENCE, within: 
     finish(work)
     trying = Patience(work, [side.live for side in found], patience=patience, within=within)
     kept = tuple(quoted(side.live.schema, twin_name(side.live.name, keep)) for side in found) if keep else ()
-    trying.tried(lambda: _final(work, found, keep, patience))
+    trying.tried(partial(_final, work, found, keep))
     done = Finalized(() if keep else tuple(words), kept)
     work.journal.note("legacy tables", dropped=list(done.dropped), kept=list(done.kept))
     return done

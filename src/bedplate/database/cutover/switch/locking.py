@@ -27,8 +27,10 @@ PATIENCE = 0.05
 #: Seconds after which it is given up, and seconds between two attempts: short at first, then longer.
 WITHIN = 30.0
 _LEAST, _MOST = 0.05, 2.0
-#: Age in seconds of a transaction that may be what an attempt waited for in vain.
-_YOUNG = 0.01
+#: Most seconds that an attempt waits, after several in vain: on a busy server all transactions take longer.
+_AT_MOST = 0.15
+#: Age in seconds of a transaction for which no attempt is made, and of one that an attempt may have waited for.
+_LONG, _YOUNG = 0.3, 0.01
 
 _HOLDERS = """SELECT a.pid, a.application_name, coalesce(a.state, a.backend_type, ''),
   extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.backend_type = 'autovacuum worker'
@@ -103,20 +105,23 @@ class Patience:
         self.attempts = 0
         self._pause = _LEAST
 
-    def tried(self, attempt: Callable[[], T]) -> T:
+    def tried(self, attempt: Callable[[float], T]) -> T:
         """Try until it is done.
 
+        :param attempt: is given the seconds for which it may wait for its locks.
         :raises CutoverError: when somebody held a table all the time, and who that is.
         :raises psycopg.errors.LockNotAvailable: when locks were never free, and nobody in particular held them.
         """
         from psycopg import errors
 
         while True:
-            held = holders(self._work.connection, self._tables, self.patience)
+            held = holders(self._work.connection, self._tables, _LONG)
             if not held:
                 self.attempts += 1
+                if self.attempts > 1:
+                    self.patience = max(self.patience, min(_AT_MOST, self.patience * 1.2))
                 try:
-                    return attempt()
+                    return attempt(self.patience)
                 except (errors.LockNotAvailable, errors.DeadlockDetected):
                     if time.monotonic() > self._ends:
                         self._give_up()

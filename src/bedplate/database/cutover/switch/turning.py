@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import CutoverError, ask, quoted, transaction
+from bedplate.database.cutover.asking import CutoverError, ask, locally, quoted, transaction
 from bedplate.database.cutover.layout import twin_name
 from bedplate.database.cutover.likeness import alike
 from bedplate.database.cutover.steps import Replay, keylog, pairs, replays
@@ -93,10 +93,11 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     followed = replays(work)
     for one in followed:
         one.check()
-    script = _script(work)
+    tables = [table for side in found for table in (side.live, side.other)]
+    laying = Patience(work, tables, patience=patience, within=within)
+    script = _script(work, laying)
     _drain(followed)
     _readers_gone(work, since, min(_READERS, within))
-    tables = [table for side in found for table in (side.live, side.other)]
     trying = Patience(work, tables, patience=patience, within=within)
     while True:
         try:
@@ -106,7 +107,7 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
                 mend = "Try again when less is written, and nobody changes the tables."
                 raise CutoverError(str(error), mend) from None
             if error.changed:
-                script = _script(work)
+                script = _script(work, laying)
             trying.pause()
             continue
         work.meter.held(what, held)
@@ -114,17 +115,13 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
         return Switched(held, trying.attempts, compared)
 
 
-def _script(work: Work) -> _Script:
+def _script(work: Work, laying: Patience) -> _Script:
     """Make ready all that can be before the lock, and write down the rest."""
     connection = work.connection
-    for pair in pairs(connection, work.plan):
-        keylog(connection, pair, of=pair.shadow).lay()
     with transaction(connection):
         for side in sides(connection, work.plan):
             _alike(connection, side, work)
-            carried.prepare(connection, side.live, side.other)
-            for statement in (*names.sequence_rights(connection, side), *fence.fenced(side.live, side.other)):
-                ask(connection, statement)
+    laying.tried(partial(_laid, work))
     with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):
         found = sides(connection, work.plan)
         together = [table.oid for side in found for table in (side.live, side.other)]
@@ -162,6 +159,35 @@ def _script(work: Work) -> _Script:
         ),
         validate=tuple(statement for one in over for statement in one.validate),
     )
+
+
+def _laid(work: Work, patience: float) -> None:
+    """Lay on the shadows what will lie on live tables, idle."""
+    connection = work.connection
+    with transaction(connection):
+        written = _written(work)
+        if written:
+            # Whoever writes shadows has the live tables before. So nobody has a shadow now, and all of this is quick.
+            locally(connection, lock_timeout=f"{int(patience * 1000)}ms")
+            live = ", ".join(pair.live for pair in pairs(connection, work.plan))
+            ask(connection, f"LOCK TABLE {live} IN SHARE ROW EXCLUSIVE MODE")
+        for pair in pairs(connection, work.plan):
+            log = keylog(connection, pair, of=pair.shadow)
+            if not written or not log.laid:
+                log.lay()
+        for side in sides(connection, work.plan):
+            carried.prepare(connection, side.live, side.other)
+            for statement in (*names.sequence_rights(connection, side), *fence.fenced(side.live, side.other)):
+                ask(connection, statement)
+
+
+def _written(work: Work) -> bool:
+    """Whether triggers write the shadows."""
+    if work.plan.mode != "dual-write":
+        return False
+    from bedplate.database.cutover import dualwrite
+
+    return any(dualwrite.DualWrites(work.connection, pair).phase != "none" for pair in pairs(work.connection, work.plan))
 
 
 def _away(side: Side) -> str:
@@ -223,7 +249,9 @@ def _readers_gone(work: Work, since: Any, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, trying: Patience) -> tuple[float, int]:
+def _attempt(
+    work: Work, script: _Script, followed: list[Replay], state: State, trying: Patience, patience: float
+) -> tuple[float, int]:
     """Try once; return for how long the lock was held, and how many keys were compared under it."""
     connection = work.connection
     _drain(followed)
@@ -233,7 +261,7 @@ def _attempt(work: Work, script: _Script, followed: list[Replay], state: State, 
     # A collection in a large process would take longer than all of this.
     gc.disable()
     try:
-        with short(connection, trying.patience, len(script.locks) + len(followed)):
+        with short(connection, patience, len(script.locks) + len(followed)):
             # First, as it takes its own lock: who has taken over meanwhile is told from us before anybody waits.
             work.journal.enter(state)
             if script.validate:

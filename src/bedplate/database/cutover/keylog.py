@@ -6,7 +6,8 @@ logged table of its own; a key is in it as soon as, and only if, its transaction
 
 Statement triggers with transition tables write it, one INSERT a statement. What replication applies, or a session with
 ``session_replication_role = replica``, fires none of them but, by contrast, row triggers that are enabled for replicas
-only: so each write is logged by one or the other. TRUNCATE fires always.
+only: so each write is logged by one or the other. TRUNCATE fires always, and goes to a table of its own, as the log has
+neither an index nor a number: every writer would pay for them.
 
 A partitioned table has the same triggers, and each of its partitions, too: a statement that names a partition fires
 those of the partition alone, one that names the table those of the table alone. Its log has names of its own, so that
@@ -19,7 +20,7 @@ writer at SERIALIZABLE must not fail for the log's sake. A key may thus come sev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import CutoverError, ask, literal, locally, quoted, transaction
@@ -37,6 +38,18 @@ _ROWS = {
     "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows ",
     "delete": "REFERENCING OLD TABLE AS old_rows ",
 }
+#: What each does; a set operation and an INSERT find their operators by the types, whatever the search path is.
+_BODIES = {
+    "insert": "{insert} SELECT {picked} FROM new_rows;",
+    "update": """{insert} SELECT {picked} FROM old_rows;
+        {insert} SELECT {picked} FROM new_rows EXCEPT SELECT {picked} FROM old_rows;""",
+    "delete": "{insert} SELECT {picked} FROM old_rows;",
+    "truncate": "INSERT INTO {emptied} (relation) VALUES (TG_RELID);",
+    "row": """IF TG_OP <> 'INSERT' THEN {insert} VALUES ({old}); END IF;
+        IF TG_OP = 'INSERT' THEN {insert} VALUES ({new}); END IF;
+        IF TG_OP = 'UPDATE' AND ROW({old}) IS DISTINCT FROM ROW({new}) THEN {insert} VALUES ({new}); END IF;""",
+}
+_OURS = "tgfoid = ANY(ARRAY(SELECT to_regproc(f) FROM unnest(%s::text[]) f))"
 _PARTITIONS = """SELECT n.nspname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = %s ORDER BY c.relname"""
 
@@ -45,16 +58,21 @@ JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = %s ORDER BY c.
 class Taken:
     """Rows of a log as they were read at once: ``places`` of each key, by which they can be removed.
 
-    :ivar truncated: the OIDs of the tables that were truncated; the places of these rows are under the empty key.
+    :ivar truncated: the OIDs of the tables that were truncated, and the places of these rows.
     """
 
     places: dict[tuple[str, ...], list[str]]
-    truncated: tuple[int, ...] = ()
+    truncated: dict[int, list[str]] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[tuple[str, ...]]:
         """The different keys."""
-        return [key for key in self.places if key]
+        return list(self.places)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the log there were, truncations aside."""
+        return sum(map(len, self.places.values()))
 
 
 class KeyLog:
@@ -80,9 +98,12 @@ class KeyLog:
         self._source: Table = source
         self._partitions = [quoted(*row) for row in found]
         self._back = "_back" if source.kind == "p" else ""
-        self.sql = quoted(source.schema, twin_name(name or source.name, f"_keys{self._back}"))
-        self._index = twin_name(name or source.name, f"_truncated{self._back}")
-        self._function = quoted(source.schema, twin_name(name or source.name, f"_log_keys{self._back}"))
+        name = name or source.name
+        self.sql = quoted(source.schema, twin_name(name, f"_keys{self._back}"))
+        self._emptied = quoted(source.schema, twin_name(name, f"_keys_truncated{self._back}"))
+        self._functions = {
+            event: quoted(source.schema, twin_name(name, f"_log_keys{self._back}_{event}")) for event in _BODIES
+        }
         self._names = [f"k{number}" for number in range(len(self.columns))]
 
     @property
@@ -95,18 +116,18 @@ class KeyLog:
         """What makes the log without touching who writes the table, in order; see :meth:`lay`."""
         columns = ", ".join(f"{name} {kind}" for name, kind in zip(self._names, self._types, strict=True))
         owner = quoted(self._source.owner)
-        log = (
-            f"CREATE TABLE {self.sql} (number bigint GENERATED ALWAYS AS IDENTITY, {columns}, "
-            "everything boolean NOT NULL DEFAULT false, relation oid)"
-        )
         made = [
-            log,
-            f"CREATE INDEX {quoted(self._index)} ON {self.sql} (relation) WHERE everything",
+            f"CREATE TABLE {self.sql} ({columns})",
             f"ALTER TABLE {self.sql} OWNER TO {owner}",
-            self._body(),
-            f"ALTER FUNCTION {self._function}() OWNER TO {owner}",
-            f"REVOKE ALL ON FUNCTION {self._function}() FROM PUBLIC",
+            f"CREATE TABLE {self._emptied} (relation oid NOT NULL)",
+            f"ALTER TABLE {self._emptied} OWNER TO {owner}",
         ]
+        for event, function in self._functions.items():
+            made += [
+                self._function(event),
+                f"ALTER FUNCTION {function}() OWNER TO {owner}",
+                f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
+            ]
         for partition in self._partitions:
             made += self._statement_triggers(partition)
         if self._partitions:
@@ -117,7 +138,7 @@ class KeyLog:
     def late(self) -> tuple[str, ...]:
         """What makes a log that was laid work, in order, with the table locked against writers."""
         # A log that has lain for a while may hold what befell the table when nobody was to follow it.
-        made = [f"DELETE FROM {self.sql}", *self._statement_triggers(self._source.sql)]
+        made = [f"DELETE FROM {self.sql}", f"DELETE FROM {self._emptied}", *self._statement_triggers(self._source.sql)]
         return tuple(made if self._partitions else [*made, *self._row_trigger()])
 
     @property
@@ -161,8 +182,14 @@ class KeyLog:
         with transaction(self._connection):
             locally(self._connection, lock_timeout=f"{int(patience * 1000)}ms")
             # With all triggers, which nothing but them calls.
-            ask(self._connection, f"DROP FUNCTION IF EXISTS {self._function}() CASCADE")
-            ask(self._connection, f"DROP TABLE IF EXISTS {self.sql}")
+            functions = ", ".join(f"{function}()" for function in self._functions.values())
+            ask(self._connection, f"DROP FUNCTION IF EXISTS {functions} CASCADE")
+            ask(self._connection, f"DROP TABLE IF EXISTS {self.sql}, {self._emptied}")
+
+    @property
+    def laid(self) -> bool:
+        """Whether all is there that :meth:`lay` makes."""
+        return self.exists and self._parts_intact(len(_EVENTS) + 1)
 
     @property
     def partitioned(self) -> bool:
@@ -172,7 +199,7 @@ class KeyLog:
     @property
     def truncated(self) -> bool:
         """Whether a truncation is in it that was not followed yet."""
-        return bool(ask(self._connection, f"SELECT EXISTS (SELECT FROM {self.sql} WHERE everything)")[0][0])
+        return bool(ask(self._connection, f"SELECT EXISTS (SELECT FROM {self._emptied})")[0][0])
 
     @property
     def exists(self) -> bool:
@@ -186,9 +213,8 @@ class KeyLog:
         wanted.add((self._trigger("row"), "R"))
         rows = ask(
             self._connection,
-            """SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger
-            WHERE tgrelid = to_regclass(%s) AND tgfoid = to_regproc(%s)""",
-            (self._source.sql, self._function),
+            f"SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass(%s) AND {_OURS}",
+            (self._source.sql, list(self._functions.values())),
         )
         return self.exists and {tuple(row) for row in rows} == wanted and self._parts_intact(len(wanted))
 
@@ -197,15 +223,15 @@ class KeyLog:
             return True
         rows = ask(
             self._connection,
-            """SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgfoid = to_regproc(%s) AND tgenabled <> 'D'
-            AND tgrelid IN (SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = to_regclass(%s))""",
-            (self._function, self._source.sql),
+            f"""SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgenabled <> 'D' AND tgrelid IN (
+              SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = to_regclass(%s)) AND {_OURS}""",
+            (self._source.sql, list(self._functions.values())),
         )
         return bool(rows[0][0] == each * len(self._partitions))
 
     def keys(self, most: int) -> list[tuple[str | None, ...]] | None:
         """Return the different keys in the log, at most so many, as texts; None when the table was truncated."""
-        if ask(self._connection, f"SELECT 1 FROM {self.sql} WHERE everything LIMIT 1"):
+        if self.truncated:
             return None
         names = ", ".join(f"{name}::text" for name in self._names)
         rows = ask(self._connection, f"SELECT DISTINCT {names} FROM {self.sql} LIMIT {int(most)}")
@@ -216,73 +242,62 @@ class KeyLog:
         names = ", ".join(self._names)
         count, truncated = ask(
             self._connection,
-            f"""SELECT (SELECT count(DISTINCT ({names})) FROM (SELECT {names} FROM {self.sql}
-              WHERE NOT everything LIMIT {int(most)}) read), EXISTS (SELECT FROM {self.sql} WHERE everything)""",
+            f"""SELECT (SELECT count(DISTINCT ({names})) FROM (SELECT {names} FROM {self.sql} LIMIT {int(most)}) read),
+              EXISTS (SELECT FROM {self._emptied})""",
         )[0]
         return -1 if truncated else int(count)
 
     def take(self, most: int) -> Taken:
         """Read at most so many rows, without removing them; of truncations all, whatever else there is.
 
-        One statement, so one snapshot: whoever wrote after a truncation is not read without it.
+        One statement, so one snapshot: what was written after a truncation is not read without it.
         """
         names = ", ".join(f"{name}::text" for name in self._names)
         nulls = ", ".join("NULL::text" for _ in self._names)
         rows = ask(
             self._connection,
-            f"""(SELECT relation, ctid::text, {nulls} FROM {self.sql} WHERE everything)
-            UNION ALL (SELECT NULL, ctid::text, {names} FROM {self.sql} WHERE NOT everything LIMIT {int(most)})""",
+            f"""(SELECT relation, ctid::text, {nulls} FROM {self._emptied})
+            UNION ALL (SELECT NULL, ctid::text, {names} FROM {self.sql} LIMIT {int(most)})""",
         )
         places: dict[tuple[str, ...], list[str]] = {}
-        truncated = []
+        truncated: dict[int, list[str]] = {}
         for relation, place, *key in rows:
             if relation is None:
                 places.setdefault(tuple(key), []).append(place)
             else:
-                places.setdefault((), []).append(place)
-                truncated.append(int(relation))
-        return Taken(places, tuple(truncated))
+                truncated.setdefault(int(relation), []).append(place)
+        return Taken(places, truncated)
 
     def remove(self, taken: Taken, keys: Sequence[tuple[str, ...]]) -> None:
         """Remove the rows of some keys that were read in the open transaction; none that came later."""
-        places = [place for key in keys for place in taken.places.get(key, ())]
+        self._remove(self.sql, [place for key in keys for place in taken.places.get(key, ())])
+
+    def followed(self, taken: Taken) -> None:
+        """Remove the truncations that were read in the open transaction; none that came later."""
+        self._remove(self._emptied, [place for places in taken.truncated.values() for place in places])
+
+    def _remove(self, table: str, places: list[str]) -> None:
         if places:
             # A row's place is its own until the transaction ends: nobody else updates or vacuums it away.
-            ask(self._connection, f"DELETE FROM {self.sql} WHERE ctid = ANY(%s::tid[])", (places,))
+            ask(self._connection, f"DELETE FROM {table} WHERE ctid = ANY(%s::tid[])", (places,))
 
-    def _body(self) -> str:
+    def _function(self, event: str) -> str:
         picked = ", ".join(map(quoted, self.columns))
-        insert = f"INSERT INTO {self.sql} ({', '.join(self._names)})"
         old, new = (", ".join(f"{row}.{quoted(name)}" for name in self.columns) for row in ("OLD", "NEW"))
-        # A TRUNCATE names no rows: one row without a key stands for all.
-        body = f"""
-        BEGIN
-            IF TG_OP = 'TRUNCATE' THEN
-                INSERT INTO {self.sql} (everything, relation) VALUES (true, TG_RELID);
-            ELSIF TG_LEVEL = 'ROW' THEN
-                IF TG_OP <> 'INSERT' THEN {insert} VALUES ({old}); END IF;
-                IF TG_OP = 'INSERT' THEN {insert} VALUES ({new}); END IF;
-                IF TG_OP = 'UPDATE' AND ROW({old}) IS DISTINCT FROM ROW({new}) THEN {insert} VALUES ({new}); END IF;
-            ELSIF TG_OP = 'INSERT' THEN
-                {insert} SELECT {picked} FROM new_rows;
-            ELSE
-                {insert} SELECT {picked} FROM old_rows;
-                IF TG_OP = 'UPDATE' THEN
-                    {insert} SELECT {picked} FROM new_rows EXCEPT SELECT {picked} FROM old_rows;
-                END IF;
-            END IF;
-            RETURN NULL;
-        END"""
-        # Writers need no right on the log: the function has its owner's. Its names are all in full.
+        insert = f"INSERT INTO {self.sql} ({', '.join(self._names)})"
+        body = _BODIES[event].format(insert=insert, picked=picked, old=old, new=new, emptied=self._emptied)
+        # Writers need no right on the log: the function has its owner's. Its names are all in full. Only the one that
+        # compares has a search path, as each call pays for that.
+        path = " SET search_path = pg_catalog" if event == "row" else ""
         return (
-            f"CREATE FUNCTION {self._function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-            f"SET search_path = pg_catalog AS {literal(body)}"
+            f"CREATE OR REPLACE FUNCTION {self._functions[event]}() RETURNS trigger LANGUAGE plpgsql "
+            f"SECURITY DEFINER{path} AS {literal(f'BEGIN {body} RETURN NULL; END')}"
         )
 
     def _statement_triggers(self, table: str) -> list[str]:
         made = [
             f"CREATE TRIGGER {quoted(self._trigger(event))} AFTER {event.upper()} ON {table} {_ROWS.get(event, '')}"
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {self._function}()"
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {self._functions[event]}()"
             for event in _EVENTS
         ]
         return [*made, f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {quoted(self._trigger('truncate'))}"]
@@ -291,7 +306,7 @@ class KeyLog:
         name = quoted(self._trigger("row"))
         made = (
             f"CREATE TRIGGER {name} AFTER INSERT OR UPDATE OR DELETE ON {self._source.sql} "
-            f"FOR EACH ROW EXECUTE FUNCTION {self._function}()"
+            f"FOR EACH ROW EXECUTE FUNCTION {self._functions['row']}()"
         )
         return [made, f"ALTER TABLE {self._source.sql} ENABLE REPLICA TRIGGER {name}"]
 

@@ -22,7 +22,7 @@ from tests.postgres import Postgres
 
 PLAN = Plan(tables="orders", key="organization_id", partitions=2, mode="dual-write")
 _ANEW = """DROP TABLE IF EXISTS orders, orders_partitioned, orders_keys, orders_tombstones, progress;
-DROP FUNCTION IF EXISTS orders_log_keys; CREATE TABLE orders (id int PRIMARY KEY, organization_id int NOT NULL,
+CREATE TABLE orders (id int PRIMARY KEY, organization_id int NOT NULL,
     note text, number int GENERATED {identity}, code int UNIQUE DEFERRABLE);
 INSERT INTO orders (id, organization_id, note, code) SELECT i * 5, i % 4, 'note', i FROM generate_series(1, 40) i;
 ANALYZE orders"""

@@ -19,8 +19,8 @@ from tests.moving import LEVELS, Steady, apart, moving, write
 from tests.postgres import Postgres
 
 PLAN = Plan(tables="orders", key="organization_id", partitions=2)
-_ANEW = """DROP TABLE IF EXISTS orders, orders_partitioned, orders_keys, progress;
-DROP FUNCTION IF EXISTS orders_log_keys; CREATE TABLE orders (id int PRIMARY KEY, organization_id int NOT NULL,
+_ANEW = """DROP TABLE IF EXISTS orders, orders_partitioned, orders_keys, orders_keys_truncated, progress;
+CREATE TABLE orders (id int PRIMARY KEY, organization_id int NOT NULL,
     note text, amount numeric NOT NULL DEFAULT 0, code text, CONSTRAINT orders_code UNIQUE (code) DEFERRABLE);
 INSERT INTO orders SELECT i, i % 7 + 1, 'note', 1, 'code ' || i FROM generate_series(1, 150) i;
 {index}; ANALYZE orders"""

@@ -36,7 +36,9 @@ WHERE i.indrelid = %s AND i.indisvalid AND i.indpred IS NULL"""
 
 _STATISTICS = """
 SELECT greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid) <= pg_size_bytes(current_setting('effective_cache_size')),
-  coalesce((s.most_common_freqs)[1] * greatest(c.reltuples, 0), 0)::float8, abs(coalesce(s.correlation, 0))::float8
+  (greatest(c.reltuples, 0) * coalesce((s.most_common_freqs)[1],
+    CASE WHEN s.n_distinct < 0 THEN -1 / (s.n_distinct * greatest(c.reltuples, 1)) ELSE 1 / nullif(s.n_distinct, 0) END
+  ))::float8, abs(coalesce(s.correlation, 0))::float8
 FROM pg_class c LEFT JOIN pg_stats s ON s.schemaname = %s AND s.tablename = c.relname AND s.attname = %s
   AND NOT s.inherited WHERE c.oid = %s"""
 
@@ -109,12 +111,12 @@ class Chunks:
         """Return where the next chunk ends: at its last row, None when fewer are left than it should have."""
         assert self.last is not None
         where, values = self.between(self.upto, self.last)
-        rows = ask(
-            connection,
-            f"SELECT {self.texts} FROM ONLY {pair.live} t WHERE {where} ORDER BY {self.by} "
-            f"OFFSET {self.size - 1} LIMIT 1",
-            values,
+        # Inside, or every row that is skipped would be made a text.
+        names = ", ".join(quoted(name) for name in self.order)
+        inner = (
+            f"SELECT {names} FROM ONLY {pair.live} t WHERE {where} ORDER BY {self.by} OFFSET {self.size - 1} LIMIT 1"
         )
+        rows = ask(connection, f"SELECT {self.texts} FROM ({inner}) t", values)
         return tuple(rows[0]) if rows else None
 
     def greatest(self, connection: Connection[Any], pair: Pair) -> tuple[str, ...] | None:
@@ -139,7 +141,7 @@ def _order(connection: Connection[Any], pair: Pair, key: str) -> tuple[tuple[str
         if unique:
             return min(unique, key=len), rows
         # Without statistics nobody knows how many rows one value has.
-        if useful and 0 < most <= _TIES:
+        if useful and most is not None and most <= _TIES:
             return max(useful, key=len), rows
     primary = [_usable(columns) for is_primary, columns in found if is_primary]
     if not primary or len(primary[0]) != len(table.primary):

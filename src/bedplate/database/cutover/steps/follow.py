@@ -90,7 +90,7 @@ class Follower:
         """Remove the rows of all keys in a log from the shadow, which needs no index for that; return how many."""
         names = [f"k{number}" for number in range(len(self.pair.primary))]
         same = " AND ".join(f"t.{quoted(one)} = w.{name}" for one, name in zip(self.pair.primary, names, strict=True))
-        keys = f"(SELECT DISTINCT {', '.join(names)} FROM {log.sql} WHERE NOT everything) w"
+        keys = f"(SELECT DISTINCT {', '.join(names)} FROM {log.sql}) w"
         return changed(connection, f"DELETE FROM {self.pair.shadow} t USING {keys} WHERE {same}")
 
     def differing(self, connection: Connection[Any], keys: Sequence[Key]) -> list[Difference]:

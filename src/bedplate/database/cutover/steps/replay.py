@@ -166,13 +166,13 @@ class Replay:
             with transaction(self._connection):
                 # Whoever writes the shadow by triggers would wait, too.
                 locally(self._connection, lock_timeout="5s" if self._follows else "100ms")
-                empty(self._connection, self.pair, taken.truncated)
+                empty(self._connection, self.pair, tuple(taken.truncated))
         except LockNotAvailable:
             if self._follows:
                 raise
             return Round(read=0, keys=0, truncated=True)
-        self.log.remove(taken, [()])
-        return Round(read=len(taken.places[()]), keys=0, truncated=True)
+        self.log.followed(taken)
+        return Round(read=0, keys=0, truncated=True)
 
     def _tell(self, differing: list[Difference]) -> None:
         if differing:
@@ -183,8 +183,7 @@ class Replay:
         left = {one.row for one in differing}
         keys = taken.keys
         self.log.remove(taken, [key for key in keys if key not in left])
-        read = sum(len(places) for places in taken.places.values())
-        return Round(read, len(keys), tuple(differing))
+        return Round(taken.rows, len(keys), tuple(differing))
 
     def _adapt(self, done: Round, seconds: float) -> None:
         if done.read >= self._most:

@@ -32,6 +32,7 @@ from bedplate.database.metrics import (
 )
 from bedplate.database.overview import overview_of
 from bedplate.database.repeating import Isolation, repeated
+from bedplate.database.replicas.checks import checks as replica_checks
 from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
 from bedplate.database.replicas.metrics import alerts as replica_alerts
 from bedplate.database.replicas.metrics import panels as replica_panels
@@ -108,7 +109,7 @@ class Database:
             ),
             alerts=(*alerts(name), *index_alerts(name), *(replica_alerts(name) if replicas else ())),
             panels=(*panels(name), *index_panels(name), *(replica_panels(name) if replicas else ())),
-            checks=index_checks(name),
+            checks=(*index_checks(name), *(replica_checks(name) if replicas else ())),
             runbook=_RUNBOOK,
         )
 

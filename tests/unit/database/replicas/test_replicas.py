@@ -314,8 +314,25 @@ async def test_figures_of_a_database_without_replicas_and_of_one_with_them(urls:
         pools = (await get("/database/replica/pool-stats")).json()
         assert pools["primary"]["limit"] == pools["replicas"]["replica1"]["limit"] == 40
         assert (await get("/database/replica/health?database=alone")).json()["status"] == "none"
+        checks = [check for check in database.spec.checks if check.group == "replicas"]
+        assert len(checks) == 5 and {await _passes(harness, check) for check in checks} == {True}
+        assert "replicas" not in {check.group for check in alone.spec.checks}
+        seen = database.overview()["replicas"]
+        assert (seen["total"], seen["healthy"], seen["readsFrom"]) == (2, 2, "replicas") and seen["maxLagSeconds"] < 10
         assert (await get("/database/replica/health?database=none")).status_code == 404
         assert (await get("/database/info", headers={"authorization": "Bearer nobody"})).status_code == 401
+
+
+async def _passes(harness: Any, check: Any) -> bool:
+    answer = await harness.client.request(check.method, check.path)
+    found = [_of(answer.json(), path) for path in check.fields]
+    return answer.status_code == check.expect and None not in found
+
+
+def _of(document: Any, path: str) -> Any:
+    for name in path.split("."):
+        document = document[int(name)] if isinstance(document, list) else document[name]
+    return document
 
 
 async def test_a_file_has_no_replicas(urls: list[str]) -> None:

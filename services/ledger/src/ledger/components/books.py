@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.component import Host, Spec
 from bedplate.database import Database, DatabaseUnavailableError
+from bedplate.database.indexes import Index
 from bedplate.declarations import Migrations, Probe
 from bedplate.problems import BedplateError
 from bedplate.service import HostLease
@@ -44,6 +45,7 @@ from ledger.components.signals.books import (
 )
 from ledger.entries import Entry, checked
 from ledger.numbers import Numbers
+from ledger.paths import declared
 from ledger.records import journal, organizations, totals
 from ledger.records.organizations import Organization
 from ledger.records.posting import Posted, UnbalancedEntry, UnknownAccount, post, prepared
@@ -155,6 +157,10 @@ class Books:
             ("ledger_numbers.organizations", "ledger_organizations_numbers"),
         )
         return Migrations(name="ledger", package="ledger.revisions", numbers=numbers)
+
+    def indexes(self) -> tuple[Index, ...]:
+        """Return the indexes, each with the question that it serves."""
+        return declared()
 
     def overview(self) -> Mapping[str, Any]:
         """Return what one page tells of all books."""

@@ -18,6 +18,16 @@ class CutoverError(BedplateError):
     """What was asked of a cutover cannot be done, and nothing has been touched."""
 
 
+#: So that a server whose host is gone is noticed within a minute; what the address says itself comes first.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 60_000,
+}
+
+
 def quoted(*names: str) -> str:
     """Return a name, or a name in a schema, as SQL takes it whatever is in it."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
@@ -63,7 +73,8 @@ def connected(url: str) -> Iterator[Connection[Any]]:
     if scheme.partition("+")[0] not in ("postgres", "postgresql") or not separator:
         raise CutoverError("Cutovers are for PostgreSQL, and DATABASE_URL is none.", "Set it to postgresql://…")
     try:
-        connection = psycopg.connect(f"postgresql://{rest}", autocommit=True, application_name="bedplate cutover")
+        said = psycopg.conninfo.conninfo_to_dict(f"postgresql://{rest}")
+        connection = psycopg.connect(**(_PATIENCE | said | {"application_name": "bedplate cutover"}), autocommit=True)
     except psycopg.Error as error:
         # The driver's words name host and user, never the password.
         words = " ".join(str(error).split())[:300]

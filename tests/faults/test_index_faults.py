@@ -22,10 +22,10 @@ from bedplate.database.indexes.work import apply, look
 from tests.endurance import dice, size
 from tests.postgres import Postgres, postgres
 
-ROWS = size(20_000, 300_000)
+ROWS = size(20_000, 200_000)
 WRITERS = size(2, 8)
 #: Times that it is killed.
-KILLS = size(1, 12)
+KILLS = size(1, 6)
 
 MODULE = """
 from contextlib import asynccontextmanager

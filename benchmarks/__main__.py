@@ -15,6 +15,7 @@ from benchmarks.suites import (
     access_log,
     cache,
     console,
+    cutover,
     database,
     generator,
     hostile,
@@ -53,6 +54,7 @@ SUITES: tuple[Suite, ...] = (
     rate_limits.SUITE,
     locks.SUITE,
     parity.SUITE,
+    cutover.SUITE,
     switch.SUITE,
     database.SUITE,
 )

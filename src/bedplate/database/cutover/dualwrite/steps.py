@@ -11,7 +11,7 @@ from bedplate.database.cutover.dualwrite.writes import DualWrites
 from bedplate.database.cutover.layout import layout
 from bedplate.database.cutover.steps.capture import lock, patiently
 from bedplate.database.cutover.steps.chunks import Chunks
-from bedplate.database.cutover.steps.pairs import pairs
+from bedplate.database.cutover.steps.pairs import keylog, pairs
 from bedplate.database.cutover.work import Pair, Work
 
 __all__ = ["backfill", "capture"]
@@ -40,6 +40,8 @@ def capture(work: Work) -> None:
             raise CutoverError(what, "Roll the cutover back and begin again: changes were missed.")
         if phase == "none":
             _primary(work, pair)
+            # What follows after the switch is laid now: later, triggers on partitions would have to wait for writers.
+            keylog(work.connection, pair, of=pair.shadow).lay()
             found.check()
             patiently(work, "capture", pair, lambda found=found: _place(work, found))  # type: ignore[misc]
         Chunks.fixed(work, pair)

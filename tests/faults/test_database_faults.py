@@ -76,9 +76,7 @@ class Load:
                 self._account.note(number, n, "unknown")
                 continue
             except (DatabaseUnavailableError, DBAPIError) as error:
-                # A server that goes on after a while ends the statements whose time is over.
-                if isinstance(error, DBAPIError) and "statement timeout" not in str(error):
-                    raise
+                self._refused(error)
                 self._account.note(number, n, "refused")
                 continue
             self._account.note(number, n, "done")
@@ -86,11 +84,17 @@ class Load:
             try:
                 async with self._database.read() as connection:
                     seen = (await connection.execute(SEEN, {"writer": number})).scalar_one()
-            except DatabaseUnavailableError:
+            except (DatabaseUnavailableError, DBAPIError) as error:
+                self._refused(error)
                 self._account.counts["unread"] += 1
                 continue
             if seen < last:
                 self._account.stale.append((number, last, seen))
+
+    def _refused(self, error: Exception) -> None:
+        """Let pass what may be: a server that goes on after a while ends the statements whose time is over."""
+        if isinstance(error, DBAPIError) and "statement timeout" not in str(error):
+            raise error
 
     @asynccontextmanager
     async def under_way(self, harness: Harness) -> Any:

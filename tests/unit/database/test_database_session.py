@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -27,12 +28,16 @@ def bouncer(server: Postgres) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture(params=["direct", "pooled"])
-def reached(request: pytest.FixtureRequest, server: Postgres, bouncer: PgBouncer) -> tuple[str, DatabaseSettings]:
-    """An empty database of a server, reached directly or through a pooler, and what must be said for it."""
-    url, short = server.database(), {"query_timeout": 0.5, "lock_timeout": 0.2, "idle_transaction_timeout": 0.3}
-    if request.param == "direct":
-        return url, DatabaseSettings(**short)
-    return bouncer.url(url), DatabaseSettings(**short, pooler="transaction")
+def reached(request: pytest.FixtureRequest, server: Postgres, bouncer: PgBouncer) -> tuple[str, dict[str, Any]]:
+    """A database with one thing in it, reached directly or through a pooler, and what must be said for it."""
+    url = server.database()
+    server.sql("CREATE TABLE things (id integer PRIMARY KEY)", named(url))
+    server.sql("INSERT INTO things VALUES (1)", named(url))
+    return (url, {}) if request.param == "direct" else (bouncer.url(url), {"pooler": "transaction"})
+
+
+def named(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 async def _is(harness: Harness, metric: Metric, value: float) -> bool:
@@ -51,9 +56,9 @@ def state(error: pytest.ExceptionInfo[DBAPIError]) -> str:
     ],
 )
 async def test_a_transaction_names_its_request_and_nobody_elses(
-    identity: str, named: str, reached: tuple[str, DatabaseSettings], server: Postgres
+    identity: str, named: str, reached: tuple[str, dict[str, Any]], server: Postgres
 ) -> None:
-    database = Database(reached[0], settings=reached[1])
+    database = Database(reached[0], settings=DatabaseSettings(**reached[1]))
     async with running(database) as harness:
         current.set(WorkContext(identity, "0" * 32, "0" * 16))
         async with database.begin() as connection:
@@ -68,38 +73,37 @@ async def test_a_transaction_names_its_request_and_nobody_elses(
             assert (await connection.execute(text("SELECT to_regclass('made')"))).scalar_one() is None
 
 
-async def test_a_server_ends_what_takes_too_long_and_is_not_away_for_it(reached: tuple[str, DatabaseSettings]) -> None:
-    database = Database(reached[0], settings=reached[1])
+async def test_a_server_ends_what_takes_too_long_and_is_not_away_for_it(reached: tuple[str, dict[str, Any]]) -> None:
+    database = Database(reached[0], settings=DatabaseSettings(**reached[1], query_timeout=2.0))
     async with running(database) as harness:
-        async with database.begin() as connection:
-            await connection.execute(text("CREATE TABLE things (id integer PRIMARY KEY)"))
-            await connection.execute(text("INSERT INTO things VALUES (1)"))
         with pytest.raises(DBAPIError, match="statement timeout") as late:
             async with database.begin() as connection:
                 await connection.execute(text("SELECT pg_sleep(60)"))
         assert state(late) == "57014"
+        assert await harness.value(UP) == 1
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))  # who must may take longer
+
+
+async def test_a_server_ends_what_waits_too_long_for_a_lock(reached: tuple[str, dict[str, Any]]) -> None:
+    database = Database(reached[0], settings=DatabaseSettings(**reached[1], lock_timeout=0.1))
+    async with running(database):
         async with database.begin() as holder:
             await holder.execute(text("UPDATE things SET id = 2"))
             with pytest.raises(DBAPIError, match="lock timeout") as kept:
                 async with database.begin() as other:
                     await other.execute(text("UPDATE things SET id = 3"))
             assert state(kept) == "55P03"
-        assert await harness.value(UP) == 1
         async with database.begin() as connection:
             assert (await connection.execute(text("SELECT id FROM things"))).scalar_one() == 2
-            await connection.execute(text("SET LOCAL statement_timeout = 0"))  # who must may take longer
 
 
 async def test_who_does_nothing_in_a_transaction_loses_it_and_what_it_holds_is_free(
-    reached: tuple[str, DatabaseSettings], server: Postgres
+    reached: tuple[str, dict[str, Any]], server: Postgres
 ) -> None:
-    database = Database(reached[0], settings=reached[1])
+    database = Database(reached[0], settings=DatabaseSettings(**reached[1], idle_transaction_timeout=1.0))
     async with running(database):
-        async with database.begin() as connection:
-            await connection.execute(text("CREATE TABLE things (id integer PRIMARY KEY)"))
-            await connection.execute(text("INSERT INTO things VALUES (1)"))
-        name = reached[0].partition("?")[0].rpartition("/")[2]
-        open = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state LIKE 'idle in%'"
+        open = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{named(reached[0])}' AND state LIKE 'idle in%'"
         with pytest.raises(DatabaseUnavailableError):
             async with database.begin() as idle:
                 await idle.execute(text("UPDATE things SET id = 2"))
@@ -113,8 +117,8 @@ async def test_who_does_nothing_in_a_transaction_loses_it_and_what_it_holds_is_f
 
 async def test_a_commit_that_its_replicas_do_not_confirm_is_not_taken_for_one(server: Postgres) -> None:
     url = server.database()
-    server.sql("CREATE TABLE things (id integer)", url.partition("?")[0].rpartition("/")[2])
-    database = Database(url, settings=DatabaseSettings(query_timeout=0.2))
+    server.sql("CREATE TABLE things (id integer)", named(url))
+    database = Database(url, settings=DatabaseSettings(query_timeout=2.0))
     async with running(database):
         server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         server.sql("SELECT pg_reload_conf()")

@@ -75,7 +75,7 @@ def chosen(wanted: Sequence[str]) -> list[Suite]:
 
 def belongs(row: str, wanted: str) -> bool:
     """Whether a row is meant: ``P1a`` by P1A and by P1, but ``P21a`` not by P2."""
-    return row.upper() == wanted or row.upper().rstrip("ABCD") == wanted
+    return row.upper() == wanted or row.upper().rstrip("ABCDEF") == wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

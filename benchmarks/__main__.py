@@ -21,6 +21,7 @@ from benchmarks.suites import (
     hostile,
     http_cpu,
     http_load,
+    ledger,
     locks,
     parity,
     promql,
@@ -57,6 +58,7 @@ SUITES: tuple[Suite, ...] = (
     cutover.SUITE,
     switch.SUITE,
     database.SUITE,
+    ledger.SUITE,
 )
 
 

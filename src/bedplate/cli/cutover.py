@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bedplate.cli.cutover_commands import COMMANDS
 from bedplate.cli.cutover_target import database_url
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
-from bedplate.database.cutover import Comparison, Parity, Plan, Preflight, Progress, connected
-from bedplate.database.cutover import layout as derive
-from bedplate.database.cutover import preflight as look
-from bedplate.database.cutover.outgrown import outgrown
 from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from bedplate.database.cutover import Comparison, Parity, Preflight, Progress
 
 __all__ = ["cutover"]
 
@@ -49,6 +48,9 @@ def preflight(
 
     The exit status is 1 when something refuses the cutover, 2 when it could not be looked at.
     """
+    from bedplate.database.cutover import Plan, connected
+    from bedplate.database.cutover import preflight as look
+
     with faults(as_json):
         wanted = Plan(tables=tables, key=key, partitions=partitions)
         with connected(database_url(url)) as connection:
@@ -73,6 +75,10 @@ def layout(
     as_json: AsJson = False,
 ) -> None:
     """Print the statements that make the tables' partitioned twins; nothing is touched."""
+    from bedplate.database.cutover import Plan, connected
+    from bedplate.database.cutover import layout as derive
+    from bedplate.database.cutover.outgrown import outgrown
+
     with faults(as_json):
         wanted = Plan(tables=tables, key=key, partitions=partitions)
         if engine:
@@ -120,6 +126,8 @@ def compare(
 
     The exit status is 0 when they are proven equal, 1 when they are not, 2 when they could not be compared.
     """
+    from bedplate.database.cutover import Comparison, connected
+
     with faults(as_json), connected(database_url(url)) as connection:
         comparison = Comparison(
             connection,

@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bedplate.cli.cutover_target import Target, actor, find
-from bedplate.cli.cutover_working import carry_out
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
-from bedplate.database.cutover.asking import CutoverError
-from bedplate.database.cutover.machine.figures import metrics_figures
-from bedplate.database.cutover.machine.look import Sight, look
-from bedplate.database.cutover.machine.readiness import readiness
-from bedplate.database.cutover.machine.record import Book, Record
-from bedplate.database.cutover.machine.wishes import Wish, press, refusal
-from bedplate.database.cutover.plan import Plan
 from bedplate.problems import BedplateError
+
+if TYPE_CHECKING:
+    from bedplate.database.cutover.machine.look import Sight
+    from bedplate.database.cutover.machine.record import Record
+    from bedplate.database.cutover.machine.wishes import Wish
+    from bedplate.database.cutover.plan import Plan
 
 __all__ = ["COMMANDS"]
 
@@ -73,6 +71,9 @@ def run(
     The exit status is 0 when it is done, 1 when it waits for somebody. It may be ended at any moment, and goes on when
     it is run again. Between two runs the logs of changed keys grow: `--keep`, or the service's worker, empties them.
     """
+    from bedplate.database.cutover.machine.record import Book
+    from bedplate.database.cutover.machine.wishes import refusal
+
     with faults(as_json):
         target = find(service, name, tables=tables or (), key=key, partitions=partitions, mode=mode, url=url)
         target.make_tables()
@@ -83,7 +84,7 @@ def run(
                 raise BedplateError("It is not said what is to be moved.", "Give --tables and --key, or a service.")
             if refusal(record, "start") is None:
                 _wish(target, "start", as_json=as_json)
-        _end(carry_out(target, keep=keep, quiet=as_json), as_json)
+        _carry_out(target, keep=keep, as_json=as_json)
 
 
 def _wishing(wish: Wish, doc: str) -> Callable[..., None]:
@@ -106,7 +107,7 @@ def _turning(wish: Wish, doc: str) -> Callable[..., None]:
         with faults(as_json):
             target = find(service, name, tables=(), key="", partitions=2, mode="capture", url=url)
             _wish(target, wish, as_json=as_json)
-            _end(carry_out(target, quiet=as_json), as_json)
+            _carry_out(target, as_json=as_json)
 
     command.__doc__ = f"{doc} By the worker that runs, or else here. The exit status is 1 when it is refused."
     command.__name__ = wish
@@ -137,7 +138,7 @@ def finalize(
     with faults(as_json):
         target = find(service, name, tables=(), key="", partitions=2, mode="capture", url=url)
         _wish(target, "finalize", confirm=confirm, as_json=as_json)
-        _end(carry_out(target, quiet=as_json), as_json)
+        _carry_out(target, as_json=as_json)
 
 
 def status(service: Service = "", name: Name = "", url: Url = "", as_json: AsJson = False) -> None:
@@ -145,6 +146,10 @@ def status(service: Service = "", name: Name = "", url: Url = "", as_json: AsJso
 
     The exit status is 1 when it waits for somebody, or both sides differ.
     """
+    from bedplate.database.cutover.machine.figures import metrics_figures
+    from bedplate.database.cutover.machine.look import look
+    from bedplate.database.cutover.machine.readiness import readiness
+
     with faults(as_json):
         target = find(service, name, tables=(), key="", partitions=2, mode="capture", url=url)
         with target.connection() as connection:
@@ -173,6 +178,8 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """Tell what happened to it, the latest last."""
+    from bedplate.database.cutover.machine.record import Book
+
     with faults(as_json):
         target = find(service, name, tables=(), key="", partitions=2, mode="capture", url=url)
         with target.connection() as connection:
@@ -188,7 +195,19 @@ def events(
         )
 
 
+def _carry_out(target: Target, *, keep: bool = False, as_json: bool) -> None:
+    from bedplate.cli.cutover_working import carry_out
+
+    _end(carry_out(target, keep=keep, quiet=as_json), as_json)
+
+
 def _wish(target: Target, wish: Wish, *, percent: int = 100, confirm: str = "", as_json: bool) -> Record:
+    from bedplate.database.cutover.asking import CutoverError
+    from bedplate.database.cutover.machine.look import look
+    from bedplate.database.cutover.machine.readiness import readiness
+    from bedplate.database.cutover.machine.record import Book
+    from bedplate.database.cutover.machine.wishes import press
+
     with target.connection() as connection:
         ready = None
         if wish == "switch":

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover import Cutover, CutoverError, CutoverSettings, Plan, connected
-from bedplate.database.cutover.machine.component import MIGRATIONS
 from bedplate.problems import BedplateError
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from bedplate.database.cutover import CutoverSettings, Plan
 
 __all__ = ["Target", "actor", "database_url", "find"]
 
@@ -35,6 +35,7 @@ class Target:
         :raises BedplateError: when they cannot be made.
         """
         from bedplate.database.address import address
+        from bedplate.database.cutover.machine.component import MIGRATIONS
         from bedplate.database.opening import prepare
         from bedplate.database.settings import DatabaseSettings
 
@@ -44,6 +45,8 @@ class Target:
     def connection(self) -> Iterator[Connection[Any]]:
         """Open a connection to the primary; what the server refuses comes as an error with words."""
         import psycopg
+
+        from bedplate.database.cutover import CutoverError, connected
 
         with connected(self.url) as opened:
             try:
@@ -77,6 +80,8 @@ def find(service: str, name: str, *, tables: Sequence[str], key: str, partitions
     :param service: ``module:attribute``; empty, or the cutover's name alone, for the one of ``url``.
     :raises BedplateError: when there is none, or it is not said which.
     """
+    from bedplate.database.cutover import CutoverSettings, Plan
+
     if service and ":" not in service and not name:
         service, name = "", service
     if service:
@@ -88,6 +93,7 @@ def find(service: str, name: str, *, tables: Sequence[str], key: str, partitions
 
 
 def _of_service(service: str, name: str, url: str) -> Target:
+    from bedplate.database.cutover import Cutover
     from bedplate.service.loading import load
     from bedplate.service.runner import services_of
 

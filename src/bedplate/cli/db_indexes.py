@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bedplate.cli.output import EXIT_FAULTS, console, faults, print_json
+from bedplate.clock import duration
 from bedplate.problems import BedplateError
 
 if TYPE_CHECKING:
@@ -202,7 +203,12 @@ def _show(one: _Found) -> None:
             console.print(f"[green]made[/green] {escape(name)}")
         for error in one.made.faults.values():
             console.print(f"[red]not made[/red] {escape(str(error))}")
-    for finding in one.report.findings:
+    told = one.report.findings
+    if one.report.brief and (early := [finding for finding in told if finding.kind == "unused"]):
+        told = tuple(finding for finding in told if finding.kind != "unused")
+        span = duration(one.report.seconds or 0.0)
+        console.print(f"[dim]Uses are counted for {span} only: that {len(early)} saw none yet tells nothing.[/dim]")
+    for finding in told:
         name = f"{finding.name} on {finding.table}" if finding.name else finding.table
         console.print(f"[yellow]{finding.kind}[/yellow] {escape(name)}: {escape(finding.what)} {escape(finding.mend)}")
     if one.measured:

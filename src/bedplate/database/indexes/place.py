@@ -54,7 +54,8 @@ class Place:
                 raise BedplateError(what, "Install the extra: pip install 'bedplate[postgresql]'.") from None
 
             def connect() -> Any:
-                return psycopg.connect(self._url, application_name=_NAME)
+                # Nothing is prepared: looking may go through a pooler, to another session each time.
+                return psycopg.connect(self._url, application_name=_NAME, prepare_threshold=None)
 
             return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
         engine = create_engine(f"sqlite:///{self._file}", poolclass=NullPool)

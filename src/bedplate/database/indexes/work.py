@@ -11,7 +11,7 @@ from bedplate.database.indexes import sqlite
 from bedplate.database.indexes.build import Builder, Limits
 from bedplate.database.indexes.catalog import present, tables
 from bedplate.database.indexes.declaration import Index
-from bedplate.database.indexes.findings import Finding, findings
+from bedplate.database.indexes.findings import BRIEF, Finding, findings
 from bedplate.database.indexes.measure import Measured
 from bedplate.database.indexes.place import Place
 from bedplate.database.indexes.progress import Watch
@@ -36,6 +36,11 @@ class Report:
     def complete(self) -> bool:
         """Whether all that is declared is there as it is declared."""
         return all(state.word == "present" for state in self.states)
+
+    @property
+    def brief(self) -> bool:
+        """Whether uses have been counted for too short a time to tell of unused indexes."""
+        return self.seconds is not None and self.seconds < BRIEF
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON-able data."""

@@ -19,6 +19,7 @@ writer at SERIALIZABLE must not fail for the log's sake. A key may thus come sev
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ _BODIES = {
         IF TG_OP = 'INSERT' THEN {insert} VALUES ({new}); END IF;
         IF TG_OP = 'UPDATE' AND ROW({old}) IS DISTINCT FROM ROW({new}) THEN {insert} VALUES ({new}); END IF;""",
 }
+#: Bytes of a log's file that take a millisecond or so to read; and rows that are quickly written anew.
+_LARGE, _LITTLE = 1 << 20, 200
 _OURS = "tgfoid = ANY(ARRAY(SELECT to_regproc(f) FROM unnest(%s::text[]) f))"
 _PARTITIONS = """SELECT n.nspname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = %s ORDER BY c.relname"""
@@ -275,6 +278,34 @@ class KeyLog:
     def followed(self, taken: Taken) -> None:
         """Remove the truncations that were read in the open transaction; none that came later."""
         self._remove(self._emptied, [place for places in taken.truncated.values() for place in places])
+
+    def shrink(self, *, patience: float = 0.02) -> float:
+        """Make the log's file as small as what is in it, if it has grown and little is; whoever reads it reads it all.
+
+        :param patience: seconds to wait for transactions that have written to the log, with others waiting behind.
+        :return: seconds for which writers had to wait, 0 when nothing was to be done or somebody was in the way.
+        """
+        from psycopg.errors import LockNotAvailable
+
+        if ask(self._connection, "SELECT pg_catalog.pg_relation_size(%s)", (self.sql,))[0][0] < _LARGE:
+            return 0.0
+        try:
+            with transaction(self._connection):
+                locally(self._connection, lock_timeout=f"{int(patience * 1000)}ms")
+                ask(self._connection, f"LOCK TABLE {self.sql} IN ACCESS EXCLUSIVE MODE")
+                began = time.monotonic()
+                # With the lock nobody has uncommitted rows here, and no snapshot but this one's matters.
+                keys = ask(self._connection, f"SELECT {', '.join(self._names)} FROM {self.sql} LIMIT {_LITTLE + 1}")
+                if len(keys) > _LITTLE:
+                    return 0.0
+                ask(self._connection, f"TRUNCATE {self.sql}")
+                if keys:
+                    row = f"({', '.join('%s' for _ in self._names)})"
+                    values = [value for key in keys for value in key]
+                    ask(self._connection, f"INSERT INTO {self.sql} VALUES {', '.join(row for _ in keys)}", values)
+        except LockNotAvailable:
+            return 0.0
+        return time.monotonic() - began
 
     def _remove(self, table: str, places: list[str]) -> None:
         if places:

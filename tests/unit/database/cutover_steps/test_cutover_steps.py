@@ -269,3 +269,20 @@ def test_differences_that_are_given_are_repaired(url: str, connection: Connectio
     with moved(url) as work:
         connection.execute("DELETE FROM orders_partitioned WHERE id = 5")
         assert repair(work, {"orders": [Difference("missing", ("5", "6"))]}).equal
+
+
+def test_a_log_that_has_grown_is_small_again_when_all_is_replayed(url: str, connection: Connection) -> None:
+    size = "SELECT pg_relation_size('orders_keys')"
+    with moved(url) as work:
+        for _ in range(30):
+            connection.execute("UPDATE orders SET note = note || '.'")
+        assert (connection.execute(size).fetchone() or [0])[0] > 1 << 20
+        with connection.transaction():
+            connection.execute("UPDATE orders SET note = 'not yet' WHERE id = 1")
+            # Nobody waits for a writer who takes his time, who waits for nobody either.
+            while tend(work).total:
+                pass
+            assert (connection.execute(size).fetchone() or [0])[0] > 1 << 20
+        assert tend(work).total == 0
+        assert (connection.execute(size).fetchone() or [0])[0] < 1 << 20
+        assert ("log" in dict(work.meter.locks)) and verify(work).equal  # type: ignore[attr-defined]

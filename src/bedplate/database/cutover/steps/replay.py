@@ -136,10 +136,13 @@ class Replay:
             raise CutoverError(what, "Change one of the rows: both tables must hold all of them.") from None
 
     def tidy(self) -> None:
-        """Vacuum the log when much was removed, so that reading it does not take longer and longer."""
+        """Keep the log small, as reading it takes as long as its file is large."""
         if self._removed >= _VACUUM:
             ask(self._connection, f"VACUUM (TRUNCATE false) {self.log.sql}")
             self._removed = 0
+        held = self.log.shrink()
+        if held:
+            self._work.meter.held("log", held)
 
     def _round(self, most: int) -> Round:
         connection = self._connection

@@ -30,7 +30,7 @@ from bedplate.database.metrics import (
     alerts,
     panels,
 )
-from bedplate.database.overview import overview_of
+from bedplate.database.overview import overview_of, sections_of
 from bedplate.database.repeating import Isolation, repeated
 from bedplate.database.replicas.checks import checks as replica_checks
 from bedplate.database.replicas.metrics import METRICS as REPLICA_METRICS
@@ -39,7 +39,7 @@ from bedplate.database.replicas.metrics import panels as replica_panels
 from bedplate.database.replicas.position import parsed, token
 from bedplate.database.routes import routes_of
 from bedplate.database.settings import DatabaseSettings
-from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook
+from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook, Section
 from bedplate.settings.secret import Secret
 
 if TYPE_CHECKING:
@@ -308,6 +308,10 @@ class Database:
     def overview(self) -> Mapping[str, Any]:
         """Return how the database and its replicas are, as this process knows, for the page that shows everything."""
         return overview_of(self, None if self._access is None else self._access.away)
+
+    def sections(self) -> Sequence[Section]:
+        """Return what its page in the console shows besides: how the replicas are."""
+        return sections_of(self)
 
     async def ping(self) -> str:
         """Ask the database whether it is there; return where it is.

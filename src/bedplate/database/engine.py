@@ -86,7 +86,7 @@ def make_engine(
     if connections is not None:
         _begin_sqlite(engine)
     else:
-        _ping(engine, soon)
+        _ping(engine, soon, failed)
     _observe(engine, timed, failed)
     if pooled:
         _guard(engine)
@@ -127,7 +127,7 @@ def _begin_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _ping(engine: AsyncEngine, timeout: float | None) -> None:
+def _ping(engine: AsyncEngine, timeout: float | None, failed: Callable[[BaseException, bool], None]) -> None:
     """Try connections by one way to the server and back.
 
     SQLAlchemy's own way takes five, as it begins a transaction and prepares a statement: more than most transactions.
@@ -137,7 +137,8 @@ def _ping(engine: AsyncEngine, timeout: float | None) -> None:
     def ping(connection: Any) -> bool:
         try:
             connection.run_async(lambda driver: driver.execute("SELECT", timeout=timeout))
-        except Exception:
+        except Exception as error:
+            failed(error, True)
             return False  # whatever it is, a new one will say it better
         return True
 

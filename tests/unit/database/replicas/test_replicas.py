@@ -319,6 +319,9 @@ async def test_figures_of_a_database_without_replicas_and_of_one_with_them(urls:
         assert "replicas" not in {check.group for check in alone.spec.checks}
         seen = database.overview()["replicas"]
         assert (seen["total"], seen["healthy"], seen["readsFrom"]) == (2, 2, "replicas") and seen["maxLagSeconds"] < 10
+        (section,) = database.sections()
+        assert [moment.text for moment in section.moments] == ["replica1 is healthy", "replica2 is healthy"]
+        assert section.summary == "2 of 2 answer reads." and not alone.sections()
         assert (await get("/database/replica/health?database=none")).status_code == 404
         assert (await get("/database/info", headers={"authorization": "Bearer nobody"})).status_code == 401
 

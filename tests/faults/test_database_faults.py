@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.database import Database, DatabaseSettings, DatabaseUnavailableError, OutcomeUnknownError
 from bedplate.telemetry.context import WorkContext, current
@@ -203,12 +204,16 @@ async def test_a_failover_behind_a_pooler_loses_nothing_that_was_acknowledged(
     # What is acknowledged is on the replica, too: only then may a fail-over be asked to lose nothing.
     primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
     primary.sql("SELECT pg_reload_conf()")
+    # Who goes through no pooler names all servers, and asks for the one that is the primary.
+    hosts = f"host={primary.folder}:5432&host={follower.folder}:5432&target_session_attrs=primary"
+    direct = Database(f"postgresql://postgres@/{named(url)}?{hosts}", "direct", settings=DatabaseSettings(**TIGHT))
     with pgbouncer(primary, "server_login_retry = 1\nserver_connect_timeout = 2") as bouncer:
         settings = DatabaseSettings(**TIGHT, pooler="transaction")
         database = Database(bouncer.url(url), settings=settings)
         load = Load(database, account)
-        async with running(database) as harness, load.under_way(harness):
+        async with running([database, direct]) as harness, load.under_way(harness):
             await load.more(harness)
+            assert await direct.run(recovering) is False
             for _ in range(size(1, 20)):
                 bouncer.kill()
                 await asyncio.sleep(thrown.uniform(0, 0.2))
@@ -218,9 +223,14 @@ async def test_a_failover_behind_a_pooler_loses_nothing_that_was_acknowledged(
             await asyncio.to_thread(follower.sql, "SELECT pg_promote()")
             await asyncio.to_thread(point_at, bouncer, follower)
             await load.more(harness)
+            assert await direct.run(recovering, patience=30) is False
     print(dict(account.counts))
     assert account.stale == []
     assert account.wrong(follower, named(url)) == []
+
+
+async def recovering(connection: AsyncConnection) -> bool:
+    return bool((await connection.execute(text("SELECT pg_is_in_recovery()"))).scalar_one())
 
 
 def point_at(bouncer: PgBouncer, server: Postgres) -> None:

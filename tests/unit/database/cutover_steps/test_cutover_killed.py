@@ -58,7 +58,7 @@ def test_a_worker_that_dies_at_any_statement_is_replaced(url: str, seed: int) ->
             except Killed:
                 deaths += 1
                 # The next dies a little later. What it has to look at first is the same each time.
-                budget += luck.randint(*((1, 3) if WHOLE else (15, 60)))
+                budget += luck.randint(*((1, 3) if WHOLE else (20, 80)))
                 with suppress(AGAIN):
                     write(writer, luck, truncates=luck.random() < 0.2)
         assert deaths > 3

@@ -60,7 +60,7 @@ def test_whatever_is_written_to_partitions_comes_back(request: pytest.FixtureReq
     with switched(url) as work, psycopg.connect(url, autocommit=True) as writer:
         assert tend(work).total == 0
         assert verify(work).rows == {"orders": (2000, 2000)}
-        for round_ in range(40):
+        for round_ in range(20):
             write(writer, dice, fresh=IDS)
             if round_ % 10 == 0:
                 writer.execute("SET session_replication_role = replica")

@@ -46,9 +46,18 @@ def backfill(work: Work) -> None:
 def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
     connection = work.connection
     assert chunks.last is not None
-    with transaction(connection):
-        # A crash that takes the chunk takes its checkpoint, too: neither has to be on disk before the next.
-        locally(connection, enable_seqscan="off", jit="off", synchronous_commit="off", work_mem="64MB")
+    with transaction(connection, "ISOLATION LEVEL READ COMMITTED"):
+        locally(
+            connection,
+            enable_seqscan="off",
+            jit="off",
+            # Rows that row security hides must not stay behind.
+            row_security="off",
+            statement_timeout="0",
+            # A crash that takes the chunk takes its checkpoint, too: neither has to be on disk before the next.
+            synchronous_commit="off",
+            work_mem="64MB",
+        )
         end = chunks.end(connection, pair)
         where, values = chunks.between(chunks.upto, end or chunks.last)
         by = chunks.by if chunks.order[0] == work.plan.key else f"t.{quoted(work.plan.key)}"

@@ -146,7 +146,7 @@ class Replay:
 
     def _round(self, most: int) -> Round:
         connection = self._connection
-        with transaction(connection):
+        with transaction(connection, "ISOLATION LEVEL READ COMMITTED"):
             self.follower.settle(connection)
             taken = self.log.take(most)
             if taken.truncated:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, quoted
 from bedplate.database.cutover.layout import twin_name
+from bedplate.database.cutover.machine.following import Following
 from bedplate.database.cutover.machine.record import Book, Event, Record
 from bedplate.database.cutover.plan import Plan
 
@@ -109,11 +110,13 @@ def look(
     *,
     events: int = 50,
     old: float = _OLD,
+    following: Following | None = None,
 ) -> Sight:
     """Look once.
 
     :param plan: what the cutover is to move, where its row does not say it yet. :param before: what was seen last.
-    :param old: seconds from which a transaction that holds one of the tables is told.
+    :param old: seconds from which a transaction that holds one of the tables is told. :param following: what was seen
+        of replicas before.
     """
     book = Book(connection, name)
     record = book.read()
@@ -121,12 +124,12 @@ def look(
         plan = record.plan
     progress = book.progress() if record is not None else {}
     tables = [_table(connection, one, record, progress, before) for one in (plan.tables if plan is not None else ())]
-    lag, age = ask(
+    lag = (following or Following()).lag(connection)
+    age = ask(
         connection,
-        """SELECT (SELECT extract(epoch FROM max(coalesce(replay_lag, '0')))::float8 FROM pg_stat_replication),
-          extract(epoch FROM clock_timestamp() - %s::timestamptz)::float8""",
+        "SELECT extract(epoch FROM clock_timestamp() - %s::timestamptz)::float8",
         (None if record is None else record.verified_at,),
-    )[0]
+    )[0][0]
     names = [quoted_text for one in tables for quoted_text in (one.table, *([one.shadow.name] if one.shadow else []))]
     present = [one for one in names if ask(connection, "SELECT to_regclass(%s) IS NOT NULL", (one,))[0][0]]
     blockers = [row[0] for row in ask(connection, _BLOCKERS, (present, old))]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.component import Host
 from bedplate.database.cutover.asking import CutoverError, connected
+from bedplate.database.cutover.machine.following import Following
 from bedplate.database.cutover.machine.look import Sight, look
 from bedplate.database.cutover.machine.meters import HostListener, HostMeter, show
 from bedplate.database.cutover.machine.readiness import Readiness, readiness
@@ -52,6 +53,7 @@ class Running:
         self._eye: Connection[Any] | None = None
         self._open = ExitStack()
         self._looking = threading.Lock()
+        self._following = Following()
 
     @property
     def readiness(self) -> Readiness | None:
@@ -145,7 +147,7 @@ class Running:
             try:
                 if self._eye is None or self._eye.closed:
                     self._eye = self._open.enter_context(connected(self._url))
-                return look(self._eye, self.name, self.plan, self.sight)
+                return look(self._eye, self.name, self.plan, self.sight, following=self._following)
             except psycopg.Error as error:
                 self._shut()
                 words = " ".join(str(error).split())[:300]

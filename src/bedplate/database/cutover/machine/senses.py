@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask
 from bedplate.database.cutover.machine.control import Control
+from bedplate.database.cutover.machine.following import Following
 from bedplate.database.cutover.machine.record import Book, Record
 
 if TYPE_CHECKING:
@@ -64,30 +65,26 @@ class Senses:
                 self._over.wait(1.0)
 
     def _watch(self, connection: Connection[Any]) -> None:
-        book, control = Book(connection, self._name), self._control
+        book, control, following = Book(connection, self._name), self._control, Following()
         while not self._over.wait(self._every):
             record = book.read()
             if record is not None:
                 control.paused, control.throttle = record.paused, record.throttle
                 if self._changed(record):
                     control.turn()
-            feel(connection, control)
+            feel(connection, control, following)
             self._felt(control.brake.commit)
 
 
-def feel(connection: Connection[Any], control: Control) -> None:
+def feel(connection: Connection[Any], control: Control, following: Following) -> None:
     """Look once how writers and replicas fare, and put the brake on or off."""
     # A writer's commit waits for the same disk, and for the same synchronous replicas, as this message does.
     began = time.monotonic()
     ask(connection, "SELECT pg_logical_emit_message(true, 'bedplate', '')")
     commit = time.monotonic() - began
-    lag, waiting = ask(
+    waiting = ask(
         connection,
-        """SELECT (SELECT coalesce(extract(epoch FROM max(replay_lag)), 0)::float8 FROM pg_stat_replication
-            WHERE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > 1048576),
-          (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
-            AND application_name NOT LIKE 'bedplate cutover%%' AND backend_type = 'client backend')
-        WHERE %s""",
-        (True,),
-    )[0]
-    control.brake.feel(lag=float(lag or 0.0), waiting=int(waiting), commit=commit)
+        """SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+        AND application_name NOT LIKE 'bedplate cutover%' AND backend_type = 'client backend'""",
+    )[0][0]
+    control.brake.feel(lag=following.lag(connection) or 0.0, waiting=int(waiting), commit=commit)

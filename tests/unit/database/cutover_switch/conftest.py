@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from tests.postgres import Postgres, postgres
-from tests.switching import TABLES
+from tests.switching import TABLES, brought, switching
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,25 @@ def lasting() -> Iterator[Postgres]:
 def either(request: pytest.FixtureRequest, server: Postgres) -> Postgres:
     """The newest server, then the oldest."""
     return server if request.param == "newest" else request.getfixturevalue("lasting")
+
+
+@pytest.fixture(scope="session")
+def pattern(server: Postgres) -> str:
+    """The name of a database in which all is done that comes before a switch."""
+    made = server.database()
+    with psycopg.connect(made, autocommit=True) as connection:
+        connection.execute(TABLES)
+    with switching(made) as work:
+        brought(work)
+    return made.rpartition("@/")[2].partition("?")[0]
+
+
+@pytest.fixture
+def ready(server: Postgres, pattern: str) -> str:
+    """The URL of a database in which all is done that comes before a switch."""
+    name = f"switch_{next(_NUMBERS)}"
+    server.sql(f"CREATE DATABASE {name} TEMPLATE {pattern}")
+    return server.url(name)
 
 
 @pytest.fixture

@@ -76,7 +76,8 @@ def test_everything_goes_over_there_and_back(either: Postgres) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest")
         connection.execute(BOUND)
-        if either.programs.parent.name == "15":
+        old = either.programs.parent.name == "15"
+        if old:
             # Partitions cannot have one that rows break, before 18.
             connection.execute(
                 "UPDATE sales.orders SET doubtful = 7; ALTER TABLE sales.orders VALIDATE CONSTRAINT doubted"
@@ -98,7 +99,7 @@ def test_everything_goes_over_there_and_back(either: Postgres) -> None:
         with switching(url, PLAN) as work:
             brought(work)
             assert _told(connection) == []
-            for turn in (switch, rollback, switch):
+            for turn in (switch,) if old else (switch, rollback, switch):
                 turn(work)
                 _all_is_as_before(connection)
                 assert _dumped(connection) == before

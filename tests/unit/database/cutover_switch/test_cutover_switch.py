@@ -36,7 +36,9 @@ def test_nothing_is_lost_on_the_way_there_back_and_there_again(either: Postgres)
         connection.execute(TABLES)
         with switching(url) as work, owners(url, pooler.url(url)) as writing:
             brought(work)
-            for turn, kinds in ((switch, SWITCHED), (rollback, BEFORE), (switch, SWITCHED)):
+            turns = [(switch, SWITCHED), (rollback, BEFORE), (switch, SWITCHED)]
+            # Once is enough on another server; all of it is in the faults.
+            for turn, kinds in turns if either.programs.parent.name != "15" else turns[:1]:
                 done = turn(work)
                 assert done.held > 0 and done.attempts >= 1
                 assert kinds.items() <= _kinds(connection).items()
@@ -81,9 +83,8 @@ def _names(connection: Connection) -> set[Any]:
     return set(connection.execute("SELECT c.relname FROM pg_class c WHERE relname ~ '_(pkey|note|id_seq)$'").fetchall())
 
 
-def test_what_is_bound_by_other_means_ends_a_cutover(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection, switching(url) as work:
-        brought(work)
+def test_what_is_bound_by_other_means_ends_a_cutover(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as connection, switching(ready) as work:
         with pytest.raises(CutoverError, match="not switched"):
             finalize(work)
         switch(work)
@@ -103,7 +104,7 @@ def test_what_is_bound_by_other_means_ends_a_cutover(url: str) -> None:
         connection.execute("DELETE FROM orders; DROP TABLE lines_2026; INSERT INTO lines (organization_id) VALUES (1)")
 
 
-@pytest.mark.parametrize("how_far", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("how_far", [1, 3, 4])
 def test_what_a_cutover_made_is_undone_and_nothing_else(url: str, how_far: int) -> None:
     steps: list[Callable[[Work], Any]] = [lambda work: None, prepare, capture, backfill, _there_and_back]
     with psycopg.connect(url, autocommit=True) as connection:
@@ -134,24 +135,22 @@ def _catalog(connection: Connection) -> Any:
     ).fetchall()
 
 
-def test_whoever_holds_a_table_is_named_and_not_disturbed(url: str) -> None:
-    with psycopg.connect(url, application_name="a report") as holder, switching(url) as work:
-        brought(work)
+def test_whoever_holds_a_table_is_named_and_not_disturbed(ready: str) -> None:
+    with psycopg.connect(ready, application_name="a report") as holder, switching(ready) as work:
         holder.execute("SELECT count(*) FROM orders")
         pid = holder.info.backend_pid
         with pytest.raises(CutoverError, match=f"process {pid} .a report., idle in transaction"):
             switch(work, within=0.3)
         # While it waited for one lock after the other nothing was changed, and others went on.
-        with psycopg.connect(url, autocommit=True) as other:
+        with psycopg.connect(ready, autocommit=True) as other:
             assert BEFORE.items() <= _kinds(other).items() and work.journal.state == "verified"
             other.execute("INSERT INTO orders (organization_id) VALUES (1)")
         holder.commit()
         assert switch(work).attempts >= 1
 
 
-def test_a_lock_that_is_not_free_soon_is_given_up(url: str) -> None:
-    with psycopg.connect(url) as holder, switching(url) as work:
-        brought(work)
+def test_a_lock_that_is_not_free_soon_is_given_up(ready: str) -> None:
+    with psycopg.connect(ready) as holder, switching(ready) as work:
         # Too young to be noticed before it is waited for.
         at = _Meanwhile(work, lambda: holder.execute("SELECT count(*) FROM lines"))
         with pytest.raises(CutoverError, match="cannot be locked"):
@@ -179,9 +178,8 @@ class _Meanwhile:
         self.work = Work(work.connection, work.connect, work.plan, journal, work.pace, work.meter)
 
 
-def test_an_older_snapshot_keeps_it_from_happening(url: str) -> None:
-    with psycopg.connect(url) as reader, switching(url) as work:
-        brought(work)
+def test_an_older_snapshot_keeps_it_from_happening(ready: str) -> None:
+    with psycopg.connect(ready) as reader, switching(ready) as work:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT 1")
         with pytest.raises(CutoverError, match="old snapshot"):
@@ -190,16 +188,14 @@ def test_an_older_snapshot_keeps_it_from_happening(url: str) -> None:
         switch(work)
 
 
-@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_a_transaction_that_looked_before_does_not_write_after(url: str, level: str) -> None:
-    with psycopg.connect(url) as writer, switching(url) as work:
-        brought(work)
+def test_a_transaction_that_looked_before_does_not_write_after(ready: str) -> None:
+    with psycopg.connect(ready) as writer, switching(ready) as work:
+        for turn, level in ((switch, "REPEATABLE READ"), (rollback, "SERIALIZABLE")):
 
-        def look() -> None:
-            writer.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
-            writer.execute("SELECT 1")
+            def look(level: str = level) -> None:
+                writer.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+                writer.execute("SELECT 1")
 
-        for turn in (switch, rollback):
             turn(_Meanwhile(work, look).work)
             with pytest.raises(psycopg.errors.SerializationFailure):
                 writer.execute("UPDATE orders SET note = 'x' WHERE id = 1")
@@ -209,18 +205,16 @@ def test_a_transaction_that_looked_before_does_not_write_after(url: str, level: 
             writer.commit()
 
 
-def test_what_is_made_right_before_the_lock_is_carried_over(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
-        brought(work)
+def test_what_is_made_right_before_the_lock_is_carried_over(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         at = _Meanwhile(work, lambda: other.execute("CREATE VIEW seen AS SELECT id FROM orders WHERE id < 0"))
         assert switch(at.work).attempts == 2
         other.execute("INSERT INTO orders (id, organization_id) VALUES (-1, 1)")
         assert other.execute("SELECT id FROM seen").fetchall() == [(-1,)]
 
 
-def test_tables_that_are_no_longer_alike_are_not_switched(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
-        brought(work)
+def test_tables_that_are_no_longer_alike_are_not_switched(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         other.execute("ALTER TABLE orders ALTER note SET DEFAULT 'new'")
         with pytest.raises(CutoverError, match="Column note is not the same"):
             switch(work)
@@ -228,9 +222,8 @@ def test_tables_that_are_no_longer_alike_are_not_switched(url: str) -> None:
         switch(work)
 
 
-def test_a_row_that_stays_different_stops_it(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other, switching(url) as work:
-        brought(work)
+def test_a_row_that_stays_different_stops_it(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         other.execute(
             """CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
             'BEGIN NEW.note = ''spoilt''; RETURN NEW; END';
@@ -242,27 +235,25 @@ def test_a_row_that_stays_different_stops_it(url: str) -> None:
         assert BEFORE.items() <= _kinds(other).items() and work.journal.state == "verified"
 
 
-def test_a_worker_that_is_cut_off_has_done_all_or_nothing(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other:
-        with switching(url) as work:
-            brought(work)
+def test_a_worker_that_is_cut_off_has_done_all_or_nothing(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other:
+        with switching(ready) as work:
             pid = work.connection.info.backend_pid
             at = _Meanwhile(work, lambda: other.execute("SELECT pg_terminate_backend(%s)", (pid,)))
             with pytest.raises(psycopg.OperationalError):
                 switch(at.work)
         assert BEFORE.items() <= _kinds(other).items()
-        with switching(url) as work:
+        with switching(ready) as work:
             switch(work)
             # Once more is no harm, and says so.
             assert switch(work).attempts == 0
         assert _kinds(other) == SWITCHED
 
 
-def test_a_plan_of_one_table_leaves_the_others(url: str) -> None:
+def test_a_plan_of_one_table_leaves_the_others(ready: str) -> None:
     with (
-        psycopg.connect(url, autocommit=True) as other,
-        switching(url, Plan(tables="lines", key="organization_id")) as work,
+        psycopg.connect(ready, autocommit=True) as other,
+        switching(ready, Plan(tables="lines", key="organization_id", partitions=4)) as work,
     ):
-        brought(work)
         switch(work)
         assert _kinds(other) == {"orders": "r", "lines": "p", "lines_legacy": "r"}

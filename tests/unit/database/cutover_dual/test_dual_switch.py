@@ -33,7 +33,7 @@ def _caught_up(work: Work) -> None:
 
 def test_it_is_switched_and_back_and_switched_under_writes(url: str, connection: Connection) -> None:
     # Numbers that come once: on (id) alone nothing is unique after the switch.
-    with Writers(url, seed=5, pause=0.003, fresh=itertools.count(2_000_000)) as writers, moving(url, PLAN) as work:
+    with Writers(url, seed=5, pause=0.05, fresh=itertools.count(2_000_000)) as writers, moving(url, PLAN) as work:
         _synced(work)
         for step, shadow in ((switch, "orders_legacy"), (rollback, "orders_partitioned"), (switch, "orders_legacy")):
             step(work)

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from bedplate.database.transfer import Progress, Transfer
 from bedplate.database.transfer.changes import PostgresqlChanges, SqliteChanges
+from bedplate.database.transfer.moving import Mover
 from bedplate.database.transfer.state import State
 
 __all__ = ["KILLS", "SHOP", "file_of", "schema_of", "shop"]
@@ -82,12 +83,13 @@ def schema_of(url: str, run: Callable[[str], object]) -> str:
     return f"{url}&options=-csearch_path%3D{name}"
 
 
-#: Where a transfer can be killed: at its phases, within a chunk before it is committed, and when only the log is left.
+#: Where a transfer can be killed: at its phases, in a chunk and in the last transaction before they are committed, and
+#: when only the log is left.
 KILLS = {
-    "run": ("run copy", "run chunk", "run index", "run compare", "run last", "run log"),
+    "run": ("run copy", "run chunk", "run index", "run compare", "run last", "run end"),
     "follow": (
         *("follow copy", "follow chunk", "follow changes", "follow index", "follow compare", "follow nowhere"),
-        *("run changes", "run last", "run log"),
+        *("run changes", "run last", "run end", "run log"),
     ),
 }
 
@@ -109,6 +111,8 @@ def killed(transfer: Callable[..., Transfer], what: str, kill: str) -> bool:
 
         if kill == "log":
             SqliteChanges.drop = PostgresqlChanges.drop = _die  # type: ignore[method-assign]
+        if kill == "end":
+            Mover.numbers = _die  # type: ignore[method-assign]
         reached = State.reached
 
         def reach(self: State, *values: Any) -> None:

@@ -200,7 +200,10 @@ def _show_report(report: Report, shown: tuple[str, str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("table", "rows", "checksum", "", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for title in ("table", "rows", "checksum", ""):
+        # A checksum that is cut off is none.
+        table.add_column(title, no_wrap=title == "checksum", min_width=32 if title == "checksum" else None)
     for one in report.tables:
         rows = f"{one.rows[0]:,}" if one.equal else f"{one.rows[0]:,} / {one.rows[1]:,}"
         sums = one.checksums[0] if one.checksums[0] == one.checksums[1] else " / ".join(one.checksums)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from bedplate.database.cutover.asking import ask, quoted
-from bedplate.database.cutover.keylog import KeyLog
+from bedplate.database.cutover.keylog import KeyLog, Taken
 from bedplate.database.transfer.errors import TransferError
 from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.schema import OWN
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["Change", "Changes", "PostgresqlChanges", "SqliteChanges"]
 
 _LOG = f"{OWN}_log"
+#: Of a log's rows, as many as there are.
+_ALL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A written row; without a key the whole table. ``number`` tells changes of a table apart."""
+    """A written row; without a key the whole table. ``number``: the place in the log, where it has one."""
 
     number: int
     table: str
@@ -178,20 +180,29 @@ class PostgresqlChanges:
         self._pairs = {pair.name: pair for pair in pairs if pair.keys}
         self._schema = ask(writing, "SELECT current_schema()")[0][0]
         self._about = quoted(self._schema, _LOG)
-        self._made: dict[str, KeyLog] = {}
+        self._made: dict[str, tuple[KeyLog, KeyLog]] = {}
+        self._taken: dict[str, Taken] = {}
 
     @property
-    def _logs(self) -> dict[str, KeyLog]:
+    def _logs(self) -> dict[str, tuple[KeyLog, KeyLog]]:
+        """The log of each table, through the connection that reads and the one that writes.
+
+        To make them takes the catalog's search path, so it is done before a snapshot is.
+        """
         if not self._made:
             for name, pair in self._pairs.items():
                 table, columns = quoted(self._schema, name), pair.names[: pair.keys]
-                self._made[name] = KeyLog(self._writing, table, columns, name=f"{OWN}_{name}")
+                reading, writing = (
+                    KeyLog(connection, table, columns, name=f"{OWN}_{name}")
+                    for connection in (self._reading, self._writing)
+                )
+                self._made[name] = (reading, writing)
         return self._made
 
     def token(self) -> str:
         """Return which log there is."""
         there = ask(self._reading, "SELECT to_regclass(%s) IS NOT NULL", (self._about,))[0][0]
-        if not there or not all(log.intact for log in self._logs.values()):
+        if not there or not all(writing.intact for _, writing in self._logs.values()):
             return ""
         rows = ask(self._reading, f"SELECT token FROM {self._about}")
         return str(rows[0][0]) if rows else ""
@@ -200,8 +211,8 @@ class PostgresqlChanges:
         """Make the log."""
         token = uuid4().hex
         self.drop()
-        for log in self._logs.values():
-            self._patiently(log.create)
+        for _, writing in self._logs.values():
+            self._patiently(writing.create)
         # It comes last: logs without it are of a run that was cut short.
         with self._writing.transaction():
             ask(self._writing, f"CREATE TABLE {self._about} (token text NOT NULL)")
@@ -211,25 +222,25 @@ class PostgresqlChanges:
     def drop(self) -> None:
         """Take the log away."""
         ask(self._writing, f"DROP TABLE IF EXISTS {self._about}")
-        for log in self._logs.values():
-            self._patiently(log.drop)
+        for _, writing in self._logs.values():
+            self._patiently(writing.drop)
 
     def pending(self) -> list[Change]:
         """Return what is in the log."""
         found = []
-        for name, log in self._logs.items():
-            keys = ", ".join(f"k{place}::text" for place in range(len(log.columns)))
-            rows = ask(self._reading, f"SELECT number, everything, {keys} FROM {log.sql} ORDER BY number")
-            found += [Change(row[0], name, None if row[1] else tuple(row[2:])) for row in rows]
+        for name, (reading, _) in self._logs.items():
+            taken = self._taken[name] = reading.take(_ALL)
+            found += [Change(0, name, key) for key in taken.keys]
+            found += [Change(0, name, None)] if taken.truncated else []
         return found
 
     def forget(self, changes: Sequence[Change]) -> None:
-        """Take changes out of the log."""
-        for name, log in self._logs.items():
-            # Numbers are given before commits: what has a smaller one may not have been seen.
-            numbers = [one.number for one in changes if one.table == name]
-            if numbers:
-                ask(self._writing, f"DELETE FROM {log.sql} WHERE number = ANY(%s)", (numbers,))
+        """Take changes out of the log: those that were pending last, and none that came later."""
+        for name, taken in self._taken.items():
+            log = self._logs[name][1]
+            log.remove(taken, taken.keys)
+            log.followed(taken)
+        self._taken = {}
 
     def _patiently(self, act: Any) -> None:
         import psycopg

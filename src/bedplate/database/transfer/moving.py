@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bedplate.database.transfer.changes import Change
@@ -209,27 +209,44 @@ class Mover:
             f"{pair.name} is not the same on both sides, and copying again does not mend it.", "Report it."
         )
 
-    def bring_back(self, what: str) -> None:
-        """Bring back what was set aside; :param what: ``early`` or ``late``.
+    def bring_back(self) -> None:
+        """Make the indexes and unique constraints that were set aside, each in a transaction.
 
         :raises TransferError: when the rows do not allow it.
         """
-        while statements := getattr(self._state.read(), what):
-            self._watch(Progress("index" if what == "early" else "last"))
-            try:
-                with self._target.transaction():
-                    self._state.hold()
-                    self._target.execute(statements[0])
-                    self._state.set(**{what: statements[1:]})
-            except TransferError:
-                raise
-            except Exception as error:
-                words = " ".join(str(error).split())[:300]
-                raise TransferError(
-                    f"The target refuses {statements[0]}: {words}.",
-                    "Mend the rows in the source and run the same again, or, for a rule that the source does not keep, "
-                    "leave the table out with --skip.",
-                ) from None
+        while statements := self._state.read().early:
+            self._watch(Progress("index"))
+            with self._target.transaction():
+                self._state.hold()
+                self._again(statements[0])
+                self._state.set(early=statements[1:])
+
+    def end(self, report: Mapping[str, Any]) -> None:
+        """Bring back foreign keys and triggers, let sequences go on, and note that it is finished: all or nothing.
+
+        Halfway there the next run would load rows before foreign keys that act on others.
+
+        :raises TransferError: when the rows do not allow it.
+        """
+        self._watch(Progress("last"))
+        with self._target.transaction():
+            self._state.hold()
+            for statement in self._state.read().late:
+                self._again(statement)
+            self.numbers()
+            self._state.set(state="finished", late=(), report=report)
+            self._watch(Progress("last"))
+
+    def _again(self, statement: str) -> None:
+        try:
+            self._target.execute(statement)
+        except Exception as error:
+            words = " ".join(str(error).split())[:300]
+            raise TransferError(
+                f"The target refuses {statement}: {words}.",
+                "Mend the rows in the source and run the same again, or, for a rule that the source does not keep, "
+                "leave the table out with --skip.",
+            ) from None
 
     def numbers(self) -> None:
         """Let sequences go on where the source's would; in the present transaction."""

@@ -6,12 +6,13 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, literal, quoted
 from bedplate.database.transfer.errors import TransferError
 from bedplate.database.transfer.faults import Faults
-from bedplate.database.transfer.jsons import bare_number, read_json, shortest
+from bedplate.database.transfer.jsons import bare_number, number, read_json, shortest
 from bedplate.database.transfer.lines import NULL, escaped, joined, split, unescaped
 from bedplate.database.transfer.mapping import Pair, PairColumn
 from bedplate.database.transfer.postgresql_schema import read_postgresql
@@ -141,7 +142,12 @@ class PostgresqlSide:
 
     def canonical(self, pair: Pair, key: Key) -> bytes:
         """Return a key's fields."""
-        line = joined([escaped(str(value)) for value in key])
+        columns = zip(pair.columns, key, strict=False)
+        texts = [
+            number(Decimal(value), True) if trimmed(one.kind, self._other(one)) else str(value)
+            for one, value in columns
+        ]
+        line = joined([escaped(text) for text in texts])
         return self._fixed(line, self._fixes(pair.columns[: pair.keys]))
 
     def native(self, pair: Pair, canonical: bytes) -> Key:

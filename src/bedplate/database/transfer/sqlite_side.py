@@ -21,7 +21,7 @@ from bedplate.database.transfer.values import InvalidText, Reader, Writer, of_in
 __all__ = ["SqliteSide"]
 
 #: Seconds that it waits for whoever writes.
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 
 
 class SqliteSide:
@@ -46,12 +46,14 @@ class SqliteSide:
         if role == "source" and not path.is_file():
             raise TransferError(f"There is no file {path}.", "Name the SQLite file that is to be moved.")
         try:
-            if role == "target":
+            new = not path.exists()
+            if new:
                 path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
             try:
-                if role == "target":
+                if new:
                     connection.execute("PRAGMA journal_mode = WAL")
+                if role == "target":
                     # They are looked at when all rows are there.
                     connection.execute("PRAGMA foreign_keys = OFF")
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchall()

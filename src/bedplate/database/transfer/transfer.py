@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -92,26 +93,27 @@ class Transfer:
             with self._changes(source, prepared.pairs) as changes:
                 noted = state.read()
                 if noted.state == "finished":
-                    changes.drop()
+                    if noted.log:
+                        changes.drop()
                     report = Report.from_json(dict(noted.report))
                     return report.after(notes=(f"It was finished before; {self.shown[1]} was not looked at again.",))
+                log = changes.token()
                 with source.fence(prepared.pairs):
-                    log = changes.token()
                     mover.copy()
-                    mover.bring_back("early")
+                    mover.bring_back()
                     if noted.state == "caught-up" and log and log == noted.log:
                         report = self._last(prepared.pairs, mover, changes, Report.from_json(dict(noted.report)))
                     else:
                         report = Report("finished", tuple(mover.compare(pair) for pair in prepared.pairs))
-                    mover.bring_back("late")
                     report = report.after(
                         mended=mover.mended,
                         rows=mover.copied,
                         seconds=time.monotonic() - began,
                         notes=prepared.notes,
                     )
-                    self._finish(target, state, mover, report)
-                changes.drop()
+                    self._end(target, mover, report)
+                if noted.log:
+                    changes.drop()
         self._watch(Progress("finished"))
         return report
 
@@ -172,6 +174,8 @@ class Transfer:
     ) -> Report:
         noted, token = state.read(), changes.token()
         if not token or token != noted.log:
+            # Noted before, so that a log which is cut short is found, too.
+            self._note(target, state, {"log": "none", "state": "copying"})
             changes.drop()
             token = changes.create()
             self._note(target, state, {"log": token, "state": "copying"})
@@ -180,7 +184,7 @@ class Transfer:
                 stack.enter_context(source.snapshot())
             mover.copy()
         self._catch_up(source, mover, changes)
-        mover.bring_back("early")
+        mover.bring_back()
         self._catch_up(source, mover, changes)
         with source.snapshot():
             pending = changes.pending()
@@ -214,13 +218,10 @@ class Transfer:
                 tables[pair.name] = mover.compare(pair)
         return Report("finished", tuple(tables[pair.name] for pair in pairs), since=since)
 
-    def _finish(self, target: AnySide, state: State, mover: Mover, report: Report) -> None:
+    def _end(self, target: AnySide, mover: Mover, report: Report) -> None:
         if isinstance(target, SqliteSide) and (orphans := target.orphans()):
             raise TransferError("Foreign keys of the target point to nothing: " + " ".join(orphans), "Mend the source.")
-        with target.transaction():
-            state.hold()
-            mover.numbers()
-            state.set(state="finished", report=report.after(state="finished").to_json())
+        mover.end(report.after(state="finished").to_json())
 
     def _note(self, target: AnySide, state: State, values: Mapping[str, Any]) -> None:
         with target.transaction():
@@ -263,6 +264,7 @@ class Transfer:
                 # A file that is only looked at does not come to be.
                 folder = stack.enter_context(TemporaryDirectory(prefix="bedplate-transfer-"))
                 url = f"sqlite:///{folder}/target.sqlite3"
+            stack.push(_unmade(path))
             target = stack.enter_context(opened(url, "target"))
             if source.identity == target.identity:
                 raise TransferRefusedError(["Source and target are the same database."])
@@ -279,3 +281,15 @@ def _keyed(table: Table) -> Pair:
     """Return a table as the log knows it: by its key alone."""
     columns = {column.name: PairColumn(column.name, column, column, Kind("verbatim")) for column in table.columns}
     return Pair(table.name, tuple(columns[name] for name in table.key), len(table.key), table, table)
+
+
+def _unmade(path: Path | None) -> Callable[..., None]:
+    """Return what removes a file that was made for a transfer which is then refused."""
+    made = path is not None and not path.exists()
+
+    def leave(kind: type[BaseException] | None, *error: object) -> None:
+        if made and path is not None and kind is not None and issubclass(kind, TransferRefusedError):
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+    return leave

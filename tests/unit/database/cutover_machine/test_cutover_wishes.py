@@ -118,7 +118,8 @@ def test_readiness_looks_at_each_table(table: dict[str, Any], word: str) -> None
 
 def test_who_stands_in_nobodys_way_is_ready_with_the_whole_score() -> None:
     raced = replace(sight().tables[0], counts=(100, 60))
-    for seen in ({}, {"lag": 9.9}, {"free": None}, {"tables": (raced,)}):
+    slow = record(verdict={"seconds": 600.0})
+    for seen in ({}, {"record": slow, "verified_age": 3000.0}, {"lag": 9.9}, {"free": None}, {"tables": (raced,)}):
         ready = readiness(sight(**seen))
         assert ready.ready and ready.score == 100 and ready.reasons == ()
 

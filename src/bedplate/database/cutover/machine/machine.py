@@ -15,6 +15,8 @@ from bedplate.database.cutover.work import Backlog, Stopped, Switched, TakenOver
 
 __all__ = ["Machine"]
 
+#: A comparison holds its snapshot, and vacuum waits for it: so many times its length are left to others.
+_SHARE = 4.0
 #: What was wanted for an act that turns the tables.
 _WISHED: dict[Act, str] = {"switch": "switched", "rollback": "rolled-back", "finalize": "finalized"}
 
@@ -43,6 +45,7 @@ class Machine:
         self._every = verify_every
         self._failed = failed
         self._compared: float | None = None
+        self._took = 0.0
         self._pending: dict[str, int] = {}
         #: What is being done.
         self.act: Act = "rest"
@@ -62,7 +65,7 @@ class Machine:
     def next(self, record: Record) -> Act:
         """Return what is to be done next."""
         since = None if self._compared is None else time.monotonic() - self._compared
-        return next_act(record, verified=since, every=self._every)
+        return next_act(record, verified=since, every=max(self._every, _SHARE * self._took))
 
     def changed(self, record: Record) -> bool:
         """Say whether a row asks to break off what is being done now."""
@@ -167,7 +170,7 @@ class Machine:
     def _judge(self, act: Act, verdict: Verdict) -> None:
         """Write what a comparison found, and what that makes of the state."""
         journal = self._journal
-        self._compared = time.monotonic()
+        self._compared, self._took = time.monotonic(), verdict.seconds
         found = {
             "rows": {table: list(rows) for table, rows in verdict.rows.items()},
             "differing": dict(verdict.differing),

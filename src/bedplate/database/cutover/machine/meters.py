@@ -19,6 +19,7 @@ from bedplate.database.cutover.machine.metrics import (
     LAG,
     PENDING,
     PROGRESS,
+    PROOF_LIMIT,
     READINESS,
     REPAIRED,
     ROWS,
@@ -86,8 +87,8 @@ class HostListener(Listener):
         self._host.bind(COMMIT).set(commit)
 
 
-def show(host: Host, sight: Sight, readiness: Readiness) -> None:
-    """Show what was seen of a cutover."""
+def show(host: Host, sight: Sight, readiness: Readiness, limit: float) -> None:
+    """Show what was seen of a cutover; :param limit: how old a proof may be."""
     record = sight.record
     state = "none" if record is None else record.state
     for one in STATES:
@@ -98,6 +99,7 @@ def show(host: Host, sight: Sight, readiness: Readiness) -> None:
     host.bind(WAITS).set(float(waits))
     host.bind(RUNNER).set(float(sight.runs))
     host.bind(READINESS).set(readiness.score / 100)
+    host.bind(PROOF_LIMIT).set(limit)
     host.bind(LAG).set(sight.lag or 0.0)
     # NaN is no data: the alert on old proofs is about proofs that there were.
     proven = sight.verified_age is not None and state in ("synced", "verified")

@@ -19,6 +19,7 @@ __all__ = [
     "PARTITIONS",
     "PENDING",
     "PROGRESS",
+    "PROOF_LIMIT",
     "READINESS",
     "REPAIRED",
     "ROWS",
@@ -82,6 +83,10 @@ VERIFIED_AGE = Gauge(
     "bedplate_cutover_verified_age_seconds", "Since when both sides were last proven equal; absent before.",
     _NAME, unit="seconds", merge="last",
 )  # fmt: skip
+PROOF_LIMIT = Gauge(
+    "bedplate_cutover_proof_limit_seconds", "How old a proof may be for a switch.",
+    _NAME, unit="seconds", merge="last",
+)  # fmt: skip
 HELD = Histogram(
     "bedplate_cutover_lock_held_seconds", "How long locks were held that writers wait for.",
     {**_NAME, "what": 10}, unit="seconds", buckets=_HELD,
@@ -114,6 +119,7 @@ METRICS: tuple[Metric, ...] = (
     DIFFERING,
     REPAIRED,
     VERIFIED_AGE,
+    PROOF_LIMIT,
     HELD,
     LAG,
     COMMIT,
@@ -134,7 +140,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one cutover."""
     delta, differing = DELTA(cutover=name), DIFFERING(cutover=name)
     wanted, runner, waits = WANTED(cutover=name), RUNNER(cutover=name), WAITS(cutover=name)
-    age, failed = VERIFIED_AGE(cutover=name), FAILURES(cutover=name, step="switch")
+    age, limit, failed = VERIFIED_AGE(cutover=name), PROOF_LIMIT(cutover=name), FAILURES(cutover=name, step="switch")
     copied, copying = ROWS(cutover=name, step="backfill"), STATE(cutover=name, state="backfilling")
     one, other = str(delta(table="orders")), str(differing(table="orders"))
     rows = str(copied(table="orders"))
@@ -189,11 +195,11 @@ def alerts(name: str) -> tuple[Alert, ...]:
         ),
         Alert(
             name="CutoverUnproven",
-            expr=f"max({age}) > 1800",
+            expr=f"max({age}) > 2 * max({limit})",
             summary="Both sides were last proven equal {{ $value | humanizeDuration }} ago.",
             for_="10m",
-            fires=(Series(str(age), "1900+60x30"),),
-            quiet=(Series(str(age), "60 120 180 60 120 180 60x20"),),
+            fires=(Series(str(age), "1900+60x30"), Series(str(limit), "900x31")),
+            quiet=(Series(str(age), "1000x30"), Series(str(limit), "900x31")),
         ),
         Alert(
             name="CutoverSwitchFailed",
@@ -247,7 +253,13 @@ def panels(name: str) -> tuple[Panel, ...]:
             "Are both sides the same, to the row?",
             "Standing",
         ),
-        panel("Age of the proof", of(VERIFIED_AGE), "When were they last proven equal?", "Standing", unit="s"),
+        panel(
+            "Age of the proof",
+            (("age", of(VERIFIED_AGE)), ("may be", of(PROOF_LIMIT))),
+            "When were they last proven equal?",
+            "Standing",
+            unit="s",
+        ),
         panel(
             "Wanted and run",
             (("wanted", of(WANTED)), ("a worker runs", of(RUNNER)), ("waits for somebody", of(WAITS))),

@@ -10,12 +10,14 @@ from bedplate.clock import duration
 from bedplate.database.cutover.machine.look import Sight, TableSight
 from bedplate.database.cutover.machine.record import Record
 
-__all__ = ["Judgement", "Readiness", "readiness"]
+__all__ = ["Judgement", "Readiness", "proof_limit", "readiness"]
 
 #: Rows by which counts may differ, seconds for which a proof holds, seconds of lag: as MISSION's thresholds say.
 DELTA, LAG = 10, 10.0
 #: Keys that a switch compares beforehand within a moment.
 _PENDING = 10_000
+#: A proof that takes long cannot be as fresh: it holds for so many times its length at least.
+_LENGTHS = 6.0
 #: Bytes that must be free: WAL of a rollback's keys, and room to work.
 _FREE = 1 << 30
 
@@ -74,13 +76,19 @@ def readiness(sight: Sight, *, fresh: float = 900.0) -> Readiness:
     return Readiness(
         (
             *_of_record(record, sight),
-            _proof(sight, fresh),
+            _proof(sight, proof_limit(record, fresh)),
             *_of_tables(sight.tables),
             _lag(sight.lag),
             _way(sight.blockers),
             _disk(sight.free),
         )
     )
+
+
+def proof_limit(record: Record | None, fresh: float) -> float:
+    """Return how old a proof may be for a switch, in seconds; :param fresh: at least."""
+    took = 0.0 if record is None else float(dict(record.verdict).get("seconds", 0.0))
+    return max(fresh, _LENGTHS * took)
 
 
 def _of_record(record: Record, sight: Sight) -> Iterator[Judgement]:

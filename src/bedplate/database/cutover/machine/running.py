@@ -11,7 +11,7 @@ from bedplate.database.cutover.asking import CutoverError, connected
 from bedplate.database.cutover.machine.following import Following
 from bedplate.database.cutover.machine.look import Sight, look
 from bedplate.database.cutover.machine.meters import HostListener, HostMeter, show
-from bedplate.database.cutover.machine.readiness import Readiness, readiness
+from bedplate.database.cutover.machine.readiness import Readiness, proof_limit, readiness
 from bedplate.database.cutover.machine.runner import Runner
 from bedplate.database.cutover.machine.settings import CutoverSettings
 from bedplate.database.cutover.machine.threads import in_thread
@@ -169,7 +169,8 @@ class Running:
 
     def _seen(self, sight: Sight) -> None:
         self.sight = sight
-        show(self.host, sight, readiness(sight, fresh=self.settings.fresh))
+        fresh = self.settings.fresh
+        show(self.host, sight, readiness(sight, fresh=fresh), proof_limit(sight.record, fresh))
         record = sight.record
         waits = record is not None and record.trouble in ("waits", "retries")
         self._degraded(f"{record.error} {record.mend}" if waits and record is not None else None)

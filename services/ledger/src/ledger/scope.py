@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import Delete, Insert, Select, Table, Update
+from sqlalchemy import CompoundSelect, Delete, Insert, Select, Table, Update, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.visitors import iterate
 
@@ -106,6 +106,11 @@ class Scope:
         if isinstance(statement, Update | Delete):
             self._is_owned(statement.table)
             return statement.where(statement.table.c.organization_id == self.organization)
+        if isinstance(statement, CompoundSelect):
+            plain = not statement._order_by_clauses and statement._limit_clause is None
+            if statement.keyword.name != "UNION_ALL" or not plain:
+                raise WrongOrganization("Such a union is not narrowed.", "Use UNION ALL of queries, or ask twice.")
+            return union_all(*(self._narrowed(part, filled=False) for part in statement.selects))
         if not isinstance(statement, Select):
             raise WrongOrganization(f"A {type(statement).__name__} cannot be narrowed.", "Use select, insert, update.")
         tables = [table for source in statement.get_final_froms() for table in _tables(source)]

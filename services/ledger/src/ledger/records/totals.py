@@ -5,11 +5,11 @@ So a balance reads a few hundred short rows, however many entries the organisati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, select, text
+from sqlalchemy import Select, case, func, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.chart import Account
@@ -73,15 +73,16 @@ async def between(
     codes = None if accounts is None else [account.code for account in accounts]
     found: dict[tuple[str, str], Total] = {}
     first, last, edges = _cut(since, until)
+    parts = [_days(start, end, codes) for start, end in edges]
     if first <= last:
         columns = (MONTHS.c.account, MONTHS.c.currency)
-        query = select(*columns, func.sum(MONTHS.c.debit), func.sum(MONTHS.c.credit))
-        query = query.where(MONTHS.c.month.between(first, last)).group_by(*columns)
-        if codes is not None:
-            query = query.where(MONTHS.c.account.in_(codes))
-        _add(found, await scope.execute(query))
-    for start, end in edges:
-        _add(found, await scope.execute(_days(start, end, codes)))
+        whole = select(*columns, func.sum(MONTHS.c.debit), func.sum(MONTHS.c.credit)).group_by(*columns)
+        whole = whole.where(MONTHS.c.month.between(first, last))
+        parts.append(whole if codes is None else whole.where(MONTHS.c.account.in_(codes)))
+    if parts:
+        for account, currency, debit, credit in await scope.execute(parts[0] if len(parts) == 1 else union_all(*parts)):
+            known = found.get((account, currency), Total(account, currency, 0, 0))
+            found[account, currency] = known._replace(debit=known.debit + int(debit), credit=known.credit + int(credit))
     return found
 
 
@@ -105,18 +106,12 @@ def _cut(since: date | None, until: date | None) -> tuple[int, int, list[tuple[d
     return first, last, edges
 
 
-def _days(start: date, end: date, codes: Sequence[str] | None) -> Any:
+def _days(start: date, end: date, codes: Sequence[str] | None) -> Select[Any]:
     columns = (LINES.c.account, LINES.c.currency)
     debit = func.sum(case((LINES.c.amount > 0, LINES.c.amount), else_=0))
     credit = func.sum(case((LINES.c.amount < 0, -LINES.c.amount), else_=0))
     query = select(*columns, debit, credit).where(LINES.c.day.between(start, end)).group_by(*columns)
     return query if codes is None else query.where(LINES.c.account.in_(codes))
-
-
-def _add(found: dict[tuple[str, str], Total], rows: Iterable[Any]) -> None:
-    for account, currency, debit, credit in rows:
-        known = found.get((account, currency), Total(account, currency, 0, 0))
-        found[account, currency] = known._replace(debit=known.debit + int(debit), credit=known.credit + int(credit))
 
 
 def _end(day: date) -> date:

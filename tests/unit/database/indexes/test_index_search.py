@@ -113,7 +113,7 @@ _ASKED = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(texts=st.lists(st.tuples(_TEXT, st.none() | _TEXT), min_size=1, max_size=6), asked=_ASKED)
 @example(texts=[("e-mail to a.b@example.com", "1.5 % of foo_bar/baz"), ("don’t", "“quoted”")], asked="example com")
 @example(texts=[("e-mail to a.b@example.com", "1.5 % of foo_bar/baz"), ("don’t", "“quoted”")], asked="foo bar 5")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from bedplate.component import Host, Spec
 from bedplate.database import Database, DatabaseSettings
@@ -132,21 +133,22 @@ async def test_a_database_that_nobody_uses_is_not_opened(tmp_path: Path) -> None
         assert await _counted(harness) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("which", ["sqlite", "server", "debian"])
-async def test_servers_and_files_make_uuids(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if which == "sqlite":
-        url, expected = f"sqlite:///{tmp_path / 'u.sqlite3'}", "randomblob"
-    else:
-        url = request.getfixturevalue(which).database()
-        # The wheel's server lacks uuid-ossp.
-        expected = "gen_random_uuid()" if which == "server" else "uuid_generate_v4()"
-    database = Database(url)
-    async with running(database), database.begin() as connection:
-        default = await connection.run_sync(uuid_default)
+@pytest.mark.parametrize(
+    # The wheel's server lacks uuid-ossp.
+    ("which", "expected"),
+    [("sqlite", "randomblob"), ("server", "gen_random_uuid()"), ("debian", "uuid_generate_v4()")],
+)
+def test_servers_and_files_make_uuids(which: str, expected: str, request: pytest.FixtureRequest) -> None:
+    url = "sqlite://"
+    if which != "sqlite":
+        url = request.getfixturevalue(which).database().replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        default = uuid_default(connection)
         assert expected in default
-        await connection.execute(text("CREATE TABLE u (a int, id varchar(36) DEFAULT {})".format(f"({default})")))
-        await connection.execute(text("INSERT INTO u (a) SELECT 1 UNION ALL SELECT 2"))
-        made = [str(row[0]) for row in await connection.execute(text("SELECT id FROM u"))]
-    from uuid import UUID
-
-    assert len(set(made)) == 2 and all(UUID(one).version == 4 and UUID(one).variant for one in made)
+        connection.execute(text(f"CREATE TABLE u (a int, id varchar(36) DEFAULT ({default}))"))
+        connection.execute(text("INSERT INTO u (a) SELECT 1 UNION ALL SELECT 2"))
+        made = [UUID(row[0]) for row in connection.execute(text("SELECT id FROM u"))]
+    engine.dispose()
+    assert len(set(made)) == 2
+    assert all((one.version, one.variant) == (4, RFC_4122) for one in made)

@@ -27,7 +27,7 @@ HELD = {16: 25.0, 64: 50.0}
 LETTERS = {16: "ab", 64: "cd"}
 LONGEST = 100.0
 #: Seconds of load before a turn, and in all.
-_BEFORE, _SECONDS = 1.5, 6
+_BEFORE, _SECONDS = 1.5, 8
 
 TEXT = f"""\
 A table of transactions is written and read by pgbench ({CLIENTS} clients, prepared statements, one INSERT, one UPDATE
@@ -106,7 +106,7 @@ def _rows(partitions: int, allowed: float, turns: list[_Turn], rate: int) -> Ite
 def _turns(lab: Lab, partitions: int) -> tuple[list[_Turn], int]:
     import psycopg
 
-    from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, tend, verify
+    from bedplate.database.cutover.steps import backfill, capture, index, prepare, replays, sync, tend, verify
     from bedplate.database.cutover.switch import rollback, switch
     from tests.moving import apart, moving
     from tests.postgres import postgres
@@ -134,9 +134,10 @@ def _turns(lab: Lab, partitions: int) -> tuple[list[_Turn], int]:
                     break
                 turn = (switch, rollback)[number % 2]
                 with _load(server, connection.info.dbname, many, rate) as load:
+                    (following,) = replays(work)
                     began = time.monotonic()
                     while time.monotonic() - began < _BEFORE:
-                        tend(work)
+                        following.round(most=2000)
                     since = time.time()
                     done = turn(work)
                     until = time.time()

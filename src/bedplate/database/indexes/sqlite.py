@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.indexes.catalog import Key, Present, Table
@@ -13,7 +13,7 @@ from bedplate.database.indexes.declaration import Index
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["like", "lost", "make", "present", "remove", "tables"]
+__all__ = ["like", "lost", "make", "present", "remove", "standing", "tables"]
 
 _QUOTES = str.maketrans("", "", '"`[]')
 _SPACE = re.compile(r"\s+")
@@ -87,6 +87,23 @@ def make(connection: Connection, index: Index) -> None:
         connection.exec_driver_sql(made.sql)
     for statement in index.form.filled(index) if index.form is not None else ():
         connection.exec_driver_sql(statement)
+
+
+def standing(kept: Iterable[tuple[str, str, str]]) -> set[str]:
+    """Return the names of indexes that tables of FTS5 stand for, of all that a file has: kind, name and statement.
+
+    Beside each is a table of its keys, and triggers.
+    """
+    known = {(kind, name): sql or "" for kind, name, sql in kept}
+    return {
+        name
+        for (kind, name), sql in known.items()
+        if kind == "table"
+        and sql.upper().startswith("CREATE VIRTUAL")
+        and "fts5" in sql.lower()
+        and ("table", f"{name}_keys") in known
+        and ("trigger", f"{name}_insert") in known
+    }
 
 
 def remove(connection: Connection, index: Index) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, quoted
+from bedplate.database.indexes.sqlite import standing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -85,8 +86,15 @@ def of_sqlite(connection: sqlite3.Connection, tables: Iterable[str]) -> Aside:
     wanted = set(tables)
     now, early, late, notes = [], [], [], []
     rows = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
-    for kind, name, table, sql in connection.execute(rows).fetchall():
-        if kind == "index" and table in wanted:
+    kept = connection.execute(rows).fetchall()
+    searched = standing((kind, name, sql) for kind, name, _, sql in kept)
+    for kind, name, table, sql in kept:
+        if name in searched:
+            now += [f"DROP TABLE {quoted(name)}", f"DROP TABLE {quoted(f'{name}_keys')}"]
+            notes.append(f"The index {name} is made anew when its service opens the file.")
+        elif kind == "trigger" and name.rpartition("_")[0] in searched:
+            now.append(f"DROP TRIGGER {quoted(name)}")
+        elif kind == "index" and table in wanted:
             now.append(f"DROP INDEX {quoted(name)}")
             early.append(sql)
         elif kind == "trigger" and table in wanted:

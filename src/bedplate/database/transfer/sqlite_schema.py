@@ -6,6 +6,7 @@ import re
 import sqlite3
 from typing import Any
 
+from bedplate.database.indexes.sqlite import standing
 from bedplate.database.transfer.errors import TransferError
 from bedplate.database.transfer.schema import OWN, Column, Index, Reference, Schema, Table
 
@@ -26,9 +27,10 @@ def read_sqlite(connection: sqlite3.Connection) -> Schema:
         raise TransferError(what, "Use a Python with SQLite 3.37 or newer.")
     tables: dict[str, Table] = {}
     others: list[str] = []
+    searched = standing(_rows(connection, "SELECT type, name, sql FROM sqlite_master"))
     for row in _rows(connection, "SELECT name, type FROM pragma_table_list WHERE schema = 'main' ORDER BY name"):
         name, kind = row
-        if name.startswith(("sqlite_", OWN)) or kind == "shadow":
+        if name.startswith(("sqlite_", OWN)) or kind == "shadow" or name.removesuffix("_keys") in searched:
             continue
         if kind == "table":
             tables[name] = _table(connection, name)
@@ -36,7 +38,7 @@ def read_sqlite(connection: sqlite3.Connection) -> Schema:
             others.append(f"The {kind}{' table' if kind == 'virtual' else ''} {name} is not moved.")
     triggers = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
     for name, table in _rows(connection, triggers):
-        if not name.startswith(OWN):
+        if not name.startswith(OWN) and name.rpartition("_")[0] not in searched:
             others.append(f"The trigger {name} of {table} is not moved.")
     return Schema("sqlite", tables, tuple(others))
 

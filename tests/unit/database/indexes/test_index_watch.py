@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import RFC_4122, UUID
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import column, create_engine, select, table, text
 
 from bedplate.component import Host, Spec
 from bedplate.database import Database, DatabaseSettings
-from bedplate.database.indexes import AccessPath, Index, full_text, trigrams
+from bedplate.database.address import file_address
+from bedplate.database.indexes import AccessPath, Index, full_text, search, trigrams
 from bedplate.database.indexes.extensions import uuid_default
 from bedplate.database.indexes.metrics import INDEXES
 from bedplate.database.indexes.watch import EVERY
+from bedplate.database.opening import prepare
+from bedplate.database.transfer.transfer import Transfer
 from bedplate.declarations import Migrations
 from bedplate.testing import Harness, running
 from tests.postgres import Postgres
@@ -56,6 +60,7 @@ class Notes:
 BODY = Index(name="ix_notes_body", table="notes", on=("body",), path=PLAIN)
 WORDS = full_text("ix_notes_words", "notes", ["body"], path=PATH)
 PARTS = trigrams("ix_notes_parts", "notes", ["body"], path=PATH)
+NOTES = table("notes", column("id"), column("body"))
 LATER = Index(name="ix_notes_later", table="notes", on=("lower(body)",), path=PLAIN)
 
 
@@ -152,3 +157,22 @@ def test_servers_and_files_make_uuids(which: str, expected: str, request: pytest
     engine.dispose()
     assert len(set(made)) == 2
     assert all((one.version, one.variant) == (4, RFC_4122) for one in made)
+
+
+async def test_words_are_found_after_rows_were_moved_there_and_back(server: Postgres, tmp_path: Path) -> None:
+    there, back = (file_address(tmp_path / f"{name}.sqlite3") for name in ("there", "back"))
+    migrations = [Notes(Database()).migrations()]
+    for file in (there, back):
+        assert (await prepare(file, DatabaseSettings(), migrations, [WORDS])).changed == ["notes", WORDS.name]
+    with create_engine(there.shown).begin() as connection:
+        connection.execute(text("INSERT INTO notes VALUES (1, 'one'), (2, 'two')"))
+    middle = server.database()
+    await asyncio.to_thread(Transfer(there.shown, middle, migrations=migrations).run)
+    # What stands for an index in a file is of no use elsewhere.
+    tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'ix_notes%'"
+    assert server.sql(tables, middle.rpartition("@/")[2].partition("?")[0]) == "0"
+    await asyncio.to_thread(Transfer(middle, back.shown, migrations=migrations).run)
+    assert (await prepare(back, DatabaseSettings(), migrations, [WORDS])).changed == [WORDS.name]
+    with create_engine(back.shown).connect() as connection:
+        condition = search(WORDS, NOTES, "one", connection).condition
+        assert connection.execute(select(NOTES.c.id).where(condition)).scalars().all() == [1]

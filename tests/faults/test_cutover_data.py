@@ -18,9 +18,9 @@ from tests.postgres import Postgres, postgres
 
 PLAN = Plan(tables="orders", key="organization_id", partitions=3)
 #: Rows to be moved, and writes meanwhile for each that is killed.
-ROWS, WRITES = size(5_000, 200_000), size(0, 500_000)
+ROWS, WRITES = size(5_000, 20_000), size(0, 500_000)
 #: Seconds between transactions of each of three writers.
-PAUSE = size(0.01, 0.001)
+PAUSE = size(0.01, 0.002)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ __all__ = ["FEW", "Replay", "Round", "backlog", "replays"]
 
 #: So few keys are left to be done under a lock: ready.
 FEW = 10
-_LEAST, _START, _MOST = 500, 1000, 20_000
+_LEAST, _START, _MOST = 500, 1000, 100_000
 #: Rounds that find a few keys more each time, as somebody writes all the time.
 _STEADY = 5
 #: A round may take so many times as long as a chunk: nobody waits for it, and a key that comes often is done once.

@@ -18,6 +18,7 @@ from bedplate.database.transfer import Progress, Transfer
 from bedplate.database.transfer.changes import PostgresqlChanges, SqliteChanges
 from bedplate.database.transfer.moving import Mover
 from bedplate.database.transfer.state import State
+from tests.endurance import size
 
 __all__ = ["KILLS", "SHOP", "file_of", "schema_of", "shop"]
 
@@ -86,10 +87,16 @@ def schema_of(url: str, run: Callable[[str], object]) -> str:
 #: Where a transfer can be killed: at its phases, in a chunk and in the last transaction before they are committed, and
 #: when only the log is left.
 KILLS = {
-    "run": ("run copy", "run chunk", "run index", "run compare", "run last", "run end"),
-    "follow": (
-        *("follow copy", "follow chunk", "follow changes", "follow index", "follow compare", "follow nowhere"),
-        *("run changes", "run last", "run end", "run log"),
+    "run": size(
+        ("run chunk", "run compare", "run end"),
+        ("run copy", "run chunk", "run index", "run compare", "run last", "run end"),
+    ),
+    "follow": size(
+        ("follow chunk", "follow compare", "follow nowhere", "run last", "run log"),
+        (
+            *("follow copy", "follow chunk", "follow changes", "follow index", "follow compare", "follow nowhere"),
+            *("run changes", "run last", "run end", "run log"),
+        ),
     ),
 }
 

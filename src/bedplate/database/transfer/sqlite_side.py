@@ -11,7 +11,7 @@ from typing import Any
 from bedplate.database.cutover.asking import quoted
 from bedplate.database.transfer.errors import Fault, Misfit, TransferError
 from bedplate.database.transfer.faults import Faults
-from bedplate.database.transfer.lines import joined, split, unescaped
+from bedplate.database.transfer.lines import NULL, joined, split, unescaped
 from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.schema import Schema
 from bedplate.database.transfer.side import Batch, Key, Role
@@ -168,7 +168,7 @@ class SqliteSide:
     def canonical(self, pair: Pair, key: Key) -> bytes:
         """Return a key's fields."""
         readers = self._reading(pair)
-        return joined([readers[place](value) for place, value in enumerate(key)])
+        return joined([NULL if value is None else readers[place](value) for place, value in enumerate(key)])
 
     def native(self, pair: Pair, canonical: bytes) -> Key:
         """Return the key whose fields these are."""
@@ -264,11 +264,17 @@ class SqliteSide:
             connection.text_factory = str
 
     def _keyed(self, pair: Pair, rows: Sequence[Any], faults: Faults) -> list[tuple[Key, bytes]]:
-        readers, keys = self._reading(pair), pair.keys
+        readers, keys, needed = self._reading(pair), pair.keys, self._needed(pair)
         found = []
         for row in rows:
             try:
-                line = "\t".join([read(value) for read, value in zip(readers, row, strict=True)]).encode()
+                if None in row:
+                    if any(row[place] is None for place in needed):
+                        raise Misfit
+                    fields = [NULL if one is None else read(one) for read, one in zip(readers, row, strict=True)]
+                else:
+                    fields = [read(one) for read, one in zip(readers, row, strict=True)]
+                line = "\t".join(fields).encode()
             except Misfit:
                 self._accuse(pair, row, readers, faults)
             else:
@@ -279,19 +285,23 @@ class SqliteSide:
         return [line for _, line in self._keyed(pair, rows, faults)]
 
     def _accuse(self, pair: Pair, row: Sequence[Any], readers: Sequence[Reader], faults: Faults) -> None:
-        for column, value, read in zip(pair.columns, row, readers, strict=True):
+        needed = self._needed(pair)
+        for place, (column, value, read) in enumerate(zip(pair.columns, row, readers, strict=True)):
             try:
-                read(value)
+                if value is not None:
+                    read(value)
+                elif place in needed:
+                    raise Misfit("it is NULL, and the target requires a value")
             except Misfit as misfit:
                 faults.add(Fault(pair.name, _named(pair, row), column.name, str(misfit)))
 
+    def _needed(self, pair: Pair) -> list[int]:
+        """Return which columns may not be NULL in the target."""
+        return [place for place, one in enumerate(pair.columns) if one.target.required or place < pair.keys]
+
     def _reading(self, pair: Pair) -> list[Reader]:
         if pair.name not in self._readers:
-            required = [column.target.required or column.name in pair.names[: pair.keys] for column in pair.columns]
-            self._readers[pair.name] = [
-                reader(column.kind, self._declared(column), needed)
-                for column, needed in zip(pair.columns, required, strict=True)
-            ]
+            self._readers[pair.name] = [reader(column.kind, self._declared(column)) for column in pair.columns]
         return self._readers[pair.name]
 
     def _writing(self, pair: Pair) -> list[Writer]:

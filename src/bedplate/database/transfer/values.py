@@ -11,12 +11,13 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from bedplate.database.transfer.errors import Misfit
 from bedplate.database.transfer.jsons import bare_number, number, read_json, shortest
 from bedplate.database.transfer.kinds import Kind, affinity
-from bedplate.database.transfer.lines import NULL, SPECIAL, escaped
+from bedplate.database.transfer.lines import SPECIAL, escaped
 
 __all__ = ["InvalidText", "Reader", "Writer", "of_invalid_text", "reader", "trimmed", "writer"]
 
@@ -55,18 +56,9 @@ def trimmed(kind: Kind, declared: str) -> bool:
     return kind.name == "decimal" and kind.precision is None and affinity(declared) != "text"
 
 
-def reader(kind: Kind, declared: str, required: bool) -> Reader:
-    """Return what reads values of a column of SQLite; it raises :class:`Misfit`."""
-    read = _READERS[kind.name](kind, declared)
-
-    def checked(value: Any) -> str:
-        if value is None:
-            if required:
-                raise Misfit("it is NULL, and the target requires a value")
-            return NULL
-        return read(value)
-
-    return checked
+def reader(kind: Kind, declared: str) -> Reader:
+    """Return what reads values of a column of SQLite that are not NULL; it raises :class:`Misfit`."""
+    return _READERS[kind.name](kind, declared)
 
 
 def _wrong(value: Any, wanted: str) -> Misfit:
@@ -200,6 +192,7 @@ def _date(kind: Kind, declared: str) -> Reader:
     return read
 
 
+@lru_cache(maxsize=10_000)
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)

@@ -67,5 +67,3 @@ def test_only_a_service_s_own_tables_are_its(tmp_path: Path, empty: Empty, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     refused = transfer(source, empty(), "--service", "shop_of_transfer:build")
     assert (refused.exit_code, "no tables of this service" in refused.output) == (2, True)
-    unknown = transfer(source, empty(), "--service", "shop_of_transfer:build", "--database", "other")
-    assert (unknown.exit_code, "no database named other" in unknown.output) == (2, True)

@@ -15,6 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bedplate.database.transfer import FaultsError, Transfer, TransferError, TransferRefusedError
+from tests.endurance import size
 from tests.transfers import file_of
 
 Empty = Callable[[], str]
@@ -214,7 +215,7 @@ def tables(draw: st.DrawFn) -> tuple[str, list[list[Any]]]:
     return ", ".join(parts), [list(row) for row in rows]
 
 
-@settings(max_examples=12, phases=WITHOUT_SHRINKING)
+@settings(max_examples=size(6, 300), phases=WITHOUT_SHRINKING)
 @given(st.lists(tables(), min_size=1, max_size=2))
 def test_any_rows_come_back_as_they_were(moving: tuple[Path, Empty], made: Any) -> None:
     folder, empty = moving
@@ -240,7 +241,7 @@ def exactly(written: str) -> Any:
     return json.loads(written, parse_float=Decimal, parse_int=Decimal)
 
 
-@settings(max_examples=3, phases=WITHOUT_SHRINKING)
+@settings(max_examples=size(2, 50), phases=WITHOUT_SHRINKING)
 @given(st.lists(documents, min_size=20, max_size=40))
 def test_documents_are_the_same_though_jsonb_writes_them_its_own_way(moving: tuple[Path, Empty], made: Any) -> None:
     folder, empty = moving

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bedplate.database.cutover.asking import CutoverError, ask
+from bedplate.database.cutover.asking import CutoverError, ask, transaction
 from bedplate.database.cutover.catalog import Table
 
 if TYPE_CHECKING:
@@ -82,8 +82,21 @@ def holders(connection: Connection[Any], tables: Sequence[Table], older: float) 
             try:
                 ask(connection, "SELECT pg_cancel_backend(%s)", (one.pid,))
             except psycopg.errors.InsufficientPrivilege:
-                continue
+                _ousted(connection, tables)
     return found
+
+
+def _ousted(connection: Connection[Any], tables: Sequence[Table]) -> None:
+    """Let a vacuum give way by itself: it does for whoever waits for a second, with a lock that is in nobody's way."""
+    import psycopg
+
+    for table in tables:
+        try:
+            with transaction(connection):
+                ask(connection, "SET LOCAL lock_timeout = '3s'")
+                ask(connection, f"LOCK TABLE ONLY {table.sql} IN SHARE UPDATE EXCLUSIVE MODE")
+        except psycopg.errors.LockNotAvailable:
+            continue
 
 
 def readers(connection: Connection[Any], since: Any) -> list[Holder]:

@@ -29,6 +29,7 @@ _FEW, _ALL = 10, 5000
 _DRAIN = 0.5
 #: Seconds to wait for transactions with old snapshots.
 _READERS = 10.0
+_NOW = "SELECT clock_timestamp()"
 
 
 class _Unready(Exception):
@@ -58,7 +59,6 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     if done:
         finish(work)
         return Switched(0.0, 0)
-    since = ask(connection, "SELECT clock_timestamp()")[0][0]
     followed = replays(work)
     for one in followed:
         one.check()
@@ -66,7 +66,8 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     laying = Patience(work, tables, patience=patience, within=within)
     prepared = script(work, followed, laying)
     _drain(followed)
-    _readers_gone(work, since, min(_READERS, within))
+    # What was behind until now is not in older snapshots; what comes after this are moments.
+    _readers_gone(work, ask(connection, _NOW)[0][0], min(_READERS, within))
     trying = Patience(work, tables, patience=patience, within=within)
     while True:
         try:
@@ -133,11 +134,12 @@ def _attempt(
             work.journal.enter(state)
             if prepared.validate:
                 work.journal.save(AFTER, {"validate": list(prepared.validate)})
-            began, found = _results(connection, *prepared.locks, "SELECT clock_timestamp()", prepared.question)[-2:]
+            first, *others = prepared.locks
+            _, began, *_, found = _results(connection, first, _NOW, *others, prepared.question)
             if found != prepared.fingerprint:
                 raise _Unready("The tables' definitions have changed since it was prepared.", changed=True)
             compared = _compared(connection, followed, min(_MOST, _FIRST * trying.attempts))
-            ended = _results(connection, *prepared.statements, "COMMIT", "SELECT clock_timestamp()")[-1]
+            ended = _results(connection, *prepared.statements, "COMMIT", _NOW)[-1]
             return (ended - began).total_seconds(), compared
     finally:
         if collecting:

@@ -142,8 +142,10 @@ class Builder:
         else:
             self._make_plain(index, schema, f"{schema}.{table}", index.name, replace=replace)
         if not all(ddl.is_column(item) for item in index.on):
-            # Without statistics of an expression the planner guesses, and may not use what was made.
-            self._soon(f"ANALYZE {schema}.{table}", f"{schema}.{table}")
+            # Without statistics of an expression the planner guesses, and may not use what was made; if others hold
+            # this up, the server's own analysis comes later.
+            with suppress(IndexFault):
+                self._soon(f"ANALYZE {schema}.{table}", f"{schema}.{table}")
 
     def _make_plain(self, index: Index, schema: str, table: str, name: str, *, replace: bool = False) -> None:
         full, successor = f"{schema}.{ddl.quoted(name)}", f"{schema}.{ddl.quoted(_short(name, 'new'))}"

@@ -16,6 +16,7 @@ from bedplate.database.address import file_address
 from bedplate.database.indexes import AccessPath, Index, full_text, search, trigrams
 from bedplate.database.indexes.extensions import uuid_default
 from bedplate.database.indexes.metrics import INDEXES
+from bedplate.database.indexes.place import Place
 from bedplate.database.indexes.watch import EVERY
 from bedplate.database.opening import prepare
 from bedplate.database.transfer.transfer import Transfer
@@ -164,7 +165,7 @@ async def test_words_are_found_after_rows_were_moved_there_and_back(server: Post
     migrations = [Notes(Database()).migrations()]
     for file in (there, back):
         assert (await prepare(file, DatabaseSettings(), migrations, [WORDS])).changed == ["notes", WORDS.name]
-    with create_engine(there.shown).begin() as connection:
+    with Place(there.shown).writing() as connection:
         connection.execute(text("INSERT INTO notes VALUES (1, 'one'), (2, 'two')"))
     middle = server.database()
     await asyncio.to_thread(Transfer(there.shown, middle, migrations=migrations).run)
@@ -173,6 +174,6 @@ async def test_words_are_found_after_rows_were_moved_there_and_back(server: Post
     assert server.sql(tables, middle.rpartition("@/")[2].partition("?")[0]) == "0"
     await asyncio.to_thread(Transfer(middle, back.shown, migrations=migrations).run)
     assert (await prepare(back, DatabaseSettings(), migrations, [WORDS])).changed == [WORDS.name]
-    with create_engine(back.shown).connect() as connection:
+    with Place(back.shown).reading() as connection:
         condition = search(WORDS, NOTES, "one", connection).condition
         assert connection.execute(select(NOTES.c.id).where(condition)).scalars().all() == [1]

@@ -142,6 +142,8 @@ def alerts(name: str) -> tuple[Alert, ...]:
     wanted, runner, waits = WANTED(cutover=name), RUNNER(cutover=name), WAITS(cutover=name)
     age, limit, failed = VERIFIED_AGE(cutover=name), PROOF_LIMIT(cutover=name), FAILURES(cutover=name, step="switch")
     copied, copying = ROWS(cutover=name, step="backfill"), STATE(cutover=name, state="backfilling")
+    pending = PENDING(cutover=name)
+    keys = str(pending(table="orders"))
     one, other = str(delta(table="orders")), str(differing(table="orders"))
     rows = str(copied(table="orders"))
     return (
@@ -176,6 +178,14 @@ def alerts(name: str) -> tuple[Alert, ...]:
             summary="The tables are being copied, and no row has been for ten minutes.",
             fires=(Series(rows, "0+50x5 250x40"), Series(str(copying), "1x45"), Series(str(waits), "0x45")),
             quiet=(Series(rows, "0+50x45"), Series(str(copying), "1x45"), Series(str(waits), "0x45")),
+        ),
+        Alert(
+            name="CutoverFallingBehind",
+            expr=f"max by (table) ({pending}) > 10000",
+            summary="{{ $value | humanize }} changed keys of {{ $labels.table }} are still to be replayed.",
+            for_="10m",
+            fires=(Series(keys, "0 20000x30"),),
+            quiet=(Series(keys, "0 20000 20000 20000 100x30"),),
         ),
         Alert(
             name="CutoverWaits",

@@ -27,11 +27,12 @@ __all__ = ["FEW", "Replay", "Round", "backlog", "replays"]
 
 #: So few keys are left to be done under a lock: ready.
 FEW = 10
-_LEAST, _START, _MOST = 500, 1000, 100_000
+_LEAST, _START, _MOST = 1000, 2000, 100_000
 #: Rounds that find a few keys more each time, as somebody writes all the time.
 _STEADY = 5
-#: A round may take so many times as long as a chunk: nobody waits for it, and a key that comes often is done once.
-_LONGER = 4
+#: Seconds that a round may take while there is much to do: nobody waits for it, and the more rows of the log it takes,
+#: the more often a key is among them several times that is done once.
+_LONG = 1.0
 #: Rows of the log in one transaction at most when all of it must be done at once.
 _ALL = 500_000
 _VACUUM = 50_000
@@ -77,7 +78,7 @@ class Replay:
             raise CutoverError(what, "Roll the cutover back and begin again: changes may have been missed.")
 
     def round(self, *, most: int | None = None) -> Round:
-        """Do one round, of as many rows as take about as long as the pace allows."""
+        """Do one round: of all rows of the log, or of as many as take about a second."""
         from psycopg.errors import UniqueViolation
 
         began = time.monotonic()
@@ -190,7 +191,7 @@ class Replay:
 
     def _adapt(self, done: Round, seconds: float) -> None:
         if done.read >= self._most:
-            factor = min(max(_LONGER * self._work.pace.seconds / max(seconds, 0.001), 0.5), 2.0)
+            factor = min(max(_LONG / max(seconds, 0.001), 0.5), 2.0)
             self._most = int(min(max(self._most * factor, _LEAST), _MOST))
 
 

@@ -1,4 +1,4 @@
-"""Records moved while many write into the source, and whoever moves them is killed: all rows are the same at the end."""
+"""Records moved while many write and movers are killed: at the end all rows are the same."""
 
 from __future__ import annotations
 

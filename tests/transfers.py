@@ -61,7 +61,7 @@ def shop(folder: Path, rows: int = 30, name: str = "source") -> tuple[str, sqlit
         connection.execute("INSERT INTO users (id, email, boss) VALUES (?, ?, ?)", (number, email, boss))
         values = (
             *(
-                number * 10**15,
+                number * 10**13,
                 number,
                 f"{number}.{number:03}0",
                 f"2026-01-01 10:00:{number % 60:02}.{number:06}+00:00",

@@ -107,7 +107,7 @@ class Writers:
             case 1:
                 run("UPDATE users SET active = NOT active, boss = NULL WHERE id = ?", one)
             case 2:
-                run("UPDATE lines SET place = place + 1 WHERE order_id = ? AND place < 30000", one * 10**15)
+                run("UPDATE lines SET place = place + 1 WHERE order_id = ? AND place < 30000", one * 10**13)
             case 3:
                 run(
                     "UPDATE orders SET price = ? WHERE user_id = ?",
@@ -120,13 +120,13 @@ class Writers:
                 run("UPDATE users SET first_order = NULL, boss = NULL WHERE id = ?", one)
                 run("DELETE FROM users WHERE id = ?", one)
             case 5:
-                run("DELETE FROM lines WHERE order_id = ?", one * 10**15)
-                run("INSERT INTO lines VALUES (?, 1, ?) ON CONFLICT DO NOTHING", one * 10**15, f"again {roll.random()}")
+                run("DELETE FROM lines WHERE order_id = ?", one * 10**13)
+                run("INSERT INTO lines VALUES (?, 1, ?) ON CONFLICT DO NOTHING", one * 10**13, f"again {roll.random()}")
             case 6:
                 run(
                     "UPDATE lines SET text = text || '.' WHERE order_id BETWEEN ? AND ?",
-                    one * 10**15,
-                    (one + 9) * 10**15,
+                    one * 10**13,
+                    (one + 9) * 10**13,
                 )
 
 

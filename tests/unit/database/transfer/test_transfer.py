@@ -103,7 +103,7 @@ def test_what_is_written_meanwhile_is_caught_up(tmp_path: Path, empty: Empty, as
         seen.append(progress.phase)
         connection.execute("INSERT INTO users (email) VALUES (?)", (f"new{step}",))
         connection.execute("UPDATE lines SET text = ? WHERE place = ?", (f"step {step}", step % 5))
-        connection.execute("UPDATE lines SET place = place + 100 WHERE order_id = ?", ((step % 30 + 1) * 10**15,))
+        connection.execute("UPDATE lines SET place = place + 100 WHERE order_id = ?", ((step % 30 + 1) * 10**13,))
         connection.execute("INSERT INTO notes VALUES ('more', ?)", (step,))
         if step % 3 == 0:
             connection.execute("UPDATE users SET boss = NULL, first_order = NULL WHERE id = ?", (30 - step // 3,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,9 @@ def _final(work: Work, found: list[Side], keep: str, patience: float) -> None:
     with short(connection, patience, 2 * len(found)):
         work.journal.enter("finalized")
         live = ", ".join(side.live.sql for side in found)
-        ask(connection, ";\n".join((f"LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE", *ending)))
+        ask(connection, f"LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        ask(connection, ";\n".join(ending))
         for log in logs:
             log.drop(patience=patience)
         for side in found:
@@ -146,6 +149,7 @@ def _final(work: Work, found: list[Side], keep: str, patience: float) -> None:
             else:
                 _drop(connection, side.other)
         ask(connection, "COMMIT")
+    work.meter.held("finalize", time.monotonic() - began)
 
 
 def _words(connection: Connection[Any], table: Table) -> str:

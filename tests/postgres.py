@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,9 @@ class _Harmed(Server):
     def _signal(self, what: signal.Signals) -> None:
         if self._process is not None:
             for pid in _family(self._process.pid):
-                os.kill(pid, what)
+                # A child that serves a connection may have ended since it was listed.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, what)
 
 
 class Postgres(_Harmed, servers.Postgres):

@@ -1,0 +1,126 @@
+"""What goes wrong only beside others, at the edges of what may be asked for, or after an answer was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from bedplate.database import OutcomeUnknownError
+from ledger.numbers import Numbers, span
+from ledger.scope import WrongOrganization
+from ledger.tables import ACCOUNTS
+
+from .conftest import Office
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_numbers_suffice_for_who_waits_for_a_block_while_another_takes_of_the_last(office: Office) -> None:
+    numbers = Numbers(office.books.database)
+    await numbers.take(500)
+    # 500 are left, so one block of 1,000 is enough for 1,500: unless somebody takes one meanwhile.
+    many, one = await asyncio.gather(numbers.take(1_500), numbers.take(1))
+    assert len({*many, *one}) == 1_501
+
+
+async def test_organisations_that_are_opened_at_once_have_numbers_of_their_own(office: Office) -> None:
+    async def opened(count: int, times: int) -> list[int]:
+        async with office.books.database.begin() as connection:
+            return [number for _ in range(times) for number in await span(connection, "organizations", count)]
+
+    found = await asyncio.gather(opened(1, 250), opened(1, 250), opened(1, 250), opened(7, 100))
+    assert len({number for some in found for number in some}) == sum(map(len, found))
+
+
+@pytest.mark.parametrize("query", ["until=9999-12-31", "since=9999-12-15&until=9999-12-20", "until=0001-01-01"])
+async def test_the_first_and_the_last_day_that_there_are_can_be_asked_for(office: Office, query: str) -> None:
+    keeper = await office.bookkeeper()
+    assert (await keeper.get(f"/summary?{query}"))["accounts"] == []
+
+
+async def test_a_report_tells_of_what_was_posted_although_the_answer_was_lost(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = await office.bookkeeper()
+    assert await keeper.bank() == "0.00"
+    run = office.books.database.run
+
+    async def lost(work: Any, **options: Any) -> Any:
+        await run(work, **options)
+        raise OutcomeUnknownError("The database went away during the commit.", "Look whether it is there.")
+
+    sale = {"day": "2025-11-03", "account": "4000", "amount": "5.00", "reference": "INV-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(office.books.database, "run", lost)
+        assert (await keeper.ask("POST", "/revenue", json=sale)).status_code == 503
+    assert await keeper.bank() == "5.00"
+
+
+async def test_a_report_tells_of_what_was_posted_by_who_died_before_saying_so(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = await office.bookkeeper()
+    assert await keeper.bank() == "0.00"
+
+    async def died(organization: int) -> None:
+        """Drop nothing."""
+
+    sale = {"day": "2025-11-03", "account": "4000", "amount": "5.00", "reference": "INV-1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(office.books, "changed", died)
+        await keeper.post("/revenue", sale)
+    assert (await keeper.post("/revenue", sale))["outcome"] == "known"
+    assert await keeper.bank() == "5.00"
+
+
+async def test_the_journal_lists_what_is_taken_back_as_such(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    sale = await keeper.earn("5.00")
+    back = await keeper.post(f"/journal/{sale['id']}/reverse")
+    listed = {one["id"]: one["reversed_by"] for one in (await keeper.get("/journal"))["items"]}
+    assert listed == {sale["id"]: back["id"], back["id"]: None}
+
+
+async def test_what_is_exported_adds_nothing_when_it_is_imported_again(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    texts = ("-1", "+49 30 1234", "=A1", "@home", "'=A1", "''-1", "'tis", " surrounded ", "plain")
+    for text in texts:
+        await keeper.earn("5.00", counterparty=text, memo=text, reference=text)
+        await keeper.earn("7.00", counterparty=text, memo=text)
+    exported = (await keeper.ask("GET", "/exports/revenue.csv")).text
+    done = (await keeper.upload(exported)).json()
+    assert (done["added"], done["known"], done["faulty"]) == (0, 2 * len(texts), 0), done["told"]
+    assert await keeper.bank() == "108.00"
+
+
+async def test_an_exported_row_that_was_changed_is_not_taken_for_the_one_that_it_was(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    await keeper.earn("5.00")
+    exported = (await keeper.ask("GET", "/exports/revenue.csv")).text
+    done = (await keeper.upload(exported.replace("5.00", "6.00"))).json()
+    assert (done["added"], done["known"], done["faulty"]) == (0, 0, 1)
+    assert await keeper.bank() == "5.00"
+
+
+async def test_nobody_gets_the_name_under_which_the_service_rehearses(office: Office) -> None:
+    for name in ("Smoke test", " Smoke test "):
+        answer = await office.client.post("/api/v1/organizations", json={"name": name})
+        assert answer.status_code == 422
+
+
+async def test_the_same_table_under_another_name_or_within_a_query_is_refused(office: Office) -> None:
+    another = ACCOUNTS.alias()
+    codes = select(ACCOUNTS.c.code)
+    async with office.books.writing(await office.organization()) as scope:
+        for statement in (
+            select(another.c.code),
+            codes.where(ACCOUNTS.c.code.in_(codes)),
+            select(codes.subquery().c.code),
+            ACCOUNTS.update().where(ACCOUNTS.c.code.in_(codes)).values(closed=True),
+            ACCOUNTS.delete().where(ACCOUNTS.c.code.in_(codes)),
+        ):
+            with pytest.raises(WrongOrganization):
+                await scope.execute(statement)

@@ -11,7 +11,7 @@ import pytest
 
 from bedplate.database.cutover import CutoverError, Plan
 from bedplate.database.cutover.dualwrite import DualWrites, Tombstones, removed
-from bedplate.database.cutover.steps import backfill, capture, index, pairs, prepare
+from bedplate.database.cutover.steps import backfill, capture, index, keylog, pairs, prepare
 from bedplate.database.cutover.work import Stopped, Work
 from tests.moving import LEVELS, apart, moving
 from tests.postgres import Postgres
@@ -183,6 +183,7 @@ def test_it_goes_without_a_trace(url: str, connection: Connection) -> None:
         (pair,) = pairs(work.connection, PLAN)
         assert DualWrites(work.connection, pair).phase == "none"
         capture(work)
+        keylog(work.connection, pair, of=pair.shadow).drop()
         assert DualWrites(work.connection, pair).phase == "lenient"
         for _ in range(2):
             for statement in removed(work.connection, pair):

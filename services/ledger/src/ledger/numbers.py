@@ -32,7 +32,8 @@ class Numbers:
 
         :raises DatabaseUnavailableError: when the database is away.
         """
-        if sum(map(len, self._free)) < count:
+        # While one waits for blocks, whoever needs few takes of those that are left: so it is asked again.
+        while sum(map(len, self._free)) < count:
             async with self._lock:
                 missing = count - sum(map(len, self._free))
                 if missing > 0:
@@ -60,8 +61,13 @@ async def span(connection: object, name: str, count: int) -> range:
     """Take so many numbers in a row, in the present transaction; of entries only on SQLite."""
     run = connection.execute  # type: ignore[attr-defined]
     if connection.dialect.name == "postgresql":  # type: ignore[attr-defined]
-        last = f"SELECT setval('ledger_{name}_numbers', nextval('ledger_{name}_numbers') + :more)"
-        end = int((await run(text(last), {"more": count - 1})).scalar_one()) + 1
+        sequence = f"ledger_{name}_numbers"
+        # Whoever sets a sequence while another draws from it sets it back. Nobody else draws while it is set.
+        one = "_shared" if count == 1 else ""
+        await run(text(f"SELECT pg_advisory_xact_lock{one}(hashtext('{sequence}'))"))
+        end = int((await run(text(f"SELECT nextval('{sequence}')"))).scalar_one()) + count
+        if count > 1:
+            await run(text(f"SELECT setval('{sequence}', :last)"), {"last": end - 1})
     else:
         query = "UPDATE ledger_numbers SET next = next + :count WHERE name = :name RETURNING next"
         end = int((await run(text(query), {"count": count, "name": name})).scalar_one())

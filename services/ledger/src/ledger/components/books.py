@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bedplate.component import Host, Spec
-from bedplate.database import Database, DatabaseUnavailableError
+from bedplate.database import Database, DatabaseUnavailableError, OutcomeUnknownError
 from bedplate.database.indexes import Index
 from bedplate.declarations import Migrations, Probe
 from bedplate.problems import BedplateError
@@ -277,10 +277,14 @@ class Books:
         except (UnknownAccount, UnbalancedEntry) as error:
             host.bind(REFUSED, reason="account" if isinstance(error, UnknownAccount) else "unbalanced").inc()
             raise
+        except OutcomeUnknownError:
+            # It may be there, and reports are not to tell the contrary.
+            await self.changed(organization)
+            raise
         self._count(host, entries, posted, source)
         host.bind(DURATION, source=source).observe(time.perf_counter() - began)
-        if any(one.outcome == "added" for one in posted):
-            await self.changed(organization)
+        # Of what is known, too: whoever posted it may have ended before he dropped the reports.
+        await self.changed(organization)
         return posted
 
     async def reverse(self, organization: int, id: int, day: date | None, memo: str) -> Posted:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,14 @@ from ledger.chart import BANK, Account
 from ledger.entries import BadEntry, Entry, Transaction, TransactionKind, transaction_entry
 from ledger.money import is_currency, minor
 
-__all__ = ["COLUMNS", "BadFile", "Fault", "Reading", "fits", "read"]
+__all__ = ["COLUMNS", "EXPORTED", "BadFile", "Fault", "Reading", "fits", "read", "shielded"]
 
 COLUMNS: Final = ("day", "kind", "account", "amount", "currency", "against", "counterparty", "memo", "reference")
 #: What exports have besides.
 IGNORED: Final = ("id", "reverses")
+#: What exports call an entry that has no reference, before its number.
+EXPORTED: Final = "export:"
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 NEEDED: Final = ("day", "kind", "account", "amount")
 
 
@@ -139,10 +143,21 @@ def _entry(row: Mapping[str, str], accounts: Mapping[str, Account], currency: st
         raise _Wrong("amount", f"The amount cannot be read: {error}.", "Write it as 1234.50.") from None
     if amount <= 0:
         raise _Wrong("amount", f"The amount {cell('amount')[:40]} is not positive.", "Let kind say which way it went.")
-    done = Transaction(cell("account"), cell("against") or BANK, amount, money, cell("counterparty"))
+    done = Transaction(cell("account"), cell("against") or BANK, amount, money, _bare(cell("counterparty")))
     for column, what, mend in fits(cast("TransactionKind", kind), done, accounts):
         raise _Wrong(column, what, mend)
-    return transaction_entry(cast("TransactionKind", kind), day, done, reference=cell("reference"), memo=cell("memo"))
+    reference, memo = _bare(cell("reference")), _bare(cell("memo"))
+    return transaction_entry(cast("TransactionKind", kind), day, done, reference=reference, memo=memo)
+
+
+def shielded(text: str) -> str:
+    """Return a text for a file, such that no spreadsheet takes it for a formula (OWASP: CSV injection)."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _bare(text: str) -> str:
+    """Return the text that was shielded: as its reference is compared, a row must come back as it was."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def fits(

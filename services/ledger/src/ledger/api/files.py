@@ -16,7 +16,7 @@ from ledger.api.schemas import ImportOut, Page
 from ledger.components import Who
 from ledger.entries import TransactionKind
 from ledger.money import shown
-from ledger.reading import COLUMNS
+from ledger.reading import COLUMNS, EXPORTED, shielded
 from ledger.records import imports, transactions
 
 __all__ = ["routes"]
@@ -83,12 +83,8 @@ def _written(kind: TransactionKind, rows: Sequence[Any]) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out).writerows(
         (row.day, kind, row.account, shown(row.amount, row.currency), row.currency, row.against,
-         _plain(row.counterparty), _plain(row.memo), _plain(row.reference or f"export:{row.id}"), row.id, row.reverses)
+         shielded(row.counterparty), shielded(row.memo), shielded(row.reference or f"{EXPORTED}{row.id}"), row.id,
+         row.reverses)
         for row in rows
     )  # fmt: skip
     return out.getvalue().encode()
-
-
-def _plain(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

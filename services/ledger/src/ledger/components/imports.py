@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
@@ -16,8 +17,9 @@ from bedplate.state.locks import Locks
 from ledger.chart import Account
 from ledger.components.books import Books
 from ledger.components.signals.imports import ALERTS, DURATION, FILES, METRICS, PANELS, ROWS, RUNBOOK
-from ledger.reading import BadFile, Reading, read
-from ledger.records import imports
+from ledger.entries import Entry
+from ledger.reading import EXPORTED, BadFile, Reading, read
+from ledger.records import imports, journal
 from ledger.records.imports import Import
 from ledger.records.posting import Posted
 
@@ -25,6 +27,7 @@ __all__ = ["ImportSettings", "Imports"]
 
 #: Faults that are told one by one.
 _TOLD: Final = 100
+_EXPORTED: Final = re.compile(re.escape(EXPORTED) + r"(\d{1,18})", re.ASCII)
 
 
 class ImportSettings(Section):
@@ -96,7 +99,7 @@ class Imports:
         return done
 
     async def _keep(self, organization: int, reading: Reading, name: str) -> Import:
-        posted = await self._books.post(organization, reading.entries, "import") if reading.entries else []
+        posted = await self._post(organization, reading.entries)
         told = _told(reading, posted)
         added = sum(one.outcome == "added" for one in posted)
         known = sum(one.outcome == "known" for one in posted)
@@ -108,6 +111,22 @@ class Imports:
         async with self._books.writing(organization) as scope:
             await imports.add(scope, done)
         return done
+
+    async def _post(self, organization: int, entries: Sequence[Entry]) -> list[Posted]:
+        """Post entries, but for those of the organisation's own that come back from an export by their numbers."""
+        named = {
+            place: int(found[1])
+            for place, entry in enumerate(entries)
+            if (found := _EXPORTED.fullmatch(entry.reference))
+        }
+        there: dict[int, Posted] = {}
+        if named:
+            async with self._books.looking(organization) as scope:
+                digests = await journal.unnamed(scope, sorted(set(named.values())))
+            there = await self._books.apart(_there, entries, named, digests)
+        others = [entry for place, entry in enumerate(entries) if place not in there] if there else entries
+        posted = iter(await self._books.post(organization, others, "import") if others else [])
+        return [there[place] if place in there else next(posted) for place in range(len(entries))]
 
     def _count(self, outcome: Literal["whole", "partly", "unreadable", "failed"], done: Import | None = None) -> None:
         host = self._running()
@@ -128,6 +147,14 @@ def _read(body: bytes, accounts: dict[str, Account], currency: str, most: int) -
     except UnicodeDecodeError as error:
         raise BadFile(f"Byte {error.start + 1} of the file is no UTF-8.", "Save it as UTF-8.") from None
     return read(text, accounts, currency, most)
+
+
+def _there(entries: Sequence[Entry], named: Mapping[int, int], digests: Mapping[int, int]) -> dict[int, Posted]:
+    return {
+        place: Posted(id, "known" if entries[place].digest() == digests[id] else "taken")
+        for place, id in named.items()
+        if id in digests
+    }
 
 
 def _told(reading: Reading, posted: Sequence[Posted]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, select
 
@@ -15,7 +15,9 @@ from ledger.records.paging import Page, after, page_of
 from ledger.scope import Scope
 from ledger.tables import ENTRIES, LINES, TRANSACTIONS
 
-__all__ = ["Booked", "by_id", "entry_of", "page", "statement"]
+__all__ = ["Booked", "by_id", "entry_of", "page", "statement", "unnamed"]
+
+_MANY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,13 @@ async def page(scope: Scope, *, cursor: str = "", limit: int = 50) -> Page[Booke
     """
     query = after(select(*_HEAD), None, ENTRIES.c.id, cursor, limit)
     found = page_of((await scope.execute(query)).all(), limit, days=False)
-    lines = await _lines(scope, [row.id for row in found.items])
-    return Page([_booked(row, lines[row.id]) for row in found.items], found.cursor)
+    ids = [row.id for row in found.items]
+    lines = await _lines(scope, ids)
+    taken_back: dict[int, int] = {}
+    if ids:
+        query = select(ENTRIES.c.reverses, ENTRIES.c.id).where(ENTRIES.c.reverses.in_(ids))
+        taken_back = dict((await scope.execute(query)).all())
+    return Page([_booked(row, lines[row.id], taken_back.get(row.id)) for row in found.items], found.cursor)
 
 
 async def by_id(scope: Scope, id: int) -> Booked | None:
@@ -73,10 +80,19 @@ async def entry_of(scope: Scope, booked: Booked) -> Entry:
     )
 
 
+async def unnamed(scope: Scope, ids: Sequence[int]) -> dict[int, int]:
+    """Return the digests of those entries, by their numbers, that are there and have no reference."""
+    found: dict[int, int] = {}
+    for start in range(0, len(ids), _MANY):
+        query = select(ENTRIES.c.id, ENTRIES.c.digest).where(ENTRIES.c.id.in_(ids[start : start + _MANY]))
+        found |= dict((await scope.execute(query.where(ENTRIES.c.reference.is_(None)))).all())
+    return found
+
+
 async def statement(scope: Scope, account: str, *, cursor: str = "", limit: int = 50) -> Page[Row[Any]]:
     """Return a page of lines of an account, the latest day first, as rows of day, id (of the entry) and amount.
 
-    An entry with several lines on the account is one row for each currency.
+    An entry with several lines on the account is as many rows, and all of them are on one page.
     """
     columns = (LINES.c.day, LINES.c.entry_id.label("id"), LINES.c.line, LINES.c.currency, LINES.c.amount)
     query = after(select(*columns).where(LINES.c.account == account), LINES.c.day, LINES.c.entry_id, cursor, limit)

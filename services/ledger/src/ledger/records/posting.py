@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -20,6 +21,8 @@ __all__ = ["Posted", "ReferenceTaken", "UnbalancedEntry", "UnknownAccount", "pos
 #: Entries of one statement.
 PORTION: Final = 250
 _MANY: Final = 500
+#: Entries that are looked at before others have their turn.
+_TURN: Final = 100
 
 
 class UnknownAccount(BedplateError):
@@ -101,7 +104,10 @@ async def _told(scope: Scope, entries: Sequence[Entry], ids: Sequence[int], adde
         for (id,) in await scope.execute(select(ENTRIES.c.id).where(ENTRIES.c.reverses == entry.reverses))
     }
     told = []
-    for id, entry in zip(ids, entries, strict=True):
+    for place, (id, entry) in enumerate(zip(ids, entries, strict=True)):
+        if place % _TURN == _TURN - 1:
+            # A file has thousands, and others have their turn.
+            await asyncio.sleep(0)
         if id in added:
             told.append(Posted(id, "added"))
         elif entry.reference in by_reference:

@@ -5,8 +5,9 @@ So a balance reads a few hundred short rows, however many entries the organisati
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, case, func, select, text, union_all
@@ -115,7 +116,7 @@ def _days(start: date, end: date, codes: Sequence[str] | None) -> Select[Any]:
 
 
 def _end(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def _next(month: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import CompoundSelect, Delete, Insert, Select, Table, Update, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import AliasedReturnsRows
 from sqlalchemy.sql.visitors import iterate
 
 from bedplate.problems import BedplateError
@@ -105,6 +106,7 @@ class Scope:
             return statement
         if isinstance(statement, Update | Delete):
             self._is_owned(statement.table)
+            _is_plain(statement)
             return statement.where(statement.table.c.organization_id == self.organization)
         if isinstance(statement, CompoundSelect):
             plain = not statement._order_by_clauses and statement._limit_clause is None
@@ -113,9 +115,8 @@ class Scope:
             return union_all(*(self._narrowed(part, filled=False) for part in statement.selects))
         if not isinstance(statement, Select):
             raise WrongOrganization(f"A {type(statement).__name__} cannot be narrowed.", "Use select, insert, update.")
+        _is_plain(statement)
         tables = [table for source in statement.get_final_froms() for table in _tables(source)]
-        if set(_tables(statement)) != set(tables):
-            raise WrongOrganization("A query within a query is not narrowed.", "Join, or ask twice.")
         for table in tables:
             self._is_owned(table)
             statement = statement.where(_owner(table) == self.organization)
@@ -124,6 +125,15 @@ class Scope:
     def _is_owned(self, table: Any) -> None:
         if table not in OWNED and table is not ORGANIZATIONS:
             raise WrongOrganization(f"{table} is no organisation's.", "Ask for it outside of a scope.")
+
+
+def _is_plain(statement: Any) -> None:
+    """Make sure that there is nothing in a statement to which its own WHERE does not reach."""
+    for part in iterate(statement):
+        if part is not statement and isinstance(part, Select | CompoundSelect):
+            raise WrongOrganization("A query within a query is not narrowed.", "Join, or ask twice.")
+        if isinstance(part, AliasedReturnsRows):
+            raise WrongOrganization("A table under another name is not narrowed.", "Ask for it by its own.")
 
 
 def _owner(table: Table) -> Any:

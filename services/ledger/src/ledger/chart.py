@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, get_args
 
-__all__ = ["BANK", "CHART", "KINDS", "Account", "AccountKind"]
+__all__ = ["BANK", "CHART", "KINDS", "REHEARSING", "Account", "AccountKind"]
 
 AccountKind = Literal["asset", "liability", "equity", "revenue", "expense"]
 KINDS: Final[tuple[AccountKind, ...]] = get_args(AccountKind)
@@ -22,6 +22,9 @@ class Account(NamedTuple):
     kind: AccountKind
     closed: bool = False
 
+
+#: Under which name the service itself keeps books, to rehearse; nobody else gets it.
+REHEARSING: Final = "Smoke test"
 
 #: Where money comes in and goes out unless somebody says otherwise.
 BANK: Final = "1000"

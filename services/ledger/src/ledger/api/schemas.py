@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from ledger.chart import BANK, AccountKind
+from ledger.chart import BANK, REHEARSING, AccountKind
 from ledger.chart import Account as ChartAccount
 from ledger.entries import (
     LONGEST_MEMO,
@@ -45,8 +45,9 @@ Currency = Annotated[str, AfterValidator(_currency)]
 Code = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9._-]{1,20}$")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Amount = Annotated[str, Field(max_length=30, examples=["1234.50"])]
-Reference = Annotated[str, Field(max_length=LONGEST_REFERENCE)]
-Memo = Annotated[str, Field(max_length=LONGEST_MEMO)]
+# Without blanks around, as rows of files are read: what is exported must be known when it comes back.
+Reference = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REFERENCE)]
+Memo = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_MEMO)]
 
 
 class Model(BaseModel):
@@ -72,6 +73,13 @@ class OrganizationIn(Given):
     name: Name
     currency: Currency = "EUR"
     """Of what names none."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        if value == REHEARSING:
+            raise ValueError("is the name under which the service rehearses: choose another")
+        return value
 
 
 class OrganizationOut(Model):

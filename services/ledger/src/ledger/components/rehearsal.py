@@ -17,7 +17,7 @@ from bedplate.database import RowLease
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
 from bedplate.settings.markers import Seconds
-from ledger.chart import BANK
+from ledger.chart import BANK, REHEARSING
 from ledger.components.books import Books
 from ledger.components.reports import Reports
 from ledger.components.signals.rehearsal import (
@@ -36,8 +36,6 @@ from ledger.tables import ORGANIZATIONS
 
 __all__ = ["Rehearsal", "RehearsalSettings"]
 
-#: The organisation's name; the first of that name is the one.
-NAME: Final = "Smoke test"
 #: Whom the made-up transactions are with.
 NOBODY: Final = "Nobody: a rehearsal"
 _CENTS: Final = 100
@@ -132,10 +130,12 @@ class Rehearsal:
         return any(row.id == id for row in page.items)
 
     async def _smoke_test(self) -> int:
-        query = select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.name == NAME).order_by(ORGANIZATIONS.c.id).limit(1)
+        query = (
+            select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.name == REHEARSING).order_by(ORGANIZATIONS.c.id).limit(1)
+        )
         async with self._books.database.connect() as connection:
             found = (await connection.execute(query)).scalar()
-        return int(found) if found is not None else (await self._books.open(NAME, "EUR")).id
+        return int(found) if found is not None else (await self._books.open(REHEARSING, "EUR")).id
 
     async def _keep_rehearsing(self, host: Host) -> None:
         while True:

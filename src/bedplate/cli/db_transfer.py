@@ -60,7 +60,7 @@ def transfer(
     Killed at any point, the same command goes on. The exit status is 0 when both are equal, 1 when values do not fit or
     both differ, 2 when it was refused or could not go on.
     """
-    from bedplate.database.transfer import FaultsError, Transfer
+    from bedplate.database.transfer import DifferenceError, FaultsError, Transfer
 
     with faults(as_json):
         if sum((live, dry_run, verify, abandon)) > 1:
@@ -78,8 +78,8 @@ def transfer(
             )
             try:
                 outcome = _carry_out(moving, live=live, dry_run=dry_run, verify=verify, abandon=abandon)
-            except FaultsError as error:
-                _tell_faults(error, as_json)
+            except (DifferenceError, FaultsError) as error:
+                _tell(error, as_json)
                 raise typer.Exit(EXIT_FAULTS) from None
     if as_json:
         print_json({"ok": True} if outcome is None else outcome.to_json())
@@ -162,12 +162,15 @@ def _watching(as_json: bool) -> Iterator[Callable[[Progress], None]]:
         yield watch
 
 
-def _tell_faults(error: Any, as_json: bool) -> None:
+def _tell(error: Any, as_json: bool) -> None:
     if not as_json:
         typer.echo(str(error), err=True)
         return
-    found = [{"table": one.table, "row": one.row, "column": one.column, "what": one.what} for one in error.faults]
-    print_json({"ok": False, "error": "Values do not fit.", "mend": error.mend, "faults": found, "more": error.more})
+    faults = getattr(error, "faults", ())
+    found = [{"table": one.table, "row": one.row, "column": one.column, "what": one.what} for one in faults]
+    what = "Values do not fit." if found else error.what
+    more = getattr(error, "more", False)
+    print_json({"ok": False, "error": what, "mend": error.mend, "faults": found, "more": more})
 
 
 def _show(outcome: Plan | Report | None, shown: tuple[str, str]) -> None:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from bedplate.problems import BedplateError
 
-__all__ = ["Fault", "FaultsError", "Misfit", "TransferError", "TransferRefusedError"]
+__all__ = ["DifferenceError", "Fault", "FaultsError", "Misfit", "TransferError", "TransferRefusedError"]
 
 
 class TransferError(BedplateError):
     """A transfer cannot go on; the source is as it was, and the target says that it is unfinished."""
+
+
+class DifferenceError(TransferError):
+    """Both sides should hold the same rows, and do not."""
 
 
 class TransferRefusedError(TransferError):

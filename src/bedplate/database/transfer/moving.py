@@ -8,7 +8,7 @@ from typing import Any
 
 from bedplate.database.transfer.changes import Change
 from bedplate.database.transfer.comparing import Compared, digest, repair
-from bedplate.database.transfer.errors import Misfit, TransferError
+from bedplate.database.transfer.errors import DifferenceError, Misfit, TransferError
 from bedplate.database.transfer.faults import Faults
 from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.postgresql_side import PostgresqlSide
@@ -166,14 +166,14 @@ class Mover:
     def proven(self, applied: dict[str, dict[bytes, bytes | None]]) -> int:
         """Compare rows one by one, and the counts of all tables; return how many rows that were.
 
-        :raises TransferError: when one differs.
+        :raises DifferenceError: when one differs.
         """
         faults, number = Faults(self._most), 0
         for name, wanted in applied.items():
             pair = self._pairs[name]
             present = self._target.get(pair, [self._target.native(pair, key) for key in wanted], faults)
             if {key: line for key, line in wanted.items() if line is not None} != present:
-                raise TransferError(f"Rows of {name} differ after they were copied.", "Run it again, and report it.")
+                raise DifferenceError(f"Rows of {name} differ after they were copied.", "Run it again, and report it.")
             number += len(wanted)
         return number
 
@@ -184,7 +184,7 @@ class Mover:
     def compare(self, pair: Pair, *, mend: bool = True) -> Compared:
         """Compare all rows of a table, while the source stands still; copy again what differs.
 
-        :raises TransferError: when it does not come out equal.
+        :raises DifferenceError: when it does not come out equal.
         """
         before = None
         for _ in range(_ATTEMPTS):
@@ -205,7 +205,7 @@ class Mover:
                 gone, added = repair(self._source, self._target, pair, mine, its, faults, self._size)
                 faults.check()
             self.mended += max(gone, added)
-        raise TransferError(
+        raise DifferenceError(
             f"{pair.name} is not the same on both sides, and copying again does not mend it.", "Report it."
         )
 

@@ -251,3 +251,16 @@ def test_two_runs_do_not_meet(tmp_path: Path, empty: Empty) -> None:
     with pytest.raises(TransferError, match="taken over"):
         Transfer(source, server, chunk=7, watch=overtake).follow()
     assert Transfer(source, server).run().equal
+
+
+def test_rows_that_go_without_a_word_are_missed_by_the_log_and_not_by_the_count(tmp_path: Path, empty: Empty) -> None:
+    script = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT, open INT); CREATE UNIQUE INDEX ix ON t (code) WHERE open"
+    )
+    source, connection = file_of(tmp_path, script)
+    connection.execute("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1)")
+    server = empty()
+    Transfer(source, server).follow()
+    connection.execute("INSERT OR REPLACE INTO t VALUES (3, 'a', 1)")
+    report = Transfer(source, server).run()
+    assert (report.equal, report.tables[0].rows, report.mended) == (True, (2, 2), 1)

@@ -43,6 +43,7 @@ def preflight(connection: Connection[Any], cutover: Plan, *, free: int | None = 
                 findings.append(Finding("blocker", "unsupported", name, f"It {what}.", cost, mend))
             findings += _of_the_layout(table, cutover)
             findings += _of_the_key(connection, table, cutover)
+            findings += _of_dual_writes(connection, table, cutover)
             findings += _of_the_worker(connection, table, cutover)
             findings += bound(connection, table, cutover.key)
             findings += statements(connection, table, cutover.key, cutover.partitions)
@@ -133,6 +134,16 @@ def _of_the_key(connection: Connection[Any], table: Table, cutover: Plan) -> Ite
         )  # fmt: skip
 
 
+def _of_dual_writes(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
+    if cutover.mode != "dual-write":
+        return
+    from bedplate.database.cutover.dualwrite import refusals
+
+    for what, mend in refusals(connection, table, (*table.primary, cutover.key)):
+        cost = "Triggers cannot keep its twin equal."
+        yield Finding("blocker", "no-dual-writes", f"{table.schema}.{table.name}", f"It {what}.", cost, mend)
+
+
 def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
     name = f"{table.schema}.{table.name}"
     owner, creator = ask(
@@ -148,7 +159,7 @@ def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> 
     if marked(connection, table, cutover):
         return
     wanted = [twin_name(table.name), *(partition_name(table.name, one) for one in range(cutover.partitions))]
-    wanted += [twin_name(table.name, suffix) for suffix in ("_keys", "_keys_back", "_legacy")]
+    wanted += [twin_name(table.name, suffix) for suffix in ("_keys", "_keys_back", "_legacy", "_tombstones")]
     taken = ask(
         connection,
         """SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -89,7 +89,8 @@ def connected(url: str) -> Iterator[Connection[Any]]:
 def transaction(connection: Connection[Any], characteristics: str = "") -> Iterator[None]:
     """Run a transaction while inside, which sees only the system's names unless a schema is written.
 
-    Definitions then come back with every name in full, and no search path can turn one into another.
+    Definitions then come back with every name in full, and no search path can turn one into another. It is at READ
+    COMMITTED unless it is said otherwise, whatever a role has by default: what a lock was waited for is to be seen.
 
     :param characteristics: as ``ISOLATION LEVEL REPEATABLE READ READ ONLY``; inside another transaction its hold.
     """
@@ -97,7 +98,9 @@ def transaction(connection: Connection[Any], characteristics: str = "") -> Itera
 
     outermost = connection.info.transaction_status == TransactionStatus.IDLE
     with connection.transaction():
-        if characteristics and outermost:
-            ask(connection, f"SET TRANSACTION {characteristics}")
-        ask(connection, "SET LOCAL search_path = pg_catalog")
+        names = "SET LOCAL search_path = pg_catalog"
+        if outermost:
+            level = "" if "ISOLATION" in characteristics else "ISOLATION LEVEL READ COMMITTED "
+            names = f"SET TRANSACTION {level}{characteristics}; {names}"
+        ask(connection, names)
         yield

@@ -183,7 +183,7 @@ def test_a_trigger_that_cannot_be_on_partitions_is_told_before_the_lock(url: str
             """CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
             CREATE TRIGGER rows AFTER INSERT ON orders REFERENCING NEW TABLE AS n FOR EACH ROW EXECUTE FUNCTION t()"""
         )
-        with pytest.raises(CutoverError, match="Trigger rows cannot be on a partitioned table"):
+        with pytest.raises(CutoverError, match="Triggers for each row use transition tables: rows"):
             switch(work)
 
 

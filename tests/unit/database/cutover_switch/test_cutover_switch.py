@@ -213,6 +213,35 @@ def test_what_is_made_right_before_the_lock_is_carried_over(ready: str) -> None:
         assert other.execute("SELECT id FROM seen").fetchall() == [(-1,)]
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_the_last_writes_are_seen_whatever_level_a_role_has_by_default(ready: str, level: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        work.connection.execute(f"SET default_transaction_isolation = '{level}'".encode())
+        at = _Meanwhile(work, lambda: other.execute("UPDATE orders SET note = 'last' WHERE id = 7"))
+        assert switch(at.work).compared == 1
+        assert other.execute("SELECT note FROM orders WHERE id = 7").fetchone() == ("last",)
+
+
+def test_a_switch_is_one_though_somebody_keeps_its_log_from_going(ready: str) -> None:
+    with psycopg.connect(ready) as reader, switching(ready) as work:
+        switch(_Meanwhile(work, lambda: reader.execute("SELECT count(*) FROM orders_keys")).work)
+        assert work.journal.state == "switched"
+        reader.rollback()
+        rollback(work)
+        assert reader.execute("SELECT to_regclass('orders_keys_back')").fetchone() == (None,)
+
+
+def test_what_has_been_bound_to_a_table_since_it_was_looked_at_is_refused(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        made = "CREATE MATERIALIZED VIEW sums AS SELECT count(*) FROM orders"
+        for at in (_Meanwhile(work, lambda: other.execute(made)).work, work):
+            with pytest.raises(CutoverError, match=r"Materialized views read this table: .*sums"):
+                switch(at)
+        assert BEFORE.items() <= _kinds(other).items()
+        other.execute("DROP MATERIALIZED VIEW sums")
+        switch(work)
+
+
 def test_tables_that_are_no_longer_alike_are_not_switched(ready: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         other.execute("ALTER TABLE orders ALTER note SET DEFAULT 'new'")

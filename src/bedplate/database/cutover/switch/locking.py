@@ -182,7 +182,7 @@ def short(connection: Connection[Any], patience: float, locks: int) -> Iterator[
     each = max(10, int(patience * 1000 / max(1, locks)))
     ask(
         connection,
-        "BEGIN; SET LOCAL search_path = pg_catalog; SET LOCAL synchronous_commit = off; "
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog; SET LOCAL synchronous_commit = off; "
         f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {each}",
     )
     try:

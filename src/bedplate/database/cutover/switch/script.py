@@ -10,6 +10,7 @@ from bedplate.database.cutover.asking import CutoverError, ask, locally, quoted,
 from bedplate.database.cutover.keylog import KeyLog
 from bedplate.database.cutover.layout import twin_name
 from bedplate.database.cutover.likeness import alike
+from bedplate.database.cutover.preflight.bound import bound
 from bedplate.database.cutover.steps import Replay, keylog, pairs
 from bedplate.database.cutover.switch import carried, fence, names
 from bedplate.database.cutover.switch.locking import Patience
@@ -63,6 +64,7 @@ def script(work: Work, followed: list[Replay], laying: Patience) -> Script:
         found = sides(connection, work.plan)
         for side in found:
             _alike(connection, side, work)
+            _carriable(connection, side, work)
     logs = [keylog(connection, one.pair, of=one.pair.shadow) for one in followed]
     laying.tried(partial(_laid, work, found, logs))
     with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):
@@ -143,6 +145,15 @@ def _alike(connection: Connection[Any], side: Side, work: Work) -> None:
             f"{side.table} and its twin are no longer alike: {' '.join(found[:3])}",
             "Make the same change on the other one, or undo the cutover and start it anew.",
         )
+
+
+def _carriable(connection: Connection[Any], side: Side, work: Work) -> None:
+    """See that nothing has come to be bound to the live table, since it was looked at first, that would stay behind."""
+    if side.switched:
+        return  # the way back must not depend on what somebody has made since
+    for one in bound(connection, side.live, work.plan.key):
+        if one.severity == "blocker":
+            raise CutoverError(f"{one.table}: {one.what} {one.cost}", one.mend)
 
 
 def _without_dual_writes(work: Work, followed: list[Replay]) -> tuple[str, ...]:

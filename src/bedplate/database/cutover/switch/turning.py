@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     :param patience: seconds that an attempt waits for its locks. :param within: seconds after which it is given up.
     :raises CutoverError: when the two are not alike, rows differ, or somebody holds a table all the time.
     """
+    from psycopg.errors import LockNotAvailable
+
     connection = work.connection
     with transaction(connection):
         found = sides(connection, work.plan)
@@ -82,7 +85,9 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
             continue
         work.meter.held(what, held)
         for one in followed:
-            one.log.drop()
+            # It is switched. A log that somebody has goes later: before the next switch, or with the end.
+            with suppress(LockNotAvailable):
+                one.log.drop()
         _validate(work)
         return Switched(held, trying.attempts, compared)
 

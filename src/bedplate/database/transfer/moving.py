@@ -241,9 +241,10 @@ class Mover:
         try:
             self._target.execute(statement)
         except Exception as error:
-            words = " ".join(str(error).split())[:300]
+            # What the driver says further would show values.
+            said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
             raise TransferError(
-                f"The target refuses {statement}: {words}.",
+                f"The target refuses {statement}: {' '.join(said.split())[:300]}.",
                 "Mend the rows in the source and run the same again, or, for a rule that the source does not keep, "
                 "leave the table out with --skip.",
             ) from None

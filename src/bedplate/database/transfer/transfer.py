@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bedplate.database.address import address
-from bedplate.database.transfer.changes import Changes, PostgresqlChanges, SqliteChanges
+from bedplate.database.transfer.changes import Change, Changes, PostgresqlChanges, SqliteChanges
+from bedplate.database.transfer.comparing import Compared
 from bedplate.database.transfer.errors import TransferError, TransferRefusedError
 from bedplate.database.transfer.kinds import Kind
 from bedplate.database.transfer.mapping import Pair, PairColumn
@@ -100,11 +101,13 @@ class Transfer:
                 log = changes.token()
                 with source.fence(prepared.pairs):
                     mover.copy()
-                    mover.bring_back()
                     if noted.state == "caught-up" and log and log == noted.log:
+                        mover.bring_back()
                         report = self._last(prepared.pairs, mover, changes, Report.from_json(dict(noted.report)))
                     else:
+                        # First, as what was unique may have changed hands since an earlier run copied it.
                         report = Report("finished", tuple(mover.compare(pair) for pair in prepared.pairs))
+                        mover.bring_back()
                     report = report.after(
                         mended=mover.mended,
                         rows=mover.copied,
@@ -184,16 +187,27 @@ class Transfer:
                 stack.enter_context(source.snapshot())
             mover.copy()
         self._catch_up(source, mover, changes)
-        mover.bring_back()
+        try:
+            mover.bring_back()
+        except TransferError:
+            # What is unique may have changed hands while nobody logged it, between an earlier run and this one.
+            self._level(source, prepared, mover, changes)
+            mover.bring_back()
         self._catch_up(source, mover, changes)
-        with source.snapshot():
-            pending = changes.pending()
-            mover.apply(pending)
-            tables = tuple(mover.compare(pair) for pair in prepared.pairs)
+        pending, tables = self._level(source, prepared, mover, changes)
         report = Report("caught-up", tables, mended=mover.mended)
         self._note(target, state, {"state": "caught-up", "report": report.to_json()})
         changes.forget(pending)
         return report
+
+    def _level(
+        self, source: AnySide, prepared: Prepared, mover: Mover, changes: Changes
+    ) -> tuple[list[Change], tuple[Compared, ...]]:
+        """Bring all tables to one moment of the source; return what of the log is done, and the comparisons."""
+        with source.snapshot():
+            pending = changes.pending()
+            mover.apply(pending)
+            return pending, tuple(mover.compare(pair) for pair in prepared.pairs)
 
     def _catch_up(self, source: AnySide, mover: Mover, changes: Changes) -> None:
         for _ in range(_ROUNDS):

@@ -238,6 +238,40 @@ def test_rows_that_differ_are_found_and_named_by_their_table(tmp_path: Path, emp
     assert {one.table for one in report.tables if not one.equal} == {"orders", "notes"}
 
 
+@pytest.mark.parametrize("way", ["run", "follow"])
+def test_what_is_unique_may_change_hands_between_two_runs(tmp_path: Path, empty: Empty, way: str) -> None:
+    source, connection = file_of(tmp_path, "CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT UNIQUE)")
+    connection.executemany("INSERT INTO t VALUES (?, ?)", [(number, f"c{number}") for number in range(1, 21)])
+    server = empty()
+
+    def die(progress: Any) -> None:
+        if progress.phase == "copy" and progress.rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(Transfer(source, server, chunk=7, watch=die), way)()
+    # Row 1 is copied with what row 20 has by now, and nobody has logged that.
+    connection.execute("UPDATE t SET code = 'new' WHERE id = 1")
+    connection.execute("UPDATE t SET code = 'c1' WHERE id = 20")
+    assert getattr(Transfer(source, server, chunk=7), way)().equal
+    assert Transfer(source, server).run().equal
+
+
+def test_what_a_rule_refuses_is_told_without_its_values(tmp_path: Path, empty: Empty, asked: Asked) -> None:
+    source, connection = file_of(tmp_path, "CREATE TABLE t (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+    connection.execute("INSERT INTO t VALUES (1, 'ada@example.org')")
+    server = empty()
+
+    def spoil(progress: Any) -> None:
+        """Let the target have what its rule forbids."""
+        if progress.phase == "index":
+            asked(server, "INSERT INTO t SELECT 2, email FROM t")
+
+    with pytest.raises(TransferError, match="could not create unique index") as refused:
+        Transfer(source, server, watch=spoil).run()
+    assert "ada" not in str(refused.value)
+
+
 def test_two_runs_do_not_meet(tmp_path: Path, empty: Empty) -> None:
     source, _ = shop(tmp_path)
     server = empty()

@@ -22,6 +22,9 @@ PLAIN = "CREATE TABLE orders (id int, organisation int NOT NULL, note text, PRIM
 FINDINGS = {
     "unsupported": "CREATE TABLE orders (id int PRIMARY KEY, organisation int)",
     "unhashable-key": "CREATE TABLE orders (id int PRIMARY KEY, organisation tsvector NOT NULL)",
+    "odd-equality": "CREATE EXTENSION citext; CREATE DOMAIN code AS citext; CREATE TABLE orders (id code PRIMARY KEY, "
+    "organisation int NOT NULL)",
+    "percent": 'ALTER TABLE orders ADD "share %" int',
     "unique-without-key": "CREATE TABLE orders (id int PRIMARY KEY, organisation int NOT NULL)",
     "incoming-foreign-key": "ALTER TABLE orders ADD UNIQUE (id); CREATE TABLE o (a int REFERENCES orders (id))",
     "incoming-key": "CREATE TABLE o (a int, b int, FOREIGN KEY (a, b) REFERENCES orders (organisation, id))",
@@ -59,9 +62,9 @@ FINDINGS = {
     "on-conflict": "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO orders VALUES (1, 1) "
     "ON CONFLICT (id) DO NOTHING; END'",
 }  # fmt: skip
-BLOCK = """unsupported unhashable-key incoming-foreign-key view-of-others view-by-primary-key materialized-view rule
-    trigger-of-rows row-security-of-worker policy-elsewhere publication inheritance function row-type name-taken
-    on-conflict""".split()
+BLOCK = """unsupported unhashable-key odd-equality percent incoming-foreign-key view-of-others
+    view-by-primary-key materialized-view rule trigger-of-rows row-security-of-worker
+    policy-elsewhere publication inheritance function row-type name-taken on-conflict""".split()
 
 
 @pytest.mark.parametrize("code", FINDINGS)
@@ -78,6 +81,26 @@ def test_what_stands_in_the_way_is_found(shared: Connection, code: str) -> None:
         assert (one.severity == "blocker") == (code in BLOCK)
         assert found.ready == (code not in BLOCK)
         assert _catalog(shared) == before
+
+
+def test_texts_that_are_equal_though_written_otherwise_tell_no_rows_apart(oldest: Postgres) -> None:
+    # Whose build knows such collations.
+    with psycopg.connect(oldest.database(), autocommit=True) as connection:
+        connection.execute(
+            """CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+            CREATE TYPE mood AS ENUM ('good');
+            CREATE TABLE orders (id text COLLATE loose, mood mood, moods mood[], organisation int NOT NULL,
+                PRIMARY KEY (id, mood, moods))"""
+        )
+        found = [one.what for one in preflight(connection, CUTOVER).findings if one.code == "odd-equality"]
+        assert found == ["id tells rows apart by an equality of its own, that of the collation loose."]
+
+
+def test_a_table_has_one_name_in_a_plan(shared: Connection) -> None:
+    with shared.transaction(force_rollback=True):
+        shared.execute(PLAIN.encode())
+        twice = Plan(tables=("orders", "public.orders"), key="organisation", partitions=4)
+        assert "twice" in {one.code for one in preflight(shared, twice).findings if one.severity == "blocker"}
 
 
 def test_indexes_that_are_used_without_the_key_are_found(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from bedplate.database.cutover.made import marked
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.preflight.bound import bound
 from bedplate.database.cutover.preflight.estimates import estimate
+from bedplate.database.cutover.preflight.identity import identity
 from bedplate.database.cutover.preflight.report import Estimate, Finding, Preflight
 from bedplate.database.cutover.preflight.statements import statements
 
@@ -43,13 +44,24 @@ def preflight(connection: Connection[Any], cutover: Plan, *, free: int | None = 
                 findings.append(Finding("blocker", "unsupported", name, f"It {what}.", cost, mend))
             findings += _of_the_layout(table, cutover)
             findings += _of_the_key(connection, table, cutover)
+            findings += identity(connection, table, cutover)
             findings += _of_dual_writes(connection, table, cutover)
             findings += _of_the_worker(connection, table, cutover)
             findings += bound(connection, table, cutover.key)
             findings += statements(connection, table, cutover.key, cutover.partitions)
             estimates.append(estimate(connection, table, cutover))
+        findings += _of_the_plan(tables)
         findings += _of_the_server(connection, estimates, free)
     return Preflight.of(cutover, findings, estimates)
+
+
+def _of_the_plan(tables: list[Table]) -> Iterator[Finding]:
+    for number, table in enumerate(tables):
+        if table.oid in {one.oid for one in tables[:number]}:
+            yield Finding(
+                "blocker", "twice", f"{table.schema}.{table.name}", "The plan names this table twice.",
+                "It would be renamed twice.", "Name it once.",
+            )  # fmt: skip
 
 
 def _of_the_layout(table: Table, cutover: Plan) -> Iterator[Finding]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bedplate.database.cutover import Plan
 from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, tend, verify
+from bedplate.database.cutover.work import Work
 from tests.moving import Steady, moving
 
 __all__ = ["STEPS", "Migration"]
 
-STEPS = (prepare, capture, backfill, index, sync, verify, tend)
+STEPS: tuple[Callable[[Work], Any], ...] = (prepare, capture, backfill, index, sync, verify, tend)
 
 
 class Migration:

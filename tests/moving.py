@@ -254,9 +254,11 @@ def write(
         connection.execute(f"DELETE FROM {table} WHERE id = %s".encode(), (some,))
     elif what < 0.82:
         change = "SET organization_id = organization_id %% 40 + 1"
-        connection.execute(f"UPDATE {table} {change} WHERE id %% 97 = %s".encode(), (org,))
+        several = f"SELECT id FROM {table} WHERE id %% 97 = %s LIMIT 50"
+        connection.execute(f"UPDATE {table} {change} WHERE id IN ({several})".encode(), (org,))
     elif what < 0.88:
-        connection.execute(f"DELETE FROM {table} WHERE organization_id = %s AND id %% 3 = 0".encode(), (org,))
+        several = f"SELECT id FROM {table} WHERE organization_id = %s AND id %% 3 = 0 LIMIT 50"
+        connection.execute(f"DELETE FROM {table} WHERE id IN ({several})".encode(), (org,))
     elif what < 0.94:
         rows = "SELECT i, i %% 40 + 1, 'bulk' FROM unnest(%s::int[]) i"
         otherwise = "ON CONFLICT (id) DO NOTHING" if fresh is None else ""

@@ -90,10 +90,12 @@ class _Worker:
             except Stopped:
                 yield
         self._pace.rests = None
-        yield index(self._work)
+        index(self._work)
+        yield
         (one,) = replays(self._work)
         while True:
-            yield one.round(most=20) and None
+            one.round(most=20)
+            yield
 
 
 @pytest.mark.timeout(size(120, 7200))

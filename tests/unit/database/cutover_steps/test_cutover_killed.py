@@ -59,7 +59,7 @@ def test_a_worker_that_dies_at_any_statement_is_replaced(url: str, seed: int) ->
                 deaths += 1
                 # The next dies a little later. What it has to look at first is the same each time.
                 budget += luck.randint(*((1, 3) if WHOLE else (20, 80)))
-                with suppress(AGAIN):
+                with suppress(*AGAIN):
                     write(writer, luck, truncates=luck.random() < 0.2)
         assert deaths > 3
         assert apart(writer, "orders", "orders_partitioned") == 0

@@ -130,8 +130,7 @@ def _field(rows: int) -> Iterator[Field]:
 
 def _fill(field: Field) -> None:
     with field.connected() as connection:
-        left = "progress, moved_keys, moved_keys_truncated, moved_partitioned, moved_tombstones"
-        connection.execute(f"DROP TABLE IF EXISTS moved, {left}".encode())
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         connection.execute(_TABLE.format(rows=field.rows, next=field.rows + 1).encode())
         connection.execute("VACUUM ANALYZE moved")
         connection.execute("CHECKPOINT")

@@ -30,8 +30,8 @@ EVENTS: dict[str, tuple[str, str, str]] = {
 }
 
 #: So many rows of a statement are upserted. What is beyond is inserted, for half the work, in a subtransaction, for the
-#: case that one is there after all: a transaction gets no subtransactions from statements with a row or two.
-_FEW = 8
+#: case that one is there after all: a transaction gets no subtransactions from statements with a few rows.
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,39 @@ async def test_what_is_exported_adds_nothing_when_it_is_imported_again(office: O
     assert await keeper.bank() == "108.00"
 
 
+async def test_who_reads_an_export_slowly_holds_no_connection_meanwhile(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    rows = "".join(f"2025-11-{number % 28 + 1:02d},revenue,4000,1.00\n" for number in range(600))
+    assert (await keeper.upload(f"day,kind,account,amount\n{rows}")).json()["added"] == 600
+    begun, go_on, body = asyncio.Event(), asyncio.Event(), bytearray()
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Any) -> None:
+        body.extend(message.get("body", b""))
+        if body.count(b"\n") > 1 and not begun.is_set():
+            begun.set()
+            await go_on.wait()
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": "/api/v1/exports/revenue.csv", "raw_path": b"/api/v1/exports/revenue.csv",
+        "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {keeper.token}".encode())], "state": {},
+    }  # fmt: skip
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        reading = group.create_task(office.harness.service(scope, receive, send))  # type: ignore[arg-type]
+        await begun.wait()
+        held = await office.harness.client.get("/database/replica/pool-stats")
+        go_on.set()
+        await reading
+    assert held.json()["primary"]["inUse"] == 0
+    lines = body.decode().splitlines()
+    assert len(lines) == 601 and len(set(lines)) == 601
+
+
 async def test_an_exported_row_that_was_changed_is_not_taken_for_the_one_that_it_was(office: Office) -> None:
     keeper = await office.bookkeeper()
     await keeper.earn("5.00")

@@ -1,19 +1,19 @@
-"""Revenue and expense transactions: pages and streams."""
+"""Revenue and expense transactions: pages and portions."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, and_, or_, select
 
 from ledger.entries import TransactionKind
 from ledger.records.paging import Page, after, page_of
 from ledger.scope import Scope
 from ledger.tables import TRANSACTIONS
 
-__all__ = ["COLUMNS", "page", "stream"]
+__all__ = ["COLUMNS", "page", "portion"]
 
 COLUMNS: Final = (
     "id", "day", "account", "against", "amount", "currency", "counterparty", "memo", "reference", "reverses",
@@ -49,12 +49,22 @@ async def page(
     return page_of((await scope.execute(query)).all(), limit)
 
 
-async def stream(
-    scope: Scope, kind: TransactionKind, *, since: date | None = None, until: date | None = None, portion: int = 500
-) -> AsyncIterator[Sequence[Row[Any]]]:
-    """Yield all rows of some days, the earliest first, in portions between which others have their turn."""
+async def portion(
+    scope: Scope,
+    kind: TransactionKind,
+    *,
+    after: Row[Any] | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    most: int = 500,
+) -> Sequence[Row[Any]]:
+    """Return so many rows of some days, the earliest first; :param after: the last row of the portion before."""
     table = TRANSACTIONS[kind]
-    query = _query(kind, since, until, "").order_by(table.c.day, table.c.id)
-    async with scope.stream(query, portion) as result:
-        async for rows in result.partitions():
-            yield rows
+    query = _query(kind, since, until, "")
+    if after is not None:
+        query = query.where(
+            table.c.day >= after.day,
+            or_(table.c.day > after.day, and_(table.c.day == after.day, table.c.id > after.id)),
+        )
+    rows: Sequence[Row[Any]] = (await scope.execute(query.order_by(table.c.day, table.c.id).limit(most))).all()
+    return rows

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from bedplate.cli.cutover_target import Target
 from bedplate.cli.output import console
+from bedplate.database.cutover.asking import direct
 from bedplate.database.cutover.machine.actions import FOLLOWED
 from bedplate.database.cutover.machine.record import Book, Record
 from bedplate.database.cutover.machine.runner import Listener, Runner
@@ -40,6 +41,7 @@ def carry_out(target: Target, *, keep: bool = False, quiet: bool = False) -> Rec
         book = Book(connection, target.name)
         if book.runs():
             return _follow(book, keep=keep, quiet=quiet)
+        direct(connection)
     from bedplate.database.cutover.machine.real import real_steps
 
     with _Board(quiet) as board:

@@ -11,7 +11,7 @@ from bedplate.problems import BedplateError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["CutoverError", "ask", "changed", "connected", "literal", "locally", "quoted", "transaction"]
+__all__ = ["CutoverError", "ask", "changed", "connected", "direct", "literal", "locally", "quoted", "transaction"]
 
 
 class CutoverError(BedplateError):
@@ -83,6 +83,16 @@ def connected(url: str) -> Iterator[Connection[Any]]:
         ) from None
     with connection:
         yield connection
+
+
+def direct(connection: Connection[Any]) -> None:
+    """See that a connection is a session of the server itself: only such a one keeps a lock that says who works.
+
+    :raises CutoverError: when a pooler stands between, which gives out process ids of its own.
+    """
+    if ask(connection, "SELECT pg_backend_pid()")[0][0] != connection.info.backend_pid:
+        what = "A pooler stands between the worker and the primary, and would share its session with others."
+        raise CutoverError(what, "Set DATABASE_PRIMARY_URL, or give --url: the address of the primary itself.")
 
 
 @contextmanager

@@ -295,12 +295,14 @@ class KeyLog:
                 ask(self._connection, f"LOCK TABLE {self.sql} IN ACCESS EXCLUSIVE MODE")
                 began = time.monotonic()
                 # With the lock nobody has uncommitted rows here, and no snapshot but this one's matters.
-                keys = ask(self._connection, f"SELECT {', '.join(self._names)} FROM {self.sql} LIMIT {_LITTLE + 1}")
+                # As texts: there are values that PostgreSQL has and Python has not, as the end of time.
+                names = ", ".join(f"{name}::text" for name in self._names)
+                keys = ask(self._connection, f"SELECT {names} FROM {self.sql} LIMIT {_LITTLE + 1}")
                 if len(keys) > _LITTLE:
                     return 0.0
                 ask(self._connection, f"TRUNCATE {self.sql}")
                 if keys:
-                    row = f"({', '.join('%s' for _ in self._names)})"
+                    row = f"({', '.join(f'%s::text::{kind}' for kind in self._types)})"
                     values = [value for key in keys for value in key]
                     ask(self._connection, f"INSERT INTO {self.sql} VALUES {', '.join(row for _ in keys)}", values)
         except LockNotAvailable:

@@ -73,6 +73,18 @@ def test_a_key_of_several_columns_with_any_name_is_logged(connection: Connection
     assert sorted(log.keys(10) or []) == [("9", "9"), ("9", "900")]
 
 
+def test_a_log_is_made_small_with_keys_that_only_the_server_can_hold(connection: Connection) -> None:
+    connection.execute("CREATE TABLE prices (id interval, until timestamptz, note text, PRIMARY KEY (id, until))")
+    log = KeyLog(connection, "prices")
+    log.create()
+    connection.execute("INSERT INTO prices VALUES ('1 mon -1 day', 'infinity')")
+    # As if many had come and gone.
+    connection.execute("INSERT INTO prices_keys SELECT '1 day', now() FROM generate_series(1, 30000)")
+    connection.execute("DELETE FROM prices_keys WHERE k0 = '1 day'")
+    assert log.shrink() > 0
+    assert log.keys(10) == [("1 mon -1 days", "infinity")]
+
+
 def test_writers_need_no_right_on_the_log(connection: Connection) -> None:
     connection.execute(TABLE)
     KeyLog(connection, "orders").create()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -15,10 +16,11 @@ from bedplate.database.cutover import CutoverError
 from bedplate.database.cutover.machine.actions import next_act
 from bedplate.database.cutover.machine.journal import RowJournal
 from bedplate.database.cutover.machine.record import Book, Record
-from bedplate.database.cutover.machine.runner import Runner
+from bedplate.database.cutover.machine.runner import Listener, Runner
 from bedplate.database.cutover.machine.wishes import press
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.work import TakenOver, Work
+from tests.postgres import Postgres, pgbouncer
 from tests.unit.database.cutover_machine.scripted_cutover import PLAN, Script, hold
 
 Connection = psycopg.Connection[Any]
@@ -167,6 +169,40 @@ def test_who_lost_its_connection_goes_on_where_it_was(
     runner(machine_url, name, script).run(until("verified"))
     assert [one for one in script.done if one.startswith("chunk")] == ["chunk 2"]
     assert row(machine_connection, name).epoch == 2
+
+
+def test_a_worker_sets_for_itself_what_others_have_set_for_its_role(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    given = {"transaction_timeout": "1min", "extra_float_digits": "-15", "DateStyle": "Postgres,DMY"}
+    options = " ".join(f"-c {setting}={value}" for setting, value in given.items())
+    script = Script()
+    seen: list[Any] = []
+
+    def look(work: Work) -> None:
+        seen.extend(work.connection.execute(f"SHOW {setting}".encode()).fetchone() for setting in given)
+
+    script.instead["preflight"] = look
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    runner(f"{machine_url}&options={quote(options)}", name, script).run(until("prepared"))
+    assert seen == [("0",), ("1",), ("ISO, DMY",)]
+
+
+def test_a_worker_does_not_work_through_a_pooler_that_would_share_its_session(
+    server: Postgres, machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    class Told(Listener):
+        def away(self, error: Exception) -> None:
+            said.append(str(error))
+            working.stop()
+
+    said: list[str] = []
+    script = Script()
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    with pgbouncer(server) as pooler:
+        working = runner(pooler.url(machine_url), name, script, listener=Told())
+        working.run(until("verified"))
+    assert not script.done and "pooler" in said[0] and "DATABASE_PRIMARY_URL" in said[0]
 
 
 def test_one_worker_at_a_time_and_the_next_takes_over_when_its_session_ends(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import ask, connected
+from bedplate.database.cutover.asking import ask, connected, direct
 from bedplate.database.cutover.machine.actions import Act, Steps
 from bedplate.database.cutover.machine.control import Control, WorkerPace
 from bedplate.database.cutover.machine.journal import RowJournal
@@ -34,7 +34,13 @@ _SETTINGS = (
     "statement_timeout = 0",
     "idle_session_timeout = 0",
     "idle_in_transaction_session_timeout = 0",
+    # Keys and places go through the session as texts, and must come back as what they were.
+    "extra_float_digits = 1",
+    "datestyle = 'ISO'",
+    "intervalstyle = 'postgres'",
 )
+#: As well from 17 on, where it is known.
+_SETTINGS_17 = ("transaction_timeout = 0",)
 
 
 class Listener:
@@ -134,7 +140,8 @@ class Runner:
     def _session(self) -> Iterator[Connection[Any]]:
         """Open a connection that ends on the server, too, when this process dies."""
         with connected(self._url) as connection:
-            for setting in _SETTINGS:
+            direct(connection)
+            for setting in _SETTINGS + (_SETTINGS_17 if connection.info.server_version >= 170000 else ()):
                 ask(connection, f"SET {setting}")
             self.control.holds(connection)
             try:

@@ -79,7 +79,12 @@ def test_books_are_written_alike_and_balance(server: Postgres, tmp_path: Path) -
 async def test_totals_are_right_however_much_is_in_memory(tmp_path: Path, portion: int) -> None:
     url = f"sqlite:///{tmp_path / 'made.sqlite3'}"
     async with opened(url) as engine:
-        counts = [count async for count in generate(PLAN, engine.begin, 0, portion=portion)]
+        counts = []
+        async for count in generate(PLAN, engine.begin, 0, portion=portion):
+            counts.append(count)
+            if len(counts) % 10 == 1:
+                async with engine.connect() as connection:
+                    assert await differences(connection, 1, 40) == [], "books balance whenever somebody looks"
         assert sum(counts) == 900 and max(counts) <= portion
         async with engine.connect() as connection:
             assert await differences(connection, 1, 40) == []

@@ -24,9 +24,10 @@ _CODES: Final = tuple(code for code, _ in (*REVENUE, *EXPENSE))
 
 @dataclass(slots=True)
 class _Months:
-    """What accounts of the organisation that is being written come to; kept until it is over."""
+    """What the lines of an organisation in one portion come to; ``begun`` when earlier ones have some of its lines."""
 
-    organization: int = 0
+    organization: int
+    begun: bool
     totals: dict[tuple[int, str], list[int]] = field(default_factory=dict)
 
     def add(self, month: int, account: str, amount: int) -> None:
@@ -45,17 +46,14 @@ async def generate(plan: Plan, begin: Any, now: int, *, portion: int = PORTION) 
     """
     async with begin() as connection:
         first = (await span(connection, "organizations", plan.organizations)).start
-    last_months = _Months()
     for made in _portions(plan, portion):
         # One more for each organisation that begins, which is its capital.
         wanted = len(made.number) + int((made.number == 0).sum())
         async with begin() as connection:
             ids = await _ids(connection, wanted)
-            rows, last_months = await asyncio.to_thread(_rows, plan, made, first, ids, now, last_months)
-            await write(connection, rows)
+            # Whoever looks between two portions finds books that balance.
+            await write(connection, await asyncio.to_thread(_rows, plan, made, first, ids, now))
         yield len(made.number)
-    async with begin() as connection:
-        await write(connection, Rows(months=list(_closed(last_months, plan, first))))
 
 
 async def _ids(connection: AsyncConnection, count: int) -> list[int]:
@@ -76,8 +74,9 @@ def _portions(plan: Plan, portion: int) -> Iterator[Made]:
         yield plan.make(organization, place - (ends[organization] - sizes), sizes)
 
 
-def _rows(plan: Plan, made: Made, first: int, ids: list[int], now: int, months: _Months) -> tuple[Rows, _Months]:
+def _rows(plan: Plan, made: Made, first: int, ids: list[int], now: int) -> Rows:
     rows = Rows()
+    months = _Months(first + int(made.organization[0]), begun=True)
     currencies = plan.currency(made.organization).tolist()
     capitals = plan.capital(made.organization).tolist()
     columns = zip(
@@ -89,8 +88,8 @@ def _rows(plan: Plan, made: Made, first: int, ids: list[int], now: int, months: 
     for place, number, day, which, amount, name, kept, capital in columns:
         organization, currency = first + place, CURRENCIES[kept]
         if number == 0:
-            rows.months += _closed(months, plan, first)
-            months = _Months(organization)
+            _close(rows, months, plan, first)
+            months = _Months(organization, begun=False)
             _open(rows, months, organization, place, currency, capital, day_of(opened - 719163), next(id), now)
         one, on, account = next(id), day_of(day), _CODES[which]
         month = on.year * 100 + on.month
@@ -104,7 +103,8 @@ def _rows(plan: Plan, made: Made, first: int, ids: list[int], now: int, months: 
         (rows.revenue if earns else rows.expense).append(document)
         months.add(month, BANK, signed)
         months.add(month, account, -signed)
-    return rows, months
+    _close(rows, months, plan, first)
+    return rows
 
 
 def _open(
@@ -119,9 +119,11 @@ def _open(
     months.add(day.year * 100 + day.month, "3000", -capital)
 
 
-def _closed(months: _Months, plan: Plan, first: int) -> Iterator[tuple[Any, ...]]:
+def _close(rows: Rows, months: _Months, plan: Plan, first: int) -> None:
     if not months.totals:
         return
     kept = int(plan.currency(np.array([months.organization - first]))[0])
-    for (month, account), (debit, credit, lines) in sorted(months.totals.items()):
-        yield months.organization, month, account, CURRENCIES[kept], debit, credit, lines
+    (rows.further if months.begun else rows.months).extend(
+        (months.organization, month, account, CURRENCIES[kept], debit, credit, lines)
+        for (month, account), (debit, credit, lines) in sorted(months.totals.items())
+    )

@@ -26,6 +26,8 @@ class Rows:
     revenue: list[tuple[Any, ...]] = field(default_factory=list)
     expense: list[tuple[Any, ...]] = field(default_factory=list)
     months: list[tuple[Any, ...]] = field(default_factory=list)
+    #: Of months that may have totals already, to be added to them.
+    further: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 _TABLES: dict[str, Table] = {
@@ -38,8 +40,22 @@ async def write(connection: AsyncConnection, rows: Rows) -> None:
     """Write rows, in the present transaction of the tables' owner."""
     for one in fields(rows):
         given: Sequence[tuple[Any, ...]] = getattr(rows, one.name)
-        if given:
+        if given and one.name == "further":
+            await _add(connection, given)
+        elif given:
             await _write(connection, _TABLES[one.name], given)
+
+
+async def _add(connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> None:
+    names = [column.name for column in MONTHS.columns]
+    server = connection.dialect.name == "postgresql"
+    places = ", ".join(f"${place}" if server else "?" for place in range(1, len(names) + 1))
+    added = ", ".join(f"{name} = m.{name} + excluded.{name}" for name in ("debit", "credit", "lines"))
+    await connection.exec_driver_sql(
+        f"INSERT INTO {MONTHS.name} AS m ({', '.join(names)}) VALUES ({places}) "  # noqa: S608 - names of our own
+        f"ON CONFLICT (organization_id, month, account, currency) DO UPDATE SET {added}",
+        list(rows),
+    )
 
 
 async def _write(connection: AsyncConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -38,7 +38,8 @@ test: lint servers ## Lint, then run every test
 
 .PHONY: faults
 faults: $(VENV)/.dev servers ## Run the tests that kill, stop and starve services in full, for up to 40 minutes; SEED=n
-	FAULTS=whole FAULTS_SEED=$(SEED) BEDPLATE_EXAMPLES=50000 $(BIN)/python -m pytest tests/faults tests/unit/promql -rP $(ARGS)
+	FAULTS=whole FAULTS_SEED=$(SEED) BEDPLATE_EXAMPLES=50000 $(BIN)/python -m pytest tests/faults tests/unit/promql \
+		tests/unit/database/cutover_steps -rP $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and the project's own rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,12 +26,14 @@ PATIENCE = 0.15
 _FIRST, _LONGEST = 0.2, 5.0
 _TELL = 10
 
-#: Whoever holds the table against the lock for longer than the patience: waiting for it is in vain.
+#: How much longer each try may wait where transactions are never shorter, and at most.
+_GROWTH, _AT_MOST = 1.3, 1.0
+#: Whoever holds the table against the lock for longer than twice the patience: waiting for it is in vain.
 _HOLDERS = """SELECT a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.relation = pg_catalog.to_regclass(%s) AND l.granted
   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') AND a.backend_type = 'client backend'
-  AND a.pid <> pg_catalog.pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '0.3 s'"""
+  AND a.pid <> pg_catalog.pg_backend_pid() AND a.xact_start < clock_timestamp() - make_interval(secs => %s)"""
 
 
 def capture(work: Work) -> None:
@@ -64,7 +67,8 @@ def log_changes(work: Work) -> None:
         elif log.exists:
             raise CutoverError(f"There is a table {log.sql} that is no key log.", "Rename or drop it.")
         else:
-            patiently(work, "capture", pair, lambda log=log, part=part: _place(work, log, part))  # type: ignore[misc]
+            tries = itertools.count(1)
+            patiently(work, "capture", pair, lambda: _place(work, log, part, _patience(next(tries))))  # noqa: B023
         Chunks.fixed(work, pair)
 
 
@@ -79,12 +83,13 @@ def patiently(work: Work, what: str, pair: Pair, attempt: Callable[[], T]) -> T:
     pause, tries = _FIRST, 0
     while True:
         tries += 1
-        holders = ask(work.connection, _HOLDERS, (pair.live,))
+        asked = (pair.live, 2 * _patience(tries))
+        holders = ask(work.connection, _HOLDERS, asked)
         if not holders:
             try:
                 return attempt()
             except (LockNotAvailable, DeadlockDetected):
-                holders = ask(work.connection, _HOLDERS, (pair.live,))
+                holders = ask(work.connection, _HOLDERS, asked)
         if tries % _TELL == 0:
             pids = [pid for pid, _ in holders]
             work.journal.note(f"{what} waits", table=pair.table, tries=tries, processes=pids)
@@ -95,12 +100,16 @@ def patiently(work: Work, what: str, pair: Pair, attempt: Callable[[], T]) -> T:
         pause = min(pause * 1.5, _LONGEST)
 
 
-def _place(work: Work, log: KeyLog, part: str) -> None:
+def _patience(tries: int) -> float:
+    return float(min(PATIENCE * _GROWTH ** (tries - 1), _AT_MOST))
+
+
+def _place(work: Work, log: KeyLog, part: str, patience: float) -> None:
     connection = work.connection
     with transaction(connection):
         for statement in log.early:
             ask(connection, statement)
-        lock(connection, log.source)
+        lock(connection, log.source, patience=patience)
         began = time.monotonic()
         for statement in log.late:
             ask(connection, statement)
@@ -109,7 +118,9 @@ def _place(work: Work, log: KeyLog, part: str) -> None:
     work.meter.held("capture", time.monotonic() - began)
 
 
-def lock(connection: Connection[Any], table: str, mode: str = "SHARE ROW EXCLUSIVE") -> None:
+def lock(
+    connection: Connection[Any], table: str, mode: str = "SHARE ROW EXCLUSIVE", *, patience: float = PATIENCE
+) -> None:
     """Lock a live table in the open transaction, with writers waiting no longer than the patience.
 
     Vacuum is in the way of such a lock, may take hours, and gives way only after a second of waiting. So first a lock
@@ -119,5 +130,5 @@ def lock(connection: Connection[Any], table: str, mode: str = "SHARE ROW EXCLUSI
     """
     locally(connection, lock_timeout="3s")
     ask(connection, f"LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE")
-    locally(connection, lock_timeout=f"{int(PATIENCE * 1000)}ms")
+    locally(connection, lock_timeout=f"{int(patience * 1000)}ms")
     ask(connection, f"LOCK TABLE {table} IN {mode} MODE")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Query
+from dataclasses import replace
+
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from ledger.api.parts import Parts, Refused
@@ -24,10 +26,11 @@ def routes(parts: Parts) -> APIRouter:
     books = parts.books
 
     @router.post("/journal", status_code=201)
-    async def post(asked: EntryIn, response: Response, who: Who = Depends(parts.writer)) -> PostedOut:
+    async def post(asked: EntryIn, request: Request, response: Response, who: Who = Depends(parts.writer)) -> PostedOut:
         """Post an entry whose debits and credits are equal in each currency."""
         named = all(line.currency is not None for line in asked.lines)
         entry = asked.entry("" if named else (await parts.organization(who)).currency)
+        entry = replace(entry, reference=entry.reference or parts.reference(request, who))
         await _may_be_posted(who, entry)
         return await _posted(who, entry, response)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from hashlib import blake2b
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from bedplate.problems import Problem
+from bedplate.state.idempotency.keys import key_of
 from bedplate.state.limits import Key, RateLimit, by_client
 from ledger.components import Books, Imports, Rehearsal, Reports, Tokens, Who
 from ledger.records.organizations import Organization
@@ -69,6 +71,15 @@ class Parts:
         if found is None:
             raise Refused(404, "Your organisation is not here any more.")
         return found
+
+    def reference(self, request: Request, who: Who) -> str:
+        """Return the reference of what has none of its own: one of the request's ``Idempotency-Key``, or none.
+
+        What remembers keys forgets a request that failed, and when the database went away during the commit nobody
+        knows whether that did. So the books themselves know what was posted with a key.
+        """
+        key = key_of(request.scope)
+        return f"key:{blake2b(f'{who.token}:{key}'.encode(), digest_size=16).hexdigest()}" if key is not None else ""
 
     def written(self, response: Response) -> None:
         """Tell a client what it sends to see what it has written, wherever it reads; nothing without replicas."""

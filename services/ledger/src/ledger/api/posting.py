@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -35,8 +36,11 @@ def routes(parts: Parts) -> APIRouter:
     books = parts.books
 
     def add(path: str, kind: TransactionKind) -> None:
-        async def post(asked: TransactionIn, response: Response, who: Who = Depends(parts.writer)) -> PostedOut:
+        async def post(
+            asked: TransactionIn, request: Request, response: Response, who: Who = Depends(parts.writer)
+        ) -> PostedOut:
             entry = asked.entry(kind, await _currency(parts, who, [asked]))
+            entry = replace(entry, reference=entry.reference or parts.reference(request, who))
             _check(await books.accounts(who.organization), [entry])
             try:
                 (posted,) = await books.post(who.organization, [entry])
@@ -75,7 +79,7 @@ def routes(parts: Parts) -> APIRouter:
         body = await body_of(request, parts.body_bytes)
         asked = await books.apart(_batch, body)
         currency, accounts = await _currency(parts, who, asked.transactions), await books.accounts(who.organization)
-        entries = await books.apart(_entries, asked, currency, accounts)
+        entries = await books.apart(_entries, asked, currency, accounts, parts.reference(request, who))
         try:
             posted = await books.post(who.organization, entries, "batch")
         except Taken as error:
@@ -114,12 +118,15 @@ def _batch(body: bytes) -> BatchIn:
         raise Refused(422, "The body is no batch that can be posted.", extra={"errors": errors}) from None
 
 
-def _entries(asked: BatchIn, currency: str, accounts: dict[str, Account]) -> list[Entry]:
-    entries = []
+def _entries(asked: BatchIn, currency: str, accounts: dict[str, Account], reference: str) -> list[Entry]:
+    entries: list[Entry] = []
     for place, one in enumerate(asked.transactions):
         try:
-            entries.append(one.entry(one.kind, currency))
-            entries[-1].check()
+            entry = one.entry(one.kind, currency)
+            if reference and not entry.reference:
+                entry = replace(entry, reference=f"{reference}:{place}")
+            entry.check()
+            entries.append(entry)
         except BadEntry as error:
             raise BadEntry(f"transactions/{place}/{error.field}", error.what, error.mend) from None
     _check(accounts, entries)

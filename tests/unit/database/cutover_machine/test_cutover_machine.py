@@ -341,6 +341,32 @@ def test_a_proof_that_fails_later_takes_it_back_to_synced(
     assert not row(machine_connection, name).verified_at
 
 
+@pytest.mark.parametrize(("wish", "leaves"), [("switch", "synced"), ("finalize", "switched")])
+def test_a_proof_that_fails_takes_back_what_was_wanted_because_of_it(
+    machine_url: str, machine_connection: Connection, name: str, wish: Any, leaves: str
+) -> None:
+    script = Script()
+
+    def differs(work: Work) -> Any:
+        press(machine_connection, name, wish, "somebody", confirm=name)
+        script.differing = 1
+        return script._verify(work)
+
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    if wish == "finalize":
+        press(machine_connection, name, "switch", "somebody")
+        working.run(until("switched"))
+    script.instead["verify"] = differs
+    press(machine_connection, name, "verify", "somebody")
+    working.run(lambda record, act: act == "verify")
+    now = row(machine_connection, name)
+    assert (now.state, now.wanted) == (leaves, "verified")
+    with pytest.raises(CutoverError, match=r"synced|differ"):
+        press(machine_connection, name, wish, "somebody", confirm=name)
+
+
 def test_a_wish_that_comes_between_a_switch_and_its_end_is_not_forgotten(
     machine_url: str, machine_connection: Connection, name: str
 ) -> None:

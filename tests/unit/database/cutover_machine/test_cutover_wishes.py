@@ -64,6 +64,7 @@ def sight(**values: Any) -> Sight:
         (record(state="verified"), "pause throttle verify switch rollback"),
         (record(state="verified", wanted="switched"), "pause throttle verify rollback"),
         (record(state="switched"), "pause throttle verify rollback finalize"),
+        (record(state="switched", verdict={"differing": {"orders": 1}}), "pause throttle verify repair rollback"),
         (record(state="switched", wanted="rolled-back"), "pause throttle"),
         (record(state="switched", wanted="rolled-back", paused=True), "resume throttle"),
         (record(state="finalized", wanted=""), ""),

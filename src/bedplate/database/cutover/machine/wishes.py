@@ -73,8 +73,11 @@ def _follows(record: Record) -> str | None:
 def _repair(record: Record) -> str | None:
     if (said := _follows(record)) is not None:
         return said
-    differing = sum(dict(record.verdict).get("differing", {}).values())
-    return None if differing else "The last comparison found nothing to repair."
+    return None if _differing(record) else "The last comparison found nothing to repair."
+
+
+def _differing(record: Record) -> int:
+    return int(sum(dict(record.verdict).get("differing", {}).values()))
 
 
 def _switch(record: Record) -> str | None:
@@ -93,6 +96,9 @@ def _finalize(record: Record) -> str | None:
         return "It is being finalized."
     if record.state != "switched":
         return f"It is {record.state}: only what is switched can be finalized."
+    if differing := _differing(record):
+        # Which side is wrong is not known, and the other one would be gone.
+        return f"{differing} rows differ between the two sides: look why, and repair them, before one of them goes."
     return "It is paused: resume it." if record.paused else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -15,11 +15,13 @@ import pytest
 from bedplate.database.cutover import CutoverError
 from bedplate.database.cutover.machine.actions import next_act
 from bedplate.database.cutover.machine.journal import RowJournal
+from bedplate.database.cutover.machine.real import look_first
 from bedplate.database.cutover.machine.record import Book, Record
 from bedplate.database.cutover.machine.runner import Listener, Runner
 from bedplate.database.cutover.machine.wishes import press
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.work import TakenOver, Work
+from tests.moving import Steady, Watch
 from tests.postgres import Postgres, pgbouncer
 from tests.unit.database.cutover_machine.scripted_cutover import PLAN, Script, hold
 
@@ -271,6 +273,24 @@ def test_what_must_be_mended_first_waits_for_somebody_and_goes_on_when_told(
     press(machine_connection, name, "resume", "somebody")
     runner(machine_url, name, script).run(until("verified"))
     assert (row(machine_connection, name).trouble, row(machine_connection, name).error) == ("", "")
+
+
+def test_a_table_that_another_cutover_moves_is_left_to_it(machine_connection: Connection, name: str) -> None:
+    machine_connection.execute("CREATE TABLE moved (organization_id int NOT NULL, id int PRIMARY KEY)")
+    for one, tables in ((name, "moved"), (f"{name}-2", "public.moved")):
+        plan = Plan(tables=tables, key="organization_id", partitions=4)
+        press(machine_connection, one, "start", "somebody", plan=plan)
+        journal = RowJournal(machine_connection, one, epoch=0)
+        work = Work(machine_connection, lambda: nullcontext(machine_connection), plan, journal, Steady(), Watch())
+        if one == name:
+            look_first(work)
+            journal.enter("backfilling")
+        else:
+            with pytest.raises(CutoverError, match=f"public.moved is moved by the cutover {name}"):
+                look_first(work)
+            Book(machine_connection, name).set(state="finalized")
+            look_first(work)
+    machine_connection.execute("DROP TABLE moved")
 
 
 def test_an_error_is_told_and_tried_again(machine_url: str, machine_connection: Connection, name: str) -> None:

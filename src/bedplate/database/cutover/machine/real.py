@@ -5,6 +5,7 @@ from __future__ import annotations
 from bedplate.database.cutover import steps, switch
 from bedplate.database.cutover.asking import CutoverError
 from bedplate.database.cutover.machine.actions import Steps
+from bedplate.database.cutover.machine.journal import RowJournal
 from bedplate.database.cutover.preflight import preflight
 from bedplate.database.cutover.work import Work
 
@@ -35,6 +36,10 @@ def look_first(work: Work) -> None:
 
     :raises CutoverError: when something does.
     """
+    if isinstance(work.journal, RowJournal):
+        for table, name in work.journal.book.others(work.plan):
+            what = f"{table} is moved by the cutover {name} already."
+            raise CutoverError(what, "Go on with that one, or roll it back first: its copy would be this one's, too.")
     found = preflight(work.connection, work.plan)
     told = [f"{one.severity}: {one.table}: {one.what} {one.cost}" for one in found.findings]
     work.journal.note("looked", findings=told[:50], estimates=found.to_json().get("estimates", []))

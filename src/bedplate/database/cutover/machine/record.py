@@ -132,6 +132,20 @@ class Book:
         state, plan, *rest = rows[0]
         return Record(self.name, state, Plan(**plan), *rest)
 
+    def others(self, plan: Plan) -> list[tuple[str, str]]:
+        """Return the tables of a plan, as it calls them, that another cutover under way moves, with that one's name."""
+        return [
+            (table, name)
+            for table, name in ask(
+                self._connection,
+                f"""SELECT mine, name FROM unnest(%s::text[]) mine, {self.cutovers} c,
+                  json_array_elements_text(c.plan -> 'tables') its
+                WHERE c.name <> %s AND c.state NOT IN ('none', 'finalized') AND to_regclass(mine) = to_regclass(its)
+                ORDER BY 1, 2""",
+                (list(plan.tables), self.name),
+            )
+        ]
+
     def make(self, plan: Plan) -> None:
         """Make the row, if there is none."""
         ask(

@@ -251,6 +251,19 @@ def test_a_state_that_is_not_committed_was_never_entered(machine_connection: Con
     assert journal.state == "none"
 
 
+def test_what_was_rolled_back_is_told_to_nobody(machine_connection: Connection, name: str) -> None:
+    told: list[str] = []
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    journal = RowJournal(machine_connection, name, 0, lambda event, detail: told.append(event))
+    with machine_connection.transaction(force_rollback=True):
+        journal.enter("switched")
+    with machine_connection.transaction():
+        journal.enter("verified")
+        assert not told
+    journal.note("later")
+    assert told == ["verified", "later"]
+
+
 def test_what_must_be_mended_first_waits_for_somebody_and_goes_on_when_told(
     machine_url: str, machine_connection: Connection, name: str
 ) -> None:

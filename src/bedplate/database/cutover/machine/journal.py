@@ -29,7 +29,7 @@ class RowJournal:
 
     :param connection: the worker's, whose session holds the advisory lock, so that no other worker can write here while
         this session lives. The epoch is checked besides: steps have further connections, which may outlive it.
-    :param told: is told of each event, too.
+    :param told: is told of each event, too, once it is true.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class RowJournal:
         self.book = Book(connection, name)
         self.epoch = epoch
         self._told = told
+        self._untold: list[tuple[int, str, Mapping[str, Any]]] = []
 
     @property
     def state(self) -> State:
@@ -106,5 +107,20 @@ class RowJournal:
 
     def note(self, event: str, **detail: Any) -> None:
         """Write an event on the time line."""
-        self.book.happened(event, "worker", detail)
-        self._told(event, detail)
+        self._untold.append((self.book.happened(event, "worker", detail), event, detail))
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the events that are true by now: those of a transaction once it is committed, or never."""
+        from psycopg.pq import TransactionStatus
+
+        if not self._untold or self._connection.info.transaction_status != TransactionStatus.IDLE:
+            return
+        untold, self._untold = self._untold, []
+        ids = [number for number, *_ in untold]
+        there = {
+            row[0] for row in ask(self._connection, f"SELECT id FROM {self.book.events} WHERE id = ANY(%s)", (ids,))
+        }
+        for number, event, detail in untold:
+            if number in there:
+                self._told(event, detail)

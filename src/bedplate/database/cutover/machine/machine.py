@@ -57,6 +57,7 @@ class Machine:
 
         :raises TakenOver: when it is another worker's.
         """
+        self._journal.tell()
         record = self._journal.book.read()
         if record is None or record.epoch != self._journal.epoch:
             raise TakenOver

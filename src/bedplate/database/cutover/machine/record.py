@@ -177,13 +177,15 @@ class Book:
         )
         return bool(rows)
 
-    def happened(self, event: str, actor: str = "", detail: Mapping[str, Any] | None = None) -> None:
-        """Write an event on the time line, in the open transaction or one of its own."""
-        ask(
+    def happened(self, event: str, actor: str = "", detail: Mapping[str, Any] | None = None) -> int:
+        """Write an event on the time line, in the open transaction or one of its own; return its number."""
+        rows = ask(
             self._connection,
-            f"INSERT INTO {self.events} (cutover, at, event, actor, detail) VALUES (%s, clock_timestamp(), %s, %s, %s)",
+            f"""INSERT INTO {self.events} (cutover, at, event, actor, detail)
+            VALUES (%s, clock_timestamp(), %s, %s, %s) RETURNING id""",
             (self.name, event[:100], actor[:200], json.dumps(dict(detail or {}), default=str)),
         )
+        return int(rows[0][0])
 
     def timeline(self, most: int = 100, after: int = 0) -> list[Event]:
         """Return the latest events after one, newest first."""

@@ -108,6 +108,27 @@ async def test_a_report_tells_of_what_was_posted_by_who_died_before_saying_so(
     assert await keeper.bank() == "5.00"
 
 
+async def test_an_account_can_be_posted_to_although_the_answer_to_its_opening_was_lost(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = await office.bookkeeper()
+    assert len(await keeper.get("/accounts")) == 14
+    begin = office.books.database.begin
+
+    @asynccontextmanager
+    async def lost(**options: Any) -> AsyncIterator[Any]:
+        async with begin(**options) as connection:
+            yield connection
+        raise OutcomeUnknownError("The database went away during the commit.", "Look whether it is there.")
+
+    account = {"code": "4200", "name": "Fees", "kind": "revenue"}
+    with monkeypatch.context() as patch:
+        patch.setattr(office.books.database, "begin", lost)
+        assert (await keeper.ask("POST", "/accounts", json=account)).status_code == 503
+    assert (await keeper.ask("POST", "/accounts", json=account)).status_code == 409
+    await keeper.post("/revenue", {"day": "2025-11-03", "account": "4200", "amount": "5.00"})
+
+
 async def test_the_journal_lists_what_is_taken_back_as_such(office: Office) -> None:
     keeper = await office.bookkeeper()
     sale = await keeper.earn("5.00")

@@ -232,7 +232,8 @@ class Books:
             added = await organizations.add_account(scope, account)
         if added:
             self._running().bind(ACCOUNTS_OPENED).inc()
-            await self._accounts_changed(organization)
+        # Of one that is there, too: whoever opened it may have ended before he dropped what is cached.
+        await self._accounts_changed(organization)
         return added
 
     async def change_account(self, organization: int, code: str, values: Mapping[str, Any]) -> bool:

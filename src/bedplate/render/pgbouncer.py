@@ -79,8 +79,8 @@ tcp_keepcnt = 3
 ; Drivers send it; it means nothing since PostgreSQL 12.
 ignore_startup_parameters = extra_float_digits
 ; Of 1.21 and later, which know prepared statements. Bedplate's tests run 1.18, which refuses to start with this line;
-; with both, `pooler` may stay "none" and statements are prepared once. Time limits are then the role's: ALTER ROLE … SET
-; statement_timeout = '30s'. Not tested here.
+; with both, `pooler` may stay "none" and statements are prepared once. Time limits are then the role's:
+; ALTER ROLE … SET statement_timeout = '30s'. Not tested here.
 ; max_prepared_statements = 200
 ; ignore_startup_parameters = extra_float_digits, statement_timeout, lock_timeout, idle_in_transaction_session_timeout
 

@@ -124,6 +124,9 @@ class KeyLog:
             f"ALTER TABLE {self.sql} OWNER TO {owner}",
             f"CREATE TABLE {self._emptied} (relation oid NOT NULL)",
             f"ALTER TABLE {self._emptied} OWNER TO {owner}",
+            # Without an identity no row could be removed where all tables are published.
+            f"ALTER TABLE {self.sql} REPLICA IDENTITY FULL",
+            f"ALTER TABLE {self._emptied} REPLICA IDENTITY FULL",
         ]
         for event, function in self._functions.items():
             made += [

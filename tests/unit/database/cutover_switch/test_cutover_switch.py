@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from bedplate.database.cutover import CutoverError, Plan
-from bedplate.database.cutover.steps import backfill, capture, prepare, tend, verify
+from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, tend, verify
 from bedplate.database.cutover.switch import finalize, rollback, switch, undo
 from bedplate.database.cutover.work import Work
 from tests.moving import apart
@@ -277,6 +277,33 @@ def test_a_worker_that_is_cut_off_has_done_all_or_nothing(ready: str) -> None:
             # Once more is no harm, and says so.
             assert switch(work).attempts == 0
         assert _kinds(other) == SWITCHED
+
+
+@pytest.mark.parametrize("mode", ["capture", "dual-write"])
+def test_a_publication_of_all_tables_is_in_nobodys_way(url: str, mode: Any) -> None:
+    plan = Plan(tables="orders", key="organization_id", partitions=2, mode=mode)
+    with psycopg.connect(url, autocommit=True) as other, switching(url, plan) as work:
+        other.execute("CREATE PUBLICATION everything FOR ALL TABLES; ALTER TABLE progress REPLICA IDENTITY FULL")
+        prepare(work)
+        capture(work)
+        other.execute("UPDATE orders SET note = 'new' WHERE id < 9; DELETE FROM orders WHERE id = 9")
+        backfill(work)
+        if mode == "capture":
+            # As if it had come with two chunks.
+            other.execute("INSERT INTO orders_partitioned SELECT * FROM orders WHERE id = 7")
+        index(work)
+        sync(work)
+        assert verify(work).equal
+        work.journal.enter("verified")
+        for turn in (switch, rollback, switch, finalize):
+            turn(work)
+            other.execute("UPDATE orders SET note = note || '!' WHERE id < 9; DELETE FROM orders WHERE id = 10")
+            if turn is not finalize:
+                while tend(work).total:
+                    pass
+        assert other.execute("SELECT note FROM orders WHERE id = 7").fetchone() == ("new!!!!",)
+        left = "SELECT relname, relreplident::text FROM pg_class WHERE relreplident = 'f' AND relname <> 'progress'"
+        assert not other.execute(left).fetchall()
 
 
 def test_a_plan_of_one_table_leaves_the_others(ready: str) -> None:

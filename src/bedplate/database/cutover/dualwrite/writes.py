@@ -93,6 +93,8 @@ class DualWrites:
         made = [
             table,
             f"ALTER TABLE {self.tombstones} OWNER TO {quoted(self.source.owner)}",
+            # Without an identity no row could be removed where all tables are published.
+            f"ALTER TABLE {self.tombstones} REPLICA IDENTITY FULL",
         ]
         return (*made, *self._functions(self._bodies.lenient()))
 

@@ -68,9 +68,20 @@ def _primary(work: Work, pair: Pair, found: Layout, statements: list[Statement])
         replay = Replay(work, pair)
         with transaction(work.connection):
             locally(work.connection, work_mem="64MB", statement_timeout="0")
+            _identified(work, found, "FULL")
             removed = replay.follower.forget(work.connection, replay.log)
+            _identified(work, found, "DEFAULT")
             work.journal.note("rows copied twice", table=pair.table, removed=removed)
         _build(work, pair, found, statements)
+
+
+def _identified(work: Work, found: Layout, how: str) -> None:
+    """Let rows be removed from partitions without a primary key, which they could not be where all is published."""
+    source = found.source
+    if source.replica_identity == "d":
+        for number in range(work.plan.partitions):
+            partition = quoted(source.schema, partition_name(source.name, number))
+            ask(work.connection, f"ALTER TABLE {partition} REPLICA IDENTITY {how}")
 
 
 def _missing(work: Work, found: Layout, statements: Iterable[Statement]) -> list[Statement]:

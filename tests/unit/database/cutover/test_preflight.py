@@ -43,6 +43,8 @@ FINDINGS = {
     "row-security-of-worker": "ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
     "CREATE ROLE passing; ALTER TABLE orders OWNER TO passing; GRANT CREATE ON SCHEMA public TO passing; "
     "SET LOCAL ROLE passing",
+    "rights-of-owner": "REVOKE USAGE ON SCHEMA public FROM PUBLIC; CREATE ROLE passing; "
+    "ALTER TABLE orders OWNER TO passing",
     "policy-elsewhere": "CREATE TABLE o (a int); CREATE POLICY p ON o USING (EXISTS (SELECT FROM orders WHERE id = a))",
     "publication": "CREATE PUBLICATION told FOR TABLE orders",
     "publication-via-root": "CREATE PUBLICATION told FOR TABLE orders WITH (publish_via_partition_root)",
@@ -62,7 +64,7 @@ FINDINGS = {
     "on-conflict": "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO orders VALUES (1, 1) "
     "ON CONFLICT (id) DO NOTHING; END'",
 }  # fmt: skip
-BLOCK = """unsupported unhashable-key odd-equality percent incoming-foreign-key view-of-others
+BLOCK = """unsupported unhashable-key odd-equality percent rights-of-owner incoming-foreign-key view-of-others
     view-by-primary-key materialized-view rule trigger-of-rows row-security-of-worker
     policy-elsewhere publication inheritance function row-type name-taken on-conflict""".split()
 

@@ -158,15 +158,24 @@ def _of_dual_writes(connection: Connection[Any], table: Table, cutover: Plan) ->
 
 def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
     name = f"{table.schema}.{table.name}"
-    owner, creator = ask(
+    owner, creator, its = ask(
         connection,
-        "SELECT pg_has_role(%s::name, 'USAGE'), has_schema_privilege(%s::text, 'CREATE')",
-        (table.owner, table.schema),
+        """SELECT pg_has_role(%s::name, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'),
+          has_schema_privilege(%s::name, n.oid, 'USAGE') AND (has_schema_privilege(%s::name, n.oid, 'CREATE')
+            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
+        FROM pg_namespace n WHERE n.nspname = %s""",
+        (table.owner, table.owner, table.owner, table.schema),
     )[0]
     if not owner or not creator:
         yield Finding(
             "blocker", "rights", name, "This user does not own the table, or may make none beside it.",
             "Only its owner can rename it.", f"Work as a member of {table.owner}, with CREATE on {table.schema}.",
+        )  # fmt: skip
+    if not its:
+        yield Finding(
+            "blocker", "rights-of-owner", name, f"{table.owner} owns the table, and may not use its schema.",
+            "What is logged of each write is logged in the owner's name: all writes would fail.",
+            f"GRANT USAGE, CREATE ON SCHEMA {table.schema} TO {table.owner}.",
         )  # fmt: skip
     if marked(connection, table, cutover):
         return

@@ -203,6 +203,25 @@ async def test_an_exported_row_that_was_changed_is_not_taken_for_the_one_that_it
     assert await keeper.bank() == "5.00"
 
 
+@pytest.mark.parametrize("declared", [True, False])
+async def test_nobody_has_the_service_take_in_more_than_a_request_can_need(office: Office, declared: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b" " * 65_536
+
+    content: Any = b" " * 64 * 65_536 if declared else chunks()
+    headers = {"content-type": "application/json"}
+    answer = await office.client.post("/api/v1/revenue", content=content, headers=headers)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_batch_may_be_large(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    sale = {"kind": "revenue", "day": "2025-11-03", "account": "4000", "amount": "1.00", "memo": "x" * 500}
+    assert (await keeper.post("/batch", {"transactions": [sale] * 1_000}))["added"] == 1_000
+
+
 async def test_nobody_gets_the_name_under_which_the_service_rehearses(office: Office) -> None:
     for name in ("Smoke test", " Smoke test "):
         answer = await office.client.post("/api/v1/organizations", json={"name": name})

@@ -12,6 +12,7 @@ from bedplate.problems import BedplateError, Problem
 from bedplate.telemetry.http import problem_response
 from ledger import __version__
 from ledger.api import files, journal, organizations, posting, reports
+from ledger.api.bodies import Bounded
 from ledger.api.parts import Parts, Refused, text_only
 from ledger.entries import BadEntry
 from ledger.reading import BadFile
@@ -30,6 +31,7 @@ def create_app(parts: Parts) -> FastAPI:
         description="Amounts are decimal text, days are dates, moments in UTC. Faults are answered as RFC 9457 "
         "problems that say what to do. Each request has the token of its organisation: `Authorization: Bearer lgr_…`.",
     )
+    app.add_middleware(Bounded)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(BadEntry, _bad_entry)
     for kind in (BadFile, BadCursor, UnknownAccount):

@@ -45,6 +45,8 @@ FINDINGS = {
     "SET LOCAL ROLE passing",
     "rights-of-owner": "REVOKE USAGE ON SCHEMA public FROM PUBLIC; CREATE ROLE passing; "
     "ALTER TABLE orders OWNER TO passing",
+    "sequence-of-others": "ALTER TABLE orders ALTER id ADD GENERATED ALWAYS AS IDENTITY; "
+    "CREATE TABLE o (a bigint DEFAULT nextval('orders_id_seq'))",
     "policy-elsewhere": "CREATE TABLE o (a int); CREATE POLICY p ON o USING (EXISTS (SELECT FROM orders WHERE id = a))",
     "publication": "CREATE PUBLICATION told FOR TABLE orders",
     "publication-via-root": "CREATE PUBLICATION told FOR TABLE orders WITH (publish_via_partition_root)",
@@ -64,7 +66,8 @@ FINDINGS = {
     "on-conflict": "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO orders VALUES (1, 1) "
     "ON CONFLICT (id) DO NOTHING; END'",
 }  # fmt: skip
-BLOCK = """unsupported unhashable-key odd-equality percent rights-of-owner incoming-foreign-key view-of-others
+BLOCK = """unsupported unhashable-key odd-equality percent rights-of-owner sequence-of-others
+    incoming-foreign-key view-of-others
     view-by-primary-key materialized-view rule trigger-of-rows row-security-of-worker
     policy-elsewhere publication inheritance function row-type name-taken on-conflict""".split()
 

@@ -40,6 +40,16 @@ _BOUND: tuple[tuple[str, Severity, str, str, str, str], ...] = (
         f"SELECT c.conrelid::regclass || '.' || c.conname {_INCOMING} = false",
     ),
     (
+        "sequence-of-others", "blocker", "Others draw numbers from an identity of this table",
+        "They would go on with the old table's sequence, and give numbers that the new one gives as well.",
+        "Give them a sequence of their own, or this table one that is no identity's.",
+        f"""SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend s
+        JOIN pg_sequence q ON q.seqrelid = s.objid
+        JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.objid AND d.refobjsubid = 0
+        WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND s.refobjid = {_OID}
+          AND s.deptype = 'i'""",
+    ),
+    (
         "foreign-key", "note", "Foreign keys of this table",
         "They go over with the switch, which locks the tables that they point to as well.",
         "Nothing to do; they are looked at afterwards, beside the traffic.",

@@ -137,8 +137,9 @@ class Transfer:
                 try:
                     report = self._follow(source, target, prepared, mover, state, changes)
                 except BaseException:
-                    with suppress(Exception):
-                        changes.drop()
+                    if not self._overtaken(target, state):
+                        with suppress(Exception):
+                            changes.drop()
                     raise
         return report.after(rows=mover.copied, seconds=time.monotonic() - began, notes=prepared.notes)
 
@@ -186,18 +187,18 @@ class Transfer:
             if isinstance(source, PostgresqlSide):
                 stack.enter_context(source.snapshot())
             mover.copy()
-        self._catch_up(source, mover, changes)
+        self._catch_up(source, target, mover, state, changes)
         try:
             mover.bring_back()
         except TransferError:
             # What is unique may have changed hands while nobody logged it, between an earlier run and this one.
             self._level(source, prepared, mover, changes)
             mover.bring_back()
-        self._catch_up(source, mover, changes)
+        self._catch_up(source, target, mover, state, changes)
         pending, tables = self._level(source, prepared, mover, changes)
         report = Report("caught-up", tables, mended=mover.mended)
         self._note(target, state, {"state": "caught-up", "report": report.to_json()})
-        changes.forget(pending)
+        self._forget(target, state, changes, pending)
         return report
 
     def _level(
@@ -209,12 +210,29 @@ class Transfer:
             mover.apply(pending)
             return pending, tuple(mover.compare(pair) for pair in prepared.pairs)
 
-    def _catch_up(self, source: AnySide, mover: Mover, changes: Changes) -> None:
+    def _forget(self, target: AnySide, state: State, changes: Changes, pending: Sequence[Change]) -> None:
+        """Take changes out of the log; not those that came since another run has taken this over."""
+        with target.transaction():
+            state.hold()
+            changes.forget(pending)
+
+    def _overtaken(self, target: AnySide, state: State) -> bool:
+        """Say whether another run goes on, whose log it is then."""
+        try:
+            with target.transaction():
+                state.hold()
+        except TransferError:
+            return True
+        except Exception:
+            return False
+        return False
+
+    def _catch_up(self, source: AnySide, target: AnySide, mover: Mover, state: State, changes: Changes) -> None:
         for _ in range(_ROUNDS):
             with source.snapshot():
                 pending = changes.pending()
                 mover.apply(pending)
-            changes.forget(pending)
+            self._forget(target, state, changes, pending)
             if len(pending) <= _FEW:
                 return
 

@@ -287,6 +287,25 @@ def test_two_runs_do_not_meet(tmp_path: Path, empty: Empty) -> None:
     assert Transfer(source, server).run().equal
 
 
+def test_who_is_overtaken_leaves_the_log_to_who_goes_on(tmp_path: Path, empty: Empty) -> None:
+    source, connection = shop(tmp_path)
+    server = empty()
+    second: list[Any] = []
+
+    def overtake(progress: Any) -> None:
+        if progress.phase == "compare" and not second:
+            second.append(None)
+            second.append(Transfer(source, server, chunk=7).follow())
+            connection.execute("UPDATE lines SET text = 'since' WHERE order_id = 10000000000000")
+
+    # It has read the log, and is about to forget what was in it, when another has done so and more has been logged.
+    with pytest.raises(TransferError, match="taken over"):
+        Transfer(source, server, chunk=7, watch=overtake).follow()
+    report = Transfer(source, server).run()
+    assert (report.equal, report.mended, report.since) == (True, 0, 1)
+    assert Transfer(source, server).verify().equal
+
+
 def test_rows_that_go_without_a_word_are_missed_by_the_log_and_not_by_the_count(tmp_path: Path, empty: Empty) -> None:
     script = (
         "CREATE TABLE t (id INTEGER PRIMARY KEY, code TEXT, open INT); CREATE UNIQUE INDEX ix ON t (code) WHERE open"

@@ -195,7 +195,7 @@ def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> 
 
 
 def _of_the_server(connection: Connection[Any], estimates: list[Estimate], free: int | None) -> Iterator[Finding]:
-    version, replica, room, long, prepared, slots = ask(
+    version, replica, room, long, prepared, slots, seen = ask(
         connection,
         f"""SELECT current_setting('server_version_num')::int / 10000, pg_is_in_recovery(),
           current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int
@@ -203,7 +203,7 @@ def _of_the_server(connection: Connection[Any], estimates: list[Estimate], free:
           (SELECT count(*) FROM pg_stat_activity WHERE xact_start < now() - interval '{_LONG} seconds'
             AND datname = current_database() AND pid <> pg_backend_pid()),
           (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()),
-          (SELECT count(*) FROM pg_replication_slots WHERE NOT active)""",
+          (SELECT count(*) FROM pg_replication_slots WHERE NOT active), pg_has_role('pg_read_all_stats', 'USAGE')""",
     )[0]
     names = ", ".join(one.table for one in estimates)
     locks, disk = sum(one.locks for one in estimates), sum(one.disk + one.wal for one in estimates)
@@ -222,6 +222,10 @@ def _of_the_server(connection: Connection[Any], estimates: list[Estimate], free:
     if prepared:
         what, cost = f"{prepared} prepared transactions are open.", "Their locks outlive sessions."
         yield Finding("warning", "prepared-transactions", names, what, cost, "Commit them or roll them back.")
+    if not seen:
+        what, cost = "This user does not see other users' transactions.", "A switch would not wait for their old snapshots, nor name who holds a table."
+        mend = "GRANT pg_read_all_stats to it, where others than itself use the tables."
+        yield Finding("warning", "transactions-hidden", names, what, cost, mend)
     if slots:
         what, cost = f"{slots} replication slots have no reader.", "WAL of the copying piles up for them."
         yield Finding("warning", "idle-slots", names, what, cost, "Drop them, or let their readers run.")

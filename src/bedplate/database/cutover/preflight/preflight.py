@@ -223,7 +223,8 @@ def _of_the_server(connection: Connection[Any], estimates: list[Estimate], free:
         what, cost = f"{prepared} prepared transactions are open.", "Their locks outlive sessions."
         yield Finding("warning", "prepared-transactions", names, what, cost, "Commit them or roll them back.")
     if not seen:
-        what, cost = "This user does not see other users' transactions.", "A switch would not wait for their old snapshots, nor name who holds a table."
+        what = "This user does not see other users' transactions."
+        cost = "A switch would not wait for their old snapshots, nor name who holds a table."
         mend = "GRANT pg_read_all_stats to it, where others than itself use the tables."
         yield Finding("warning", "transactions-hidden", names, what, cost, mend)
     if slots:

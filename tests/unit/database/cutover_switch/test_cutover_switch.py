@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -184,6 +185,29 @@ def test_an_older_snapshot_keeps_it_from_happening(ready: str) -> None:
         reader.execute("SELECT 1")
         with pytest.raises(CutoverError, match="old snapshot"):
             switch(work, within=0.3)
+        reader.rollback()
+        switch(work)
+
+
+def test_an_older_snapshot_that_is_busy_keeps_it_from_happening_too(ready: str) -> None:
+    with (
+        psycopg.connect(ready, autocommit=True) as locks,
+        psycopg.connect(ready) as reader,
+        switching(ready) as work,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        locks.execute("SELECT pg_advisory_lock(1)")
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        busy = pool.submit(reader.execute, "SELECT pg_advisory_xact_lock(1)")
+        try:
+            with pytest.raises(CutoverError, match="old snapshot"):
+                switch(work, within=0.3)
+        finally:
+            locks.execute("SELECT pg_advisory_unlock(1)")
+        busy.result(60)
+        # Here it would have seen none, and said so.
+        assert reader.execute("SELECT count(*) FROM orders").fetchone() == (300,)
         reader.rollback()
         switch(work)
 

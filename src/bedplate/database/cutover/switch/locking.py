@@ -43,20 +43,26 @@ _PREPARED = """SELECT l.virtualtransaction FROM pg_locks l
 JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
 WHERE l.pid IS NULL AND l.locktype = 'relation' AND l.relation = ANY(%s) LIMIT 1"""
 
-_READERS = """SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8, false
+#: A transaction of one statement has begun with it.
+_READERS = """SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8, false,
+  state = 'active' AND xact_start = query_start
 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
   AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL AND xact_start < %s ORDER BY xact_start"""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Somebody's transaction that is in the way; ``seconds`` is its age."""
+    """Somebody's transaction that is in the way.
+
+    :ivar seconds: its age. :ivar single: whether it is one statement, and ends with it.
+    """
 
     pid: int | None
     application: str
     state: str
     seconds: float
     autovacuum: bool = False
+    single: bool = False
 
     @property
     def words(self) -> str:

@@ -106,15 +106,16 @@ def _drain(followed: list[Replay]) -> None:
 def _readers_gone(work: Work, since: Any, seconds: float) -> None:
     """Wait for transactions whose snapshot is from before: rows that were copied since are not in it.
 
-    One that is idle in its transaction with a snapshot will use it again. One that is busy with a statement most likely
-    reads at READ COMMITTED and has a new one for each.
+    A statement that is a transaction by itself has its tables, or it would not have got so far, and ends with its
+    snapshot. Any other may read one of these tables next, and see none of the rows that were copied since: at which
+    level it is nobody else can know.
     """
     ends = time.monotonic() + seconds
     while found := readers(work.connection, since):
         if time.monotonic() > ends:
-            sure = [one for one in found if one.state.startswith("idle")]
-            if sure:
-                what = f"An old snapshot is in use by {'; '.join(one.words for one in sure[:3])}."
+            others = [one for one in found if not one.single]
+            if others:
+                what = f"An old snapshot is in use by {'; '.join(one.words for one in others[:3])}."
                 raise CutoverError(what, "It would not see all rows after the switch: wait for its end, or end it.")
             work.journal.note("switch beside old snapshots", holders=[one.words for one in found[:5]])
             return

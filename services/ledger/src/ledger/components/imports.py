@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
@@ -100,10 +102,9 @@ class Imports:
 
     async def _keep(self, organization: int, reading: Reading, name: str) -> Import:
         posted = await self._post(organization, reading.entries)
-        told = _told(reading, posted)
-        added = sum(one.outcome == "added" for one in posted)
-        known = sum(one.outcome == "known" for one in posted)
-        taken = len(posted) - added - known
+        # In a thread, but not of those that refuse when enough is waiting: it is posted by now.
+        told, outcomes = await asyncio.to_thread(_summed, reading, posted)
+        added, known, taken = outcomes["added"], outcomes["known"], outcomes["taken"]
         done = Import(
             id=await self._books.number(), name=name, added=added, known=known, faulty=len(reading.faults) + taken,
             at=self._books.now(), told=told[:_TOLD],
@@ -155,6 +156,10 @@ def _there(entries: Sequence[Entry], named: Mapping[int, int], digests: Mapping[
         for place, id in named.items()
         if id in digests
     }
+
+
+def _summed(reading: Reading, posted: Sequence[Posted]) -> tuple[list[dict[str, Any]], Counter[str]]:
+    return _told(reading, posted), Counter(one.outcome for one in posted)
 
 
 def _told(reading: Reading, posted: Sequence[Posted]) -> list[dict[str, Any]]:

@@ -20,9 +20,8 @@ __all__ = ["Posted", "ReferenceTaken", "UnbalancedEntry", "UnknownAccount", "pos
 
 #: Entries of one statement.
 PORTION: Final = 250
-_MANY: Final = 500
-#: Entries that are looked at before others have their turn.
-_TURN: Final = 100
+#: Entries that are told of before others have their turn.
+_TURN: Final = 200
 
 
 class UnknownAccount(BedplateError):
@@ -90,13 +89,23 @@ async def post(
 
 
 async def _told(scope: Scope, entries: Sequence[Entry], ids: Sequence[int], added: set[int]) -> list[Posted]:
+    told: list[Posted] = []
+    for start in range(0, len(entries), _TURN):
+        end = start + _TURN
+        told += await _told_of_some(scope, entries[start:end], ids[start:end], added)
+        # A file has thousands, and others have their turn.
+        await asyncio.sleep(0)
+    return told
+
+
+async def _told_of_some(scope: Scope, entries: Sequence[Entry], ids: Sequence[int], added: set[int]) -> list[Posted]:
     missing = [entry for id, entry in zip(ids, entries, strict=True) if id not in added]
     by_reference: dict[str, tuple[int, int]] = {}
     references = sorted({entry.reference for entry in missing if entry.reference})
-    columns = (ENTRIES.c.reference, ENTRIES.c.id, ENTRIES.c.digest)
-    for start in range(0, len(references), _MANY):
-        query = select(*columns).where(ENTRIES.c.reference.in_(references[start : start + _MANY]))
-        by_reference |= {name: (id, digest) for name, id, digest in await scope.execute(query)}
+    if references:
+        columns = (ENTRIES.c.reference, ENTRIES.c.id, ENTRIES.c.digest)
+        query = select(*columns).where(ENTRIES.c.reference.in_(references))
+        by_reference = {name: (id, digest) for name, id, digest in await scope.execute(query)}
     reversals = {
         entry.reverses: int(id)
         for entry in missing
@@ -104,10 +113,7 @@ async def _told(scope: Scope, entries: Sequence[Entry], ids: Sequence[int], adde
         for (id,) in await scope.execute(select(ENTRIES.c.id).where(ENTRIES.c.reverses == entry.reverses))
     }
     told = []
-    for place, (id, entry) in enumerate(zip(ids, entries, strict=True)):
-        if place % _TURN == _TURN - 1:
-            # A file has thousands, and others have their turn.
-            await asyncio.sleep(0)
+    for id, entry in zip(ids, entries, strict=True):
         if id in added:
             told.append(Posted(id, "added"))
         elif entry.reference in by_reference:

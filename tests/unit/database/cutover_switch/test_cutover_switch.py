@@ -266,6 +266,17 @@ def test_what_has_been_bound_to_a_table_since_it_was_looked_at_is_refused(ready:
         switch(work)
 
 
+def test_a_foreign_key_that_the_other_table_cannot_have_is_told(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        switch(work)
+        other.execute("CREATE TABLE o (a int, b bigint, FOREIGN KEY (a, b) REFERENCES orders (organization_id, id))")
+        with pytest.raises(CutoverError, match="unique constraint") as told:
+            rollback(work)
+        assert "Drop it" in told.value.mend and SWITCHED.items() <= _kinds(other).items()
+        other.execute("DROP TABLE o")
+        rollback(work)
+
+
 def test_tables_that_are_no_longer_alike_are_not_switched(ready: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         other.execute("ALTER TABLE orders ALTER note SET DEFAULT 'new'")

@@ -51,7 +51,7 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     :param patience: seconds that an attempt waits for its locks. :param within: seconds after which it is given up.
     :raises CutoverError: when the two are not alike, rows differ, or somebody holds a table all the time.
     """
-    from psycopg.errors import LockNotAvailable
+    from psycopg.errors import InvalidForeignKey, LockNotAvailable
 
     connection = work.connection
     with transaction(connection):
@@ -75,6 +75,10 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     while True:
         try:
             held, compared = trying.tried(partial(_attempt, work, prepared, followed, state, trying))
+        except InvalidForeignKey as error:
+            words = " ".join((error.diag.message_primary or str(error)).split())[:300]
+            what = f"A foreign key that has come since cannot point to the other table: {words}."
+            raise CutoverError(what, "Drop it, and make it anew afterwards, if it can be.") from None
         except _Unready as error:
             if trying.over:
                 mend = "Try again when less is written, and nobody changes the tables."

@@ -25,7 +25,7 @@ __all__ = ["Kind", "Server", "folder_of_its_own", "free_port", "program", "serve
 Kind = Literal["redis7", "valkey9"]
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Wait until ``condition()`` is true and return it; an error of Redis counts as *not yet*.
 
     :raises AssertionError: when that takes too long.

@@ -16,7 +16,7 @@ import pytest
 __all__ = ["main"]
 
 #: So many failures may be chance.
-FEW = 3
+FEW = 5
 
 
 class _Failed:

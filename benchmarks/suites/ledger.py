@@ -263,4 +263,4 @@ def _books(url: str) -> tuple[asyncio.AbstractEventLoop, Any, Any]:
 
 _RUNNING: list[Any] = []
 
-SUITE = Suite("Ledger", ("P19", "P20"), TEXT, run)
+SUITE = Suite("Ledger", ("P19a", "P19b", "P19c", "P20a", "P20b"), TEXT, run)

@@ -8,8 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then command -v "$$p"; break; fi; done)
 PORT ?= 8000
-# Tests wait about a third of their time, for servers and clocks.
-JOBS ?= 3
+JOBS ?= 2
 
 # Tests start hundreds of interpreters: where bytecode may not be kept, each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE

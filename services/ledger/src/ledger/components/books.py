@@ -216,7 +216,12 @@ class Books:
     async def organization(self, organization: int) -> Organization | None:
         """Return an organisation."""
         async with self.reading(organization) as scope:
-            return await organizations.by_id(scope)
+            found = await organizations.by_id(scope)
+        if found is None:
+            # It may have been opened a moment ago, and a replica not know it yet.
+            async with self.looking(organization) as scope:
+                found = await organizations.by_id(scope)
+        return found
 
     async def accounts(self, organization: int) -> dict[str, Account]:
         """Return the chart of accounts of an organisation, by code."""

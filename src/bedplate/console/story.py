@@ -55,26 +55,28 @@ def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequ
     What follows from something else that is not well stands with that.
     """
     specs = {view.spec.label: view.spec for view in views}
-    firing = [alert for alert in alerts if alert.state == "firing"]
-    known = {alert.key for alert in firing}
+    firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
     following: dict[str, list[Finding]] = {}
     found: list[Finding] = []
-    for alert in firing:
-        place = following.setdefault(alert.because, []) if alert.because in known else found
-        place.append(_of_alert(alert, specs))
-    explaining = {cause.name: cause for cause in causes(view.spec for view in views)}
+    for key, alert in firing.items():
+        cause = _root(key, firing)
+        (found if cause == key else following.setdefault(cause, [])).append(_of_alert(alert, specs))
+    explaining = {(cause.name, cause.source): cause.dependents for cause in causes(view.spec for view in views)}
     for reason in reasons:
         why = next(
-            (
-                one.key
-                for one in firing
-                if one.name in explaining and reason.component in explaining[one.name].dependents
-            ),
-            "",
+            (key for key, one in firing.items() if reason.component in explaining.get((one.name, one.source), ())), ""
         )
-        (following.setdefault(why, []) if why else found).append(_of_reason(reason, specs))
+        place = following.setdefault(_root(why, firing), []) if why else found
+        place.append(_of_reason(reason, specs))
     by_path = {f"/alerts/{key}": _sorted(those) for key, those in following.items()}
     return _sorted(replace(one, follows=tuple(by_path.get(one.path, ()))) for one in found)
+
+
+def _root(key: str, firing: Mapping[str, AlertView]) -> str:
+    """Return the key of what explains an alert in the end, among those that fire; its own when nothing does."""
+    while (cause := firing[key].because) in firing:
+        key = cause
+    return key
 
 
 def _sorted(found: Iterable[Finding]) -> list[Finding]:

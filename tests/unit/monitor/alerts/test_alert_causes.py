@@ -19,6 +19,7 @@ from bedplate.metric import Gauge
 from bedplate.monitor.alerts.causes import because, causes
 from bedplate.monitor.alerts.notices import AlertView
 from bedplate.monitor.alerts.notify.plan import Owed, owed
+from bedplate.monitor.health.status import Reason
 from bedplate.render.alertmanager import configuration
 from bedplate.render.options import Options
 from bedplate.render.subject import Container, Subject
@@ -135,6 +136,28 @@ def test_the_home_page_shows_one_fault_with_all_that_follows() -> None:
         ("MainsDry", ["Tap"]),
         ("Lamp", []),
     ]
+
+
+def test_the_home_page_loses_nothing_that_follows_from_what_follows() -> None:
+    chain = [
+        at("a", "bath", because="b"),
+        at("b", "tap", because="dry"),
+        DRY,
+        at("gone", "lamp", because="over"),
+    ]
+    shown = findings([], chain, [_View(spec) for spec in SPECS])  # type: ignore[misc]
+    assert [(one.path, len(one.follows)) for one in shown] == [("/alerts/dry", 2), ("/alerts/gone", 0)]
+
+
+def test_what_is_down_stands_with_the_outage_of_what_it_needs_and_not_of_its_like() -> None:
+    fast, safe = store("redis://localhost:1/0", name="fast"), store("redis://localhost:2/0", name="safe")
+    cached = Cache(fast, name="reports")
+    views = [_View(one.spec) for one in (fast, safe, cached)]
+    reason = Reason(level="degraded", component=cached.spec.label, probe="", since=START, error="", meaning="")
+    for down, follows in ((fast, 1), (safe, 0)):
+        alone = at("down", down.spec.label, name="RedisDown", severity="critical")
+        first = next(one for one in findings([reason], [alone], views) if one.alert == "RedisDown")  # type: ignore[arg-type]
+        assert len(first.follows) == follows
 
 
 class _View:

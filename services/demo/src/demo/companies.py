@@ -14,6 +14,7 @@ from uuid_utils import uuid4
 from bedplate.component import Host, Spec
 from bedplate.database import DatabaseUnavailableError
 from demo.client import Client
+from demo.crowd import Crowd
 from demo.screen import Screen
 from ledger.components import Books
 from ledger.generating import Plan, generate
@@ -62,34 +63,17 @@ class MadeUpOrganizations:
                 await host.clock.sleep(2.0)
 
 
-class Companies:
-    """All of them; an async context, in which their clients are open."""
+class Companies(Crowd["Company"]):
+    """All of them."""
 
     def __init__(self, base: str, screen: Screen) -> None:
+        super().__init__([Company(base, name, seed) for seed, name in enumerate(NAMES, 1)])
         self._screen = screen
-        self._companies = [Company(base, name, seed) for seed, name in enumerate(NAMES, 1)]
-
-    @property
-    def requests(self) -> int:
-        """How often they have asked for something."""
-        return sum(one.client.requests for one in self._companies)
-
-    @property
-    def failed(self) -> int:
-        """How often the service failed to answer."""
-        return sum(one.client.failed for one in self._companies)
-
-    async def __aenter__(self) -> Companies:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        for one in self._companies:
-            await one.client.http.aclose()
 
     async def opening(self) -> None:
         """Play their part of the opening scene."""
-        await asyncio.gather(*(one.arrive() for one in self._companies))
-        first = self._companies[0]
+        await asyncio.gather(*(one.arrive() for one in self.members))
+        first = self.members[0]
         done, again = await first.upload(first.file), await first.upload(first.file)
         self._screen.step(
             "a file of transactions",
@@ -101,11 +85,6 @@ class Companies:
             "trial balance",
             f"debits {sums['debit']} {currency}, credits {sums['credit']} {currency}, difference {sums['difference']}",
         )
-
-    def go_on(self, group: asyncio.TaskGroup) -> None:
-        """Let each of them go on until the group ends."""
-        for one in self._companies:
-            group.create_task(one.go_on())
 
 
 class Company:

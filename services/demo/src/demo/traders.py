@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from demo.client import Client
+from demo.crowd import Crowd
 from demo.screen import Screen
 from tradesense.money import shown
 from tradesense.samples import SYMBOLS, closing_prices, generic_csv, made_up
@@ -30,35 +31,18 @@ _PASSWORD: Final = "four words in a row"  # noqa: S105 - of people who are made 
 _CSV: Final = {"content-type": "text/csv"}
 
 
-class Traders:
-    """All of them; an async context, in which their browsers are open."""
+class Traders(Crowd["Trader"]):
+    """All of them."""
 
     def __init__(self, base: str, screen: Screen) -> None:
+        super().__init__([Trader(base, name, seed) for seed, name in enumerate(NAMES, 1)])
         self._screen = screen
-        self._traders = [Trader(base, name, seed) for seed, name in enumerate(NAMES, 1)]
-
-    @property
-    def requests(self) -> int:
-        """How often they have asked for something."""
-        return sum(one.client.requests for one in self._traders)
-
-    @property
-    def failed(self) -> int:
-        """How often the service failed to answer."""
-        return sum(one.client.failed for one in self._traders)
-
-    async def __aenter__(self) -> Traders:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        for one in self._traders:
-            await one.client.http.aclose()
 
     async def opening(self) -> None:
         """Play their part of the opening scene."""
-        first = self._traders[0]
+        first = self.members[0]
         await first.arrive()
-        await asyncio.gather(*(one.arrive() for one in self._traders[1:]))
+        await asyncio.gather(*(one.arrive() for one in self.members[1:]))
         again = (await first.upload(first.file)).json()
         done = first.imported
         self._screen.step(
@@ -77,11 +61,6 @@ class Traders:
         self._screen.step(
             "live portfolio", f"{len(portfolio['holdings'])} positions, worth {portfolio['value']}, pushed"
         )
-
-    def go_on(self, group: asyncio.TaskGroup) -> None:
-        """Let each of them go on until the group ends."""
-        for one in self._traders:
-            group.create_task(one.go_on())
 
 
 class Trader:

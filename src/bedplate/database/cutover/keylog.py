@@ -31,7 +31,7 @@ from bedplate.database.cutover.layout import twin_name
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["KeyLog", "Taken"]
+__all__ = ["KeyLog", "Taken", "log_functions", "log_names", "log_triggers"]
 
 _EVENTS = ("insert", "update", "delete", "truncate")
 _ROWS = {
@@ -78,6 +78,32 @@ class Taken:
         return sum(map(len, self.places.values()))
 
 
+def log_names(name: str) -> tuple[set[str], set[str]]:
+    """Return the names of the tables and of the functions that the logs of a table have, in both directions."""
+    both = [_named(name, back) for back in ("", "_back")]
+    return {one for keys, emptied, _ in both for one in (keys, emptied)}, {f for *_, fs in both for f in fs.values()}
+
+
+def log_functions(name: str, *, partitioned: bool) -> tuple[str, ...]:
+    """Return the names of the functions of a log, without the schema's."""
+    return tuple(_named(name, _back(partitioned))[2].values())
+
+
+def log_triggers(*, partitioned: bool) -> tuple[str, ...]:
+    """Return the names of the triggers that :attr:`KeyLog.late` makes."""
+    events = _EVENTS if partitioned else (*_EVENTS, "row")
+    return tuple(f"bedplate_keys{_back(partitioned)}_{event}" for event in events)
+
+
+def _back(partitioned: bool) -> str:
+    return "_back" if partitioned else ""
+
+
+def _named(name: str, back: str) -> tuple[str, str, dict[str, str]]:
+    functions = {event: twin_name(name, f"_log_keys{back}_{event}") for event in _BODIES}
+    return twin_name(name, f"_keys{back}"), twin_name(name, f"_keys_truncated{back}"), functions
+
+
 class KeyLog:
     """The log of one table; making the object reads the catalog and changes nothing.
 
@@ -100,13 +126,11 @@ class KeyLog:
         self._types = [known[column] for column in self.columns]
         self._source: Table = source
         self._partitions = [quoted(*row) for row in found]
-        self._back = "_back" if source.kind == "p" else ""
-        name = name or source.name
-        self.sql = quoted(source.schema, twin_name(name, f"_keys{self._back}"))
-        self._emptied = quoted(source.schema, twin_name(name, f"_keys_truncated{self._back}"))
-        self._functions = {
-            event: quoted(source.schema, twin_name(name, f"_log_keys{self._back}_{event}")) for event in _BODIES
-        }
+        self._back = _back(source.kind == "p")
+        keys, emptied, functions = _named(name or source.name, self._back)
+        self.sql = quoted(source.schema, keys)
+        self._emptied = quoted(source.schema, emptied)
+        self._functions = {event: quoted(source.schema, function) for event, function in functions.items()}
         self._names = [f"k{number}" for number in range(len(self.columns))]
 
     @property

@@ -20,7 +20,7 @@ from bedplate.database.cutover.plan import NAME, Plan
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Layout", "Statement", "layout", "partition_name", "refusals", "twin_name", "unparted"]
+__all__ = ["Layout", "Statement", "derived", "layout", "partition_name", "refusals", "twin_name", "unparted"]
 
 Part = Literal["table", "partitions", "keys", "indexes", "constraints", "rights", "words"]
 
@@ -72,12 +72,14 @@ class Layout:
 
     :ivar source: the table. :ivar twin: its twin's name, quoted in full. :ivar statements: in order.
     :ivar notes: where the twin is not the same as its source, in sentences.
+    :ivar names: of all tables, indexes and statistics that they make in the table's schema.
     """
 
     source: Table
     twin: str
     statements: tuple[Statement, ...]
     notes: tuple[str, ...]
+    names: frozenset[str]
 
     @property
     def text(self) -> str:
@@ -102,6 +104,11 @@ def layout(connection: Connection[Any], cutover: Plan, table: str) -> Layout:
         source = read(connection, table)
     for what, mend in refusals(source, cutover.key):
         raise CutoverError(f"{source.schema}.{source.name} cannot be partitioned by {cutover.key}: it {what}.", mend)
+    return derived(source, cutover)
+
+
+def derived(source: Table, cutover: Plan) -> Layout:
+    """Return the layout of a table that was read, and can have a twin."""
     return _Layout(source, cutover).derive()
 
 
@@ -159,6 +166,7 @@ class _Layout:
         self._twin = quoted(source.schema, self._name)
         self._statements: list[Statement] = []
         self._notes: list[str] = []
+        self._names: set[str] = set()
 
     def derive(self) -> Layout:
         self._table()
@@ -168,7 +176,8 @@ class _Layout:
         self._constraints()
         self._rights()
         self._words()
-        return Layout(self._source, self._twin, tuple(self._statements), tuple(self._notes))
+        made, said = tuple(self._statements), tuple(self._notes)
+        return Layout(self._source, self._twin, made, said, frozenset(self._names))
 
     def _renamed(self, name: str) -> str:
         return twin_name(name) if self._parted else name
@@ -176,11 +185,17 @@ class _Layout:
     def _add(self, part: Part, sql: str) -> None:
         self._statements.append(Statement(part, sql))
 
+    def _add_named(self, statement: Statement) -> None:
+        """Add what makes an index on the twin and, under names of their own, on each partition."""
+        self._statements.append(statement)
+        self._names |= {statement.name, *(partition_name(statement.name, number) for number in range(self._count))}
+
     def _alter(self, part: Part, what: str, table: str = "") -> None:
         self._add(part, f"ALTER TABLE {table or self._twin} {what}")
 
     def _table(self) -> None:
         source = self._source
+        self._names.add(self._name)
         columns = ",\n  ".join(self._column(column) for column in source.columns)
         space = f"\nTABLESPACE {quoted(source.tablespace)}" if source.tablespace else ""
         by = f" PARTITION BY HASH ({quoted(self._cutover.key)})" if self._parted else self._options()
@@ -228,6 +243,7 @@ class _Layout:
         options = self._options()
         kind = {"f": "FULL", "n": "NOTHING"}.get(source.replica_identity)
         for number in range(count):
+            self._names.add(partition_name(source.name, number))
             name = quoted(source.schema, partition_name(source.name, number))
             values = f"FOR VALUES WITH (MODULUS {count}, REMAINDER {number})"
             self._add("partitions", f"CREATE TABLE {name} PARTITION OF {self._twin} {values}{options}")
@@ -264,8 +280,8 @@ class _Layout:
                 self._notes.append(f"{one.name} is unique for each {self._cutover.key} only.")
                 columns = ", ".join(map(quoted, one.columns))
                 name = twin_name(one.name, "_alone_idx")
-                self._statements.append(Statement.index(self._twin, name, f"({columns})"))
-            self._statements.append(Statement.key(self._twin, self._renamed(one.name), definition))
+                self._add_named(Statement.index(self._twin, name, f"({columns})"))
+            self._add_named(Statement.key(self._twin, self._renamed(one.name), definition))
 
     def _indexes(self) -> None:
         key = quoted(self._cutover.key)
@@ -278,10 +294,11 @@ class _Layout:
                 definition = definition.replace("(", f"({key}, ", 1)
                 self._notes.append(f"{index.name} is unique for each {self._cutover.key} only.")
                 alone = index.definition.replace(" NULLS NOT DISTINCT", "")
-                self._statements.append(Statement.index(self._twin, twin_name(index.name, "_alone_idx"), alone))
+                self._add_named(Statement.index(self._twin, twin_name(index.name, "_alone_idx"), alone))
             name = self._renamed(index.name)
-            self._statements.append(Statement.index(self._twin, name, definition, unique=index.unique))
+            self._add_named(Statement.index(self._twin, name, definition, unique=index.unique))
         for one in self._source.statistics:
+            self._names.add(self._renamed(one.name))
             name = quoted(self._source.schema, self._renamed(one.name))
             self._add("indexes", f"CREATE STATISTICS {name} {one.definition} FROM {self._twin}")
 

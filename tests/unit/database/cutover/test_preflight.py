@@ -88,6 +88,24 @@ def test_what_stands_in_the_way_is_found(shared: Connection, code: str) -> None:
         assert _catalog(shared) == before
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "TABLE orders_keys_truncated_back (a int)",
+        "TYPE orders_partitioned AS ENUM ('a')",
+        "FUNCTION orders_fence() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "VIEW orders_pkey_legacy AS SELECT 1",
+        "SEQUENCE orders_pkey_partitioned_p001",
+    ],
+)
+def test_every_name_that_a_cutover_needs_must_be_free(shared: Connection, taken: str) -> None:
+    with shared.transaction(force_rollback=True):
+        shared.execute(PLAIN.encode())
+        shared.execute(f"CREATE {taken}".encode())
+        (one,) = (one for one in preflight(shared, CUTOVER).findings if one.code == "name-taken")
+        assert one.what == f"There is a {taken.split()[1]} already."
+
+
 def test_texts_that_are_equal_though_written_otherwise_tell_no_rows_apart(oldest: Postgres) -> None:
     # Whose build knows such collations.
     with psycopg.connect(oldest.database(), autocommit=True) as connection:

@@ -10,6 +10,9 @@ import psycopg
 import pytest
 
 from bedplate.database.cutover import CutoverError, Plan
+from bedplate.database.cutover.asking import transaction
+from bedplate.database.cutover.catalog import read
+from bedplate.database.cutover.preflight.taken import names_of
 from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, tend, verify
 from bedplate.database.cutover.switch import finalize, rollback, switch, undo
 from bedplate.database.cutover.work import Work
@@ -62,9 +65,13 @@ def test_nothing_is_lost_on_the_way_there_back_and_there_again(either: Postgres)
 def test_numbers_and_names_go_on(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection, switching(url) as work:
         before = _names(connection)
+        there = _made(connection)
+        wanted = _wanted(connection, work.plan)
         brought(work)
         ids = []
         for turn in (switch, rollback, switch, finalize):
+            # Whatever comes to be has a name that preflight looks for.
+            assert _made(connection) - there <= wanted
             turn(work)
             for table in PLAN.tables:
                 row = connection.execute(f"INSERT INTO {table} (organization_id) VALUES (1) RETURNING id".encode())
@@ -78,6 +85,48 @@ def test_numbers_and_names_go_on(url: str) -> None:
             "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         ).fetchall()
         assert not connection.execute("SELECT tgname FROM pg_trigger").fetchall()
+
+
+def test_names_of_dual_writes_are_looked_for_too(url: str) -> None:
+    plan = Plan(tables="orders", key="organization_id", partitions=2, mode="dual-write")
+    with psycopg.connect(url, autocommit=True) as connection, switching(url, plan) as work:
+        there, wanted = _made(connection), _wanted(connection, plan)
+        for step in (prepare, capture, backfill, index, sync):
+            step(work)
+            assert _made(connection) - there <= wanted
+        assert {"orders_tombstones", "orders_dual_insert", "orders_keys_truncated_back"} <= wanted
+
+
+def _wanted(connection: Connection, plan: Plan) -> set[str]:
+    found: set[str] = set()
+    for name in plan.tables:
+        with transaction(connection):
+            relations, functions = names_of(connection, read(connection, name), plan)
+        found |= relations | functions
+    return found
+
+
+def _made(connection: Connection) -> set[str]:
+    """Names in the schema, but for those that PostgreSQL chooses so that they are free."""
+    chosen = "_(partitioned_id_seq|tombstones_number_seq|p\\d+_pkey)$"
+    return {
+        row[0]
+        for row in connection.execute(
+            """SELECT name FROM (SELECT relname, relnamespace FROM pg_class UNION ALL
+            SELECT proname, pronamespace FROM pg_proc UNION ALL SELECT stxname, stxnamespace FROM pg_statistic_ext)
+            AS all_of_them (name, schema) WHERE schema = 'public'::regnamespace AND name !~ %s""",
+            (chosen,),
+        )
+    }
+
+
+def test_a_name_that_somebody_has_taken_since_is_told_before_the_lock(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        other.execute("CREATE TABLE unrelated (a int); CREATE INDEX orders_note_legacy ON unrelated (a)")
+        with pytest.raises(CutoverError, match="There is a orders_note_legacy in public"):
+            switch(work)
+        other.execute("DROP TABLE unrelated")
+        switch(work)
 
 
 def _names(connection: Connection) -> set[Any]:

@@ -8,6 +8,6 @@ there), and would cost every write the more, while a log costs little and refuse
 from bedplate.database.cutover.dualwrite.indexing import index
 from bedplate.database.cutover.dualwrite.steps import backfill, capture
 from bedplate.database.cutover.dualwrite.tombstones import Tombstones
-from bedplate.database.cutover.dualwrite.writes import DualWrites, Phase, refusals, removed
+from bedplate.database.cutover.dualwrite.writes import DualWrites, Phase, dual_names, refusals, removed
 
-__all__ = ["DualWrites", "Phase", "Tombstones", "backfill", "capture", "index", "refusals", "removed"]
+__all__ = ["DualWrites", "Phase", "Tombstones", "backfill", "capture", "dual_names", "index", "refusals", "removed"]

@@ -13,7 +13,7 @@ from bedplate.database.cutover.work import Pair
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["DualWrites", "Phase", "refusals", "removed"]
+__all__ = ["DualWrites", "Phase", "dual_names", "refusals", "removed"]
 
 #: How a table's twin is written by its triggers: not at all, not any more as wanted, while rows are copied, afterwards.
 Phase = Literal["none", "broken", "lenient", "strict"]
@@ -41,7 +41,7 @@ class DualWrites:
         with transaction(connection):
             source = read(connection, pair.live)
         self.source: Table = source
-        self.tombstones = quoted(source.schema, twin_name(source.name, "_tombstones"))
+        self.tombstones = quoted(source.schema, _tombstones(source.name))
         columns = [column.name for column in source.columns if not column.generated]
         changed = [column.name for column in source.columns if not column.generated and column.identity != "a"]
         self.columns = ", ".join(map(quoted, columns))
@@ -151,7 +151,12 @@ def removed(connection: Connection[Any], pair: Pair) -> tuple[str, ...]:
         source = read(connection, pair.live)
     # With their triggers: nothing else calls them.
     functions = (f"DROP FUNCTION IF EXISTS {_function(source, event)}() CASCADE" for event in EVENTS)
-    return (*functions, f"DROP TABLE IF EXISTS {quoted(source.schema, twin_name(source.name, '_tombstones'))}")
+    return (*functions, f"DROP TABLE IF EXISTS {quoted(source.schema, _tombstones(source.name))}")
+
+
+def dual_names(name: str) -> tuple[set[str], set[str]]:
+    """Return the names of the tables and of the functions that dual writes of a table have."""
+    return {_tombstones(name)}, {_called(name, event) for event in EVENTS}
 
 
 def refusals(connection: Connection[Any], source: Table, ids: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -180,7 +185,15 @@ def refusals(connection: Connection[Any], source: Table, ids: tuple[str, ...]) -
 
 
 def _function(source: Table, event: str) -> str:
-    return quoted(source.schema, twin_name(source.name, f"_dual_{event}"))
+    return quoted(source.schema, _called(source.name, event))
+
+
+def _tombstones(name: str) -> str:
+    return twin_name(name, "_tombstones")
+
+
+def _called(name: str, event: str) -> str:
+    return twin_name(name, f"_dual_{event}")
 
 
 def _trigger(event: str) -> str:

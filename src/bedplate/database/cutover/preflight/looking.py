@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, transaction
 from bedplate.database.cutover.catalog import Table, read
-from bedplate.database.cutover.layout import partition_name, refusals, twin_name
-from bedplate.database.cutover.made import marked
+from bedplate.database.cutover.layout import refusals
 from bedplate.database.cutover.plan import Plan
 from bedplate.database.cutover.preflight.bound import bound
 from bedplate.database.cutover.preflight.estimates import estimate
 from bedplate.database.cutover.preflight.identity import identity
 from bedplate.database.cutover.preflight.report import Estimate, Finding, Preflight
 from bedplate.database.cutover.preflight.statements import statements
+from bedplate.database.cutover.preflight.taken import names_taken
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -46,7 +46,8 @@ def preflight(connection: Connection[Any], cutover: Plan, *, free: int | None = 
             findings += _of_the_key(connection, table, cutover)
             findings += identity(connection, table, cutover)
             findings += _of_dual_writes(connection, table, cutover)
-            findings += _of_the_worker(connection, table, cutover)
+            findings += _of_the_worker(connection, table)
+            findings += names_taken(connection, table, cutover)
             findings += bound(connection, table, cutover.key)
             findings += statements(connection, table, cutover.key, cutover.partitions)
             estimates.append(estimate(connection, table, cutover))
@@ -156,7 +157,7 @@ def _of_dual_writes(connection: Connection[Any], table: Table, cutover: Plan) ->
         yield Finding("blocker", "no-dual-writes", f"{table.schema}.{table.name}", f"It {what}.", cost, mend)
 
 
-def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> Iterator[Finding]:
+def _of_the_worker(connection: Connection[Any], table: Table) -> Iterator[Finding]:
     name = f"{table.schema}.{table.name}"
     owner, creator, its = ask(
         connection,
@@ -176,21 +177,6 @@ def _of_the_worker(connection: Connection[Any], table: Table, cutover: Plan) -> 
             "blocker", "rights-of-owner", name, f"{table.owner} owns the table, and may not use its schema.",
             "What is logged of each write is logged in the owner's name: all writes would fail.",
             f"GRANT USAGE, CREATE ON SCHEMA {table.schema} TO {table.owner}.",
-        )  # fmt: skip
-    if marked(connection, table, cutover):
-        return
-    wanted = [twin_name(table.name), *(partition_name(table.name, one) for one in range(cutover.partitions))]
-    wanted += [twin_name(table.name, suffix) for suffix in ("_keys", "_keys_back", "_legacy", "_tombstones")]
-    taken = ask(
-        connection,
-        """SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = %s AND c.relname = ANY(%s) ORDER BY 1 LIMIT 1""",
-        (table.schema, wanted),
-    )
-    if taken:
-        yield Finding(
-            "blocker", "name-taken", name, f"There is a {taken[0][0]} already.",
-            "The new table and its partitions need the names.", "Is another cutover under way? Else rename it.",
         )  # fmt: skip
 
 

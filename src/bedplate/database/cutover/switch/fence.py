@@ -12,7 +12,7 @@ from bedplate.database.cutover.asking import literal, quoted
 from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.layout import twin_name
 
-__all__ = ["FENCE", "fenced", "function", "unfenced"]
+__all__ = ["FENCE", "called", "fenced", "function", "unfenced"]
 
 FENCE = "bedplate_fence"
 
@@ -28,7 +28,12 @@ END"""
 
 def function(schema: str, name: str) -> str:
     """Return the name of the fence's function for a table of the plan, by its live name."""
-    return quoted(schema, twin_name(name, "_fence"))
+    return quoted(schema, called(name))
+
+
+def called(name: str) -> str:
+    """Return its name without the schema's."""
+    return twin_name(name, "_fence")
 
 
 def fenced(live: Table, shadow: Table) -> tuple[str, ...]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import ask, literal, quoted
+from bedplate.database.cutover.asking import CutoverError, ask, literal, quoted
 from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.layout import twin_name
-from bedplate.database.cutover.switch.sides import Side
+from bedplate.database.cutover.switch.sides import LEGACY, PARTITIONED, Side
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["identities", "indexes", "owned", "sequence_rights", "tables"]
+__all__ = ["free", "identities", "indexes", "later", "owned", "sequence_rights", "tables", "taken"]
 
 _SEQUENCES = """SELECT a.attname, n.nspname, c.relname, c.oid FROM pg_depend d
 JOIN pg_sequence s ON s.seqrelid = d.objid JOIN pg_class c ON c.oid = d.objid
@@ -30,8 +30,42 @@ _STATISTICS = (
     "SELECT stxname, n.nspname FROM pg_statistic_ext JOIN pg_namespace n ON n.oid = stxnamespace WHERE stxrelid = %s"
 )
 
+#: A table has a type of its own name, too.
+_TAKEN = """SELECT name FROM unnest(%s::text[]) name, pg_namespace n WHERE n.nspname = %s AND (
+  EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = name)
+  OR EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = n.oid AND t.typname = name)
+  OR EXISTS (SELECT FROM pg_statistic_ext s WHERE s.stxnamespace = n.oid AND s.stxname = name)) ORDER BY 1"""
+
 _RIGHTS = """SELECT pg_get_userbyid(nullif(g.grantee, 0)), g.privilege_type, g.is_grantable
 FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid = %s AND g.grantee <> c.relowner ORDER BY 1 NULLS FIRST, 2"""
+
+
+def later(connection: Connection[Any], plain: Table) -> set[str]:
+    """Return the names that a plain table, and what is its own, have when they are not live; in a transaction."""
+    own = {plain.name, *_indexes(plain), *_statistics(connection, plain)}
+    sequences = {name for _, _, name, _ in ask(connection, _SEQUENCES, (plain.oid, "i"))}
+    # After a rollback the other's sequences have names like these; all else of it had its names before.
+    return {twin_name(name, LEGACY) for name in own | sequences} | {twin_name(one, PARTITIONED) for one in sequences}
+
+
+def free(connection: Connection[Any], side: Side) -> None:
+    """See that nobody has taken the names meanwhile that what is live is to have; in a transaction.
+
+    :raises CutoverError: when somebody has.
+    """
+    live = side.live
+    own = {live.name, *_indexes(live), *_statistics(connection, live)}
+    own |= {name for _, _, name, _ in ask(connection, _SEQUENCES, (live.oid, "i"))}
+    found = taken(connection, live.schema, {twin_name(name, side.away) for name in own})
+    if found:
+        what = f"There is a {found[0]} in {live.schema}, and {side.table} or what is its own is to be called so."
+        raise CutoverError(what, "Rename it: what is not live keeps that name until the end.")
+
+
+def taken(connection: Connection[Any], schema: str, wanted: set[str]) -> list[str]:
+    """Return which of these names relations, types or extended statistics of a schema have."""
+    rows = ask(connection, _TAKEN, (list(wanted), schema))
+    return [row[0] for row in rows]
 
 
 def tables(side: Side) -> tuple[str, str]:
@@ -47,11 +81,12 @@ def indexes(connection: Connection[Any], side: Side) -> Iterator[str]:
     """Yield the renames of indexes, with the constraints that are theirs, and of extended statistics."""
     live, shadow = side.live, side.other
     yield from _exchanged("INDEX", live.schema, _indexes(live), _indexes(shadow), side)
-    mine, its = (
-        {name for name, schema in ask(connection, _STATISTICS, (table.oid,)) if schema == live.schema}
-        for table in (live, shadow)
-    )
+    mine, its = (_statistics(connection, table) for table in (live, shadow))
     yield from _exchanged("STATISTICS", live.schema, mine, its, side)
+
+
+def _statistics(connection: Connection[Any], table: Table) -> set[str]:
+    return {name for name, schema in ask(connection, _STATISTICS, (table.oid,)) if schema == table.schema}
 
 
 def _indexes(table: Table) -> set[str]:

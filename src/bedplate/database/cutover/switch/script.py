@@ -65,6 +65,7 @@ def script(work: Work, followed: list[Replay], laying: Patience) -> Script:
         for side in found:
             _alike(connection, side, work)
             _carriable(connection, side, work)
+            names.free(connection, side)
     logs = [keylog(connection, one.pair, of=one.pair.shadow) for one in followed]
     laying.tried(partial(_laid, work, found, logs))
     with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):

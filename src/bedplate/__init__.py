@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         AlertGroup,
         Check,
         Dashboard,
-        Degradation,
         Middleware,
         Migrations,
         Panel,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         Variable,
         Verdict,
     )
+    from bedplate.degradation import Degradation
     from bedplate.metric import Counter, Gauge, Histogram, Summary
     from bedplate.problems import BedplateError, Problem, Refusal
     from bedplate.service import HostLease, Process, Service
@@ -92,10 +92,11 @@ __all__ = [
 _HOMES = {
     "bedplate.component": ("Component", "Host", "Spec"),
     "bedplate.declarations": (
-        "SLO", "Action", "Actor", "Alert", "AlertGroup", "Check", "Dashboard", "Degradation", "Middleware",
-        "Migrations", "Panel", "Probe", "Routes", "Runbook", "Series", "Threshold", "Variable", "Verdict",
+        "SLO", "Action", "Actor", "Alert", "AlertGroup", "Check", "Dashboard", "Middleware", "Migrations",
+        "Panel", "Probe", "Routes", "Runbook", "Series", "Threshold", "Variable", "Verdict",
     ),
     "bedplate.database": ("Database", "RowLease"),
+    "bedplate.degradation": ("Degradation",),
     "bedplate.metric": ("Counter", "Gauge", "Histogram", "Summary"),
     "bedplate.problems": ("BedplateError", "Problem", "Refusal"),
     "bedplate.service": ("HostLease", "Process", "Service"),

@@ -36,7 +36,6 @@ from bedplate.declarations import (
     Alert,
     Check,
     Dashboard,
-    Degradation,
     Middleware,
     Migrations,
     Panel,
@@ -46,6 +45,7 @@ from bedplate.declarations import (
     Section,
     Verdict,
 )
+from bedplate.degradation import Degradation
 from bedplate.metric import Counter, Gauge, Histogram, Metric, Summary
 from bedplate.problems import DeclarationError, Refusal
 
@@ -99,7 +99,8 @@ class Spec:
     :param needs: the components that it uses, as objects; they start before it and stop after it.
     :param settings: its effective configuration, a frozen pydantic model; secrets are ``SecretStr`` and stay masked.
     :param scope: what its state spans, one ``process`` or the whole ``cluster``.
-    :param degradation: what it does while its backend is away; None when it has none.
+    :param degradation: what it does while its backend is away; None when it has none. With a gauge, the metric, the
+        alert, the panel and what the runbook says of every such alert are derived from it.
     :param runbook: Markdown with a ``## <AlertName>`` section an alert.
     """
 
@@ -132,6 +133,20 @@ class Spec:
             )
         if not self.summary.strip():
             raise DeclarationError(f"Component {self.kind} has no summary.", "Say in one sentence what it does.")
+        if self.degradation is not None:
+            self._derive(self.degradation)
+
+    def _derive(self, degradation: Degradation) -> None:
+        """Add what follows from the degradation, once: a spec that is made of another one has it already."""
+        gauges = () if degradation.gauge is None else (degradation.gauge,)
+        for field, derived in (
+            ("metrics", gauges),
+            ("alerts", degradation.alerts()),
+            ("panels", degradation.panels(self.panels)),
+        ):
+            given = getattr(self, field)
+            object.__setattr__(self, field, (*(one for one in derived if one not in given), *given))
+        object.__setattr__(self, "runbook", degradation.runbook(self.runbook))
 
     @property
     def key(self) -> Key:

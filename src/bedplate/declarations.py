@@ -27,7 +27,6 @@ __all__ = [
     "AlertGroup",
     "Check",
     "Dashboard",
-    "Degradation",
     "Middleware",
     "Migrations",
     "Moment",
@@ -84,19 +83,6 @@ def _one_of(what: str, value: str, words: Any) -> None:
     known = get_args(words)
     if value not in known:
         raise DeclarationError(f"{what} {value!r}.", f"It is one of {', '.join(known)}.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Degradation:
-    """What a component does while its backend is away.
-
-    :param policy: ``serve`` (from memory, marked stale), ``limit`` (locally), ``known`` (what is known, for a stated
-        time), ``refuse`` (a clear 503, nothing lost), ``queue`` (kept in an outbox until it can be delivered).
-    :param summary: the promise in one sentence, for the person on call.
-    """
-
-    policy: Literal["serve", "limit", "known", "refuse", "queue"]
-    summary: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

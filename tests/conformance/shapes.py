@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bedplate.component import Component, Host, Spec
-from bedplate.declarations import Action, Actor, Alert, Degradation, Panel, Probe, Routes, Runbook, Series
+from bedplate.declarations import Action, Actor, Alert, Panel, Probe, Routes, Runbook, Series
+from bedplate.degradation import Degradation
 from bedplate.metric import Counter, Gauge
 from bedplate.service.lease import HostLease
 

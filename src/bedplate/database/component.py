@@ -39,7 +39,8 @@ from bedplate.database.replicas.metrics import panels as replica_panels
 from bedplate.database.replicas.position import parsed, token
 from bedplate.database.routes import routes_of
 from bedplate.database.settings import DatabaseSettings
-from bedplate.declarations import Degradation, Migrations, Probe, Routes, Runbook, Section
+from bedplate.declarations import Migrations, Probe, Routes, Runbook, Section
+from bedplate.degradation import Degradation
 from bedplate.settings.secret import Secret
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from bedplate.database.pgbouncer.metrics import (
     alerts,
     panels,
 )
-from bedplate.declarations import Degradation, Runbook
+from bedplate.declarations import Runbook
+from bedplate.degradation import Degradation
 from bedplate.settings.secret import Secret
 
 __all__ = ["PgBouncer"]

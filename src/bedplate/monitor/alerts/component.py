@@ -9,7 +9,8 @@ from typing import Literal
 
 from bedplate.component import Host, Lease, Spec
 from bedplate.database import Database, RowLease
-from bedplate.declarations import Action, Degradation, Migrations
+from bedplate.declarations import Action, Migrations
+from bedplate.degradation import Degradation
 from bedplate.monitor.alerts.actions import actions_of
 from bedplate.monitor.alerts.board import FLEET, judged, notices_of, view_of
 from bedplate.monitor.alerts.causes import AFTER, Causes, because, causes

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from bedplate.component import Host, Spec
-from bedplate.declarations import Action, Degradation, Routes, Runbook
+from bedplate.declarations import Action, Routes, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import BedplateError, DeclarationError
 from bedplate.state.cache.buttons import actions_of
 from bedplate.state.cache.cached import Decorator, Key, Tags, decorate
@@ -17,7 +18,7 @@ from bedplate.state.cache.codec import JSON, Codec, codec_of
 from bedplate.state.cache.entries import RAW
 from bedplate.state.cache.keys import pattern_of, stored
 from bedplate.state.cache.meters import Meters
-from bedplate.state.cache.metrics import METRICS, alerts, checks, panels
+from bedplate.state.cache.metrics import METRICS, ONLINE, alerts, checks, panels
 from bedplate.state.cache.near import Near
 from bedplate.state.cache.plan import Plan
 from bedplate.state.cache.routes import routes_of
@@ -115,6 +116,8 @@ class Cache:
             degradation=Degradation(
                 policy="serve",
                 summary="Each process serves from its memory and computes the rest; drops are made up for later.",
+                gauge=ONLINE(cache=name),
+                alert="CacheDegraded",
             ),
             metrics=tuple(metric(cache=name) for metric in METRICS),
             alerts=alerts(name),
@@ -138,7 +141,7 @@ class Cache:
         """Keep values while inside; at the end what is being computed is cancelled."""
         self.parts.stats.reset()
         meters = Meters(host, self.parts.stats, self.settings, self.section)
-        running = Running(self.store, self.settings, host, self.name, meters, self.parts.stats)
+        running = Running(self.store, self.settings, host, self._spec, meters, self.parts.stats)
         self.parts.near = running.shelf.near
         self._running = running
         try:

@@ -18,7 +18,6 @@ from bedplate.state.cache.metrics import (
     HIT_LIMIT,
     INVALIDATIONS,
     KEY_REQUESTS,
-    ONLINE,
     RECENT,
     RECENT_REQUESTS,
     REMEMBERED,
@@ -58,7 +57,6 @@ class Meters:
         self._evictions, self._evicted = host.bind(EVICTIONS), 0
         self._recent, self._remembered = host.bind(RECENT), host.bind(REMEMBERED)
         self._window = {result: host.bind(RECENT_REQUESTS, result=result) for result in ("hit", "miss")}
-        self._online = host.bind(ONLINE)
         self._ends: list[Callable[[], None]] = []
         self.invalidations = {"total": 0, "failed": 0, "key": 0, "tag": 0, "pattern": 0, "all": 0}
         self.window: Window[str] = Window(60.0, clock=host.clock.monotonic)
@@ -66,7 +64,6 @@ class Meters:
 
     def begin(self) -> None:
         """Show what there is to begin with, and follow the settings."""
-        self._online.set(1.0)
         self._show_limits(self._settings)
         for view in self._host.components:
             if isinstance(view.component, SettingsReloader):
@@ -100,10 +97,6 @@ class Meters:
                 self.invalidations[kind] += count
                 self.invalidations["failed"] += 0 if done else count
                 self.window.add("all", count)
-
-    def online(self, there: bool) -> None:
-        """Show whether the store is relied upon."""
-        self._online.set(float(there))
 
     def show(self, shelf: Shelf) -> None:
         """Show what was counted since the last call."""

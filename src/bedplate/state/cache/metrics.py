@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bedplate.declarations import Alert, Check, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram, Metric
 from bedplate.state.cache.stats import MOST_PATTERNS, OUTCOMES
+from bedplate.state.reach import reaches
 
 __all__ = [
     "BYTES",
@@ -89,12 +90,7 @@ RECENT = Gauge(
     unit="ratio",
     merge="ratio",
 )
-ONLINE = Gauge(
-    "bedplate_cache_store_available",
-    "Whether every process relies on the store (1), or one serves from its memory alone (0).",
-    _CACHE,
-    merge="min",
-)
+ONLINE = reaches("bedplate_cache_store_available", _CACHE)
 HIT_LIMIT = Gauge(
     "bedplate_cache_hit_threshold_ratio",
     "Share of hits below which CacheHitRateLow and CacheHitRateCritical fire.",
@@ -119,7 +115,7 @@ FAILED_LIMIT = Gauge(
 
 METRICS: tuple[Metric, ...] = (
     REQUESTS, KEY_REQUESTS, DURATION, COMPUTATIONS, UNKEPT, INVALIDATIONS, REMEMBERED, ENTRIES, BYTES, EVICTIONS,
-    RECENT, RECENT_REQUESTS, ONLINE, HIT_LIMIT, GET_LIMIT, FAILED_LIMIT,
+    RECENT, RECENT_REQUESTS, HIT_LIMIT, GET_LIMIT, FAILED_LIMIT,
 )  # fmt: skip
 
 _SUFFIX = {"warning": "", "critical": "Critical"}
@@ -176,7 +172,7 @@ def _failing(name: str, severity: str, alert: str, limit: float) -> Alert:
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one cache; thresholds are exported, so that they can change while it runs."""
-    online, refused = ONLINE(cache=name), UNKEPT(cache=name, reason="refused")
+    refused = UNKEPT(cache=name, reason="refused")
     failed = COMPUTATIONS(cache=name, outcome="failed")
     return (
         _hit_rate(name, "warning", "CacheHitRateLow", 0.7),
@@ -185,14 +181,6 @@ def alerts(name: str) -> tuple[Alert, ...]:
         _get_slow(name, "critical", "CacheGetCritical", 0.1),
         _failing(name, "warning", "CacheInvalidationsFailing", 0.05),
         _failing(name, "critical", "CacheInvalidationsCritical", 0.1),
-        Alert(
-            name="CacheDegraded",
-            expr=f"min({online}) == 0",
-            summary="The store is away: values come from each process's memory, and instances may differ.",
-            for_="1m",
-            fires=(Series(str(online), "1 0x10"),),
-            quiet=(Series(str(online), "1 0 1x10"),),
-        ),
         Alert(
             name="CacheWritesRefused",
             expr=f"sum(increase({refused}[10m])) > 10",
@@ -232,13 +220,6 @@ def panels(name: str) -> tuple[Panel, ...]:
             summary="What share of requests finds a value?",
             low=0,
             high=1,
-        ),
-        Panel(
-            title="Store reached",
-            expr=f"min({ONLINE(cache=name)})",
-            kind="stat",
-            row=row,
-            summary="By every process? 0: values come from the processes' memory alone.",
         ),
         Panel(
             title="Requests",

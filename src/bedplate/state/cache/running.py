@@ -15,10 +15,11 @@ from bedplate.state.cache.meters import Meters
 from bedplate.state.cache.shelf import Shelf
 from bedplate.state.cache.stats import Stats
 from bedplate.state.cache.waiting import within
+from bedplate.state.reach import Reach
 from bedplate.state.store import Store
 
 if TYPE_CHECKING:
-    from bedplate.component import Host
+    from bedplate.component import Host, Spec
     from bedplate.state.cache.flights import Make, Result
     from bedplate.state.cache.plan import Plan
     from bedplate.state.cache.settings import CacheSettings
@@ -34,11 +35,12 @@ class Running:
     """See :class:`~bedplate.state.cache.component.Cache`, whose lifespan this is."""
 
     def __init__(
-        self, store: Store, settings: CacheSettings, host: Host, name: str, meters: Meters, stats: Stats
+        self, store: Store, settings: CacheSettings, host: Host, spec: Spec, meters: Meters, stats: Stats
     ) -> None:
         self.host = host
         self.meters = meters
-        self.name = name
+        self.name = name = spec.name
+        self._reach = Reach(host, spec)
         self.stats = stats
         self.shelf = Shelf(store, settings, host, name, reached=self._reached)
         self.flights = Flights(self.shelf, host, meters.computed)
@@ -48,6 +50,7 @@ class Running:
 
     async def __aenter__(self) -> Self:
         self.meters.begin()
+        self._reach.show(True)
         self._end = self.shelf.begin(self.meters.timed)
         self.host.spawn("reach", self.shelf.keep)
         self.host.spawn("tend", self.flights.tend)
@@ -148,14 +151,10 @@ class Running:
         if why is None:
             self.reason = ""
             self.host.log.info("cache_store_back", cache=self.name)
-            self.host.degraded(None)
         else:
-            self.reason = (
-                f"The store {self.shelf.store.spec.label} is away: {why.rstrip('.')}. Values come from memory."
-            )
+            self.reason = f"The store {self.shelf.store.spec.label} is away: {why}"
             self.host.log.warning("cache_store_away", cache=self.name, reason=why)
-            self.host.degraded(self.reason)
-        self.meters.online(why is None)
+        self._reach.show(why is None, why or "")
 
     def overview(self) -> Mapping[str, Any]:
         """Return how it fares, in this process, without I/O."""

@@ -8,13 +8,10 @@ from typing import Any
 
 from bedplate.component import Host
 from bedplate.state.confirmations.errors import ConfirmationUnavailableError
-from bedplate.state.confirmations.metrics import AVAILABLE, CONFLICTS, CREATED, UNAVAILABLE
+from bedplate.state.confirmations.metrics import CONFLICTS, CREATED, UNAVAILABLE
 from bedplate.state.store import Argument, Call, Operation, Store, StoreError
 
 __all__ = ["Calls"]
-
-
-_ALONE = "Each process has confirmations of its own: what one worker asks, another cannot decide. Set REDIS_URL."
 
 
 class Calls:
@@ -22,13 +19,10 @@ class Calls:
 
     def __init__(self, store: Store, host: Host) -> None:
         self._store = store
-        self._host = host
-        self._alone = None if store.shared or host.alone else _ALONE
         self.log = host.log
         self.created = host.bind(CREATED)
         self.conflicts = host.bind(CONFLICTS)
         self._unavailable = host.bind(UNAVAILABLE)
-        self._available = host.bind(AVAILABLE)
 
     async def run(
         self, operation: Operation, keys: Sequence[str], args: Sequence[Argument] = (), *, again: bool = False
@@ -69,11 +63,6 @@ class Calls:
         """Do several operations that somebody else does later if they fail."""
         with suppress(StoreError):
             await self._store.run_many(calls)
-
-    def reached(self, available: bool) -> None:
-        """Say whether the store is there."""
-        self._available.set(1.0 if available else 0.0)
-        self._host.degraded(self._alone if available else "The store is away: nothing can be asked or decided.")
 
     def _away(self, error: StoreError, *, sent: bool = False) -> ConfirmationUnavailableError:
         self._unavailable.inc()

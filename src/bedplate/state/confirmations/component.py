@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid4
 
 from bedplate.component import Environment, Host, Spec
-from bedplate.declarations import Action, Degradation, Runbook
+from bedplate.declarations import Action, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import DeclarationError, Refusal
 from bedplate.state.confirmations.actions import actions_of
 from bedplate.state.confirmations.calls import Calls
@@ -24,10 +25,11 @@ from bedplate.state.confirmations.errors import (
     ConfirmationUnavailableError,
     UnknownConfirmationError,
 )
-from bedplate.state.confirmations.metrics import METRICS, alerts, panels
+from bedplate.state.confirmations.metrics import AVAILABLE, METRICS, alerts, panels
 from bedplate.state.confirmations.operations import CREATE, DECIDE, DUE, FORGET, GET, INDEX, MEMBERS
 from bedplate.state.confirmations.telling import Telling, Told
 from bedplate.state.confirmations.waiting import Waiting
+from bedplate.state.reach import Reach
 from bedplate.state.roles import forgetful
 from bedplate.state.store import Call, Store
 
@@ -38,6 +40,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
 _DAY = 86_400.0
+_ALONE = "Each process has confirmations of its own: what one worker asks, another cannot decide. Set REDIS_URL."
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
 
@@ -112,7 +115,9 @@ class Confirmations(Generic[T]):
             scope="cluster",
             degradation=Degradation(
                 policy="refuse",
-                summary="While the store is away nothing is asked or decided (503); sending a decision again is safe.",
+                summary="Nothing is asked or decided (503); sending a decision again is safe.",
+                gauge=AVAILABLE(confirmations=name),
+                alert="ConfirmationsUnavailable",
             ),
             metrics=tuple(metric(confirmations=name) for metric in METRICS),
             alerts=alerts(name),
@@ -138,11 +143,12 @@ class Confirmations(Generic[T]):
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Serve, and tell of what is decided or expires."""
         self._calls = Calls(self.store, host)
+        self._reach = Reach(host, self._spec, alone=_ALONE)
         self._waiting = Waiting(host)
         self._telling = Telling(self, host)
         listening = self.store.listen(self.channel, self._heard, missed=self._waiting.all)
         unwatch = self.store.watch(self._told)
-        self._calls.reached(self.store.available)
+        self._reach.show(self.store.available)
         host.spawn("tell", self._telling.run)
         try:
             yield
@@ -341,7 +347,7 @@ class Confirmations(Generic[T]):
 
     def _told(self, available: bool) -> None:
         if self._calls is not None:
-            self._calls.reached(available)
+            self._reach.show(available)
             if available:
                 self._telling.wake()
                 self._waiting.all()

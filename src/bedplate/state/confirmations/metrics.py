@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
+from bedplate.state.reach import reaches
 
 __all__ = [
     "AVAILABLE",
@@ -49,29 +50,17 @@ THINKING = Histogram(
 PENDING = Gauge(
     "bedplate_confirmations_pending", "Questions of all instances that wait for an answer.", _NAME, merge="max"
 )
-AVAILABLE = Gauge(
-    "bedplate_confirmations_available", "Whether every process reaches the store (1) or one does not (0).", _NAME,
-    merge="min",
-)  # fmt: skip
+AVAILABLE = reaches("bedplate_confirmations_available", _NAME)
 
-METRICS = (CREATED, DECISIONS, CONFLICTS, EXPIRED, UNAVAILABLE, TELLING_FAILURES, THINKING, PENDING, AVAILABLE)
+METRICS = (CREATED, DECISIONS, CONFLICTS, EXPIRED, UNAVAILABLE, TELLING_FAILURES, THINKING, PENDING)
 
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one component."""
-    available, failures = AVAILABLE(confirmations=name), TELLING_FAILURES(confirmations=name)
+    failures = TELLING_FAILURES(confirmations=name)
     expired, confirmed = EXPIRED(confirmations=name), DECISIONS(confirmations=name, outcome="confirmed")
     decisions = DECISIONS(confirmations=name)
     return (
-        Alert(
-            name="ConfirmationsUnavailable",
-            expr=f"min({available}) == 0",
-            summary="Nothing can be asked or decided; users are told to try again.",
-            severity="critical",
-            for_="1m",
-            fires=(Series(str(available), "1 0x10"),),
-            quiet=(Series(str(available), "1 1 0 1x20"),),
-        ),
         Alert(
             name="ConfirmationsUntold",
             expr=f"increase({failures}[10m]) > 3",
@@ -97,13 +86,6 @@ def panels(name: str) -> tuple[Panel, ...]:
     row = "Confirmations" if name == "default" else f"Confirmations {name}"
     buckets = f"sum by (le) (rate({THINKING(confirmations=name).bucket}[1h]))"
     return (
-        Panel(
-            title="Confirmations can be reached",
-            expr=f"min({AVAILABLE(confirmations=name)})",
-            kind="stat",
-            row=row,
-            summary="By every process?",
-        ),
         Panel(title="Waiting for an answer", expr=f"max({PENDING(confirmations=name)})", kind="stat", row=row),
         Panel(
             title="Questions and answers",

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from bedplate.clock import Clock, SystemClock
 from bedplate.component import BoundCounter, Host, Spec
-from bedplate.declarations import Action, Degradation, Runbook
+from bedplate.declarations import Action, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import DeclarationError
 from bedplate.state.events.actions import actions_of
 from bedplate.state.events.consumer import Consumer
@@ -40,6 +41,7 @@ from bedplate.state.events.outbox import Outbox, Waiting
 from bedplate.state.events.stream import Stream
 from bedplate.state.events.subscription import Subscription
 from bedplate.state.pausing import pause
+from bedplate.state.reach import Reach
 from bedplate.state.store import Store, StoreError
 
 __all__ = ["Events", "EventsSettings"]
@@ -129,8 +131,10 @@ class Events:
             scope="cluster",
             degradation=Degradation(
                 policy="refuse" if outbox is None else "queue",
-                summary="While the store is away subscribers wait, and catch up afterwards; what must arrive "
+                summary="Subscribers wait, and catch up afterwards; what must arrive "
                 + ("is refused (503)." if outbox is None else "waits on this host's disk."),
+                gauge=AVAILABLE(events=name),
+                alert="EventsUnavailable",
             ),
             metrics=tuple(metric(events=name) for metric in METRICS),
             alerts=alerts(name),
@@ -353,8 +357,7 @@ class Events:
         host = self._host
         if host is None:
             return
-        host.bind(AVAILABLE).set(1.0 if available else 0.0)
-        host.degraded(None if available else "The store is away: nothing is passed on.")
+        Reach(host, self._spec).show(available)
         if available:
             if self.outbox is not None:
                 self.outbox.wake.set()

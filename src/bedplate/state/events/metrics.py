@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
+from bedplate.state.reach import reaches
 
 __all__ = [
     "AVAILABLE",
@@ -45,30 +46,19 @@ OLDEST = Gauge(
 )
 DEAD = Gauge("bedplate_events_dead", "Events of a stream that were given up.", {**_NAME, "stream": 50}, merge="max")
 OUTBOX = Gauge("bedplate_events_outbox", "Events on this host's disk that wait for the store.", _NAME)
-AVAILABLE = Gauge(
-    "bedplate_events_available", "Whether every process reaches the store (1) or one does not (0).", _NAME, merge="min"
-)
+AVAILABLE = reaches("bedplate_events_available", _NAME)
 
 METRICS = (
-    PUBLISHED, DELIVERED, MISSED, SUBSCRIBERS, CONSUMED, HANDLING, BACKLOG, OLDEST, DEAD, OUTBOX, AVAILABLE
+    PUBLISHED, DELIVERED, MISSED, SUBSCRIBERS, CONSUMED, HANDLING, BACKLOG, OLDEST, DEAD, OUTBOX
 )  # fmt: skip
 
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one component."""
-    available, outbox = AVAILABLE(events=name), OUTBOX(events=name)
+    outbox = OUTBOX(events=name)
     oldest = OLDEST(events=name, stream="orders", group="ledger")
     dead = CONSUMED(events=name, stream="orders", group="ledger", outcome="dead")
     return (
-        Alert(
-            name="EventsUnavailable",
-            expr=f"min({available}) == 0",
-            summary="Events are not passed on; what must arrive is refused, or waits on disk.",
-            severity="critical",
-            for_="1m",
-            fires=(Series(str(available), "1 0x10"),),
-            quiet=(Series(str(available), "1 1 0 1x20"),),
-        ),
         Alert(
             name="EventsBacklogGrowing",
             expr=f"max by (stream, group) ({OLDEST(events=name)}) > 300",
@@ -102,13 +92,6 @@ def panels(name: str) -> tuple[Panel, ...]:
     buckets = f"sum by (le, stream, group) (rate({HANDLING(events=name).bucket}[5m]))"
     by_group = "{{stream}} → {{group}}"
     return (
-        Panel(
-            title="Events can be passed on",
-            expr=f"min({AVAILABLE(events=name)})",
-            kind="stat",
-            row=row,
-            summary="Does every process reach the store?",
-        ),
         Panel(title="Subscribers", expr=f"sum({SUBSCRIBERS(events=name)})", kind="stat", row=row),
         Panel(
             title="Events",

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from bedplate.component import BoundCounter, Host, Spec
-from bedplate.declarations import Action, Actor, Degradation, Middleware, Probe, Runbook
+from bedplate.declarations import Action, Actor, Middleware, Probe, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import BedplateError, DeclarationError
 from bedplate.settings.markers import Section
 from bedplate.state.idempotency.errors import (
@@ -32,6 +33,7 @@ from bedplate.state.idempotency.middleware import PASSING, IdempotencyMiddleware
 from bedplate.state.idempotency.once import Once
 from bedplate.state.idempotency.record import KEPT_HEADERS
 from bedplate.state.idempotency.settings import IdempotencySettings
+from bedplate.state.reach import Reach
 from bedplate.state.store import Store, StoreError
 
 __all__ = ["Idempotency"]
@@ -40,7 +42,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
-_AWAY = "The store is away: requests with an Idempotency-Key are refused; nothing is executed twice."
 
 
 class _Reference(Section):
@@ -122,6 +123,8 @@ class Idempotency:
                 policy="refuse",
                 summary="Requests with a key are refused with 503 and not executed. What was being executed is "
                 "answered, and its answer recorded when the store is back.",
+                gauge=UP(idempotency=name),
+                alert="IdempotencyStoreAway",
             ),
             metrics=tuple(metric(idempotency=name) for metric in METRICS),
             probes=(Probe(name="store", check=self.ping, summary="A key can be looked up.", critical=False),),
@@ -333,8 +336,7 @@ class Idempotency:
     def _show(self, available: bool) -> None:
         host = self._host
         if host is not None:
-            host.bind(UP, idempotency=self.name).set(1.0 if available else 0.0)
-            host.degraded(None if available else _AWAY)
+            Reach(host, self._spec).show(available)
 
     async def _renew(self, host: Host, ledger: Ledger) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge
+from bedplate.state.reach import reaches
 
 __all__ = ["INCIDENTS", "KINDS", "METRICS", "OUTCOMES", "REQUESTS", "RUNNING", "UNSAVED", "UP", "alerts", "panels"]
 
@@ -37,28 +38,17 @@ INCIDENTS = Counter(
 )
 RUNNING = Gauge("bedplate_idempotency_running", "Attempts that are under way.", _NAME)
 UNSAVED = Gauge("bedplate_idempotency_unsaved", "Answers that were given and wait for the store to be recorded.", _NAME)
-UP = Gauge(
-    "bedplate_idempotency_up", "Whether every process reaches its store (1) or one does not (0).", _NAME, merge="min"
-)
-METRICS = (REQUESTS, INCIDENTS, RUNNING, UNSAVED, UP)
+UP = reaches("bedplate_idempotency_up", _NAME)
+METRICS = (REQUESTS, INCIDENTS, RUNNING, UNSAVED)
 
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one ledger of keys."""
-    up, unsaved = UP(idempotency=name), UNSAVED(idempotency=name)
+    unsaved = UNSAVED(idempotency=name)
     refused = REQUESTS(idempotency=name, outcome="refused")
     twice = INCIDENTS(idempotency=name, kind="fenced_off")
     taken = INCIDENTS(idempotency=name, kind="taken_over")
     return (
-        Alert(
-            name="IdempotencyStoreAway",
-            expr=f"min({up}) == 0",
-            summary="The store of idempotency keys is away: requests with a key are refused with 503.",
-            severity="critical",
-            for_="1m",
-            fires=(Series(str(up), "1 0x10"),),
-            quiet=(Series(str(up), "1 1 0 1x20"),),
-        ),
         Alert(
             name="IdempotencyRefused",
             expr=f"increase({refused}[5m]) > 0",
@@ -99,7 +89,6 @@ def panels(name: str) -> tuple[Panel, ...]:
     """Return the panels of one ledger of keys."""
     row = "Idempotency" if name == "default" else f"Idempotency {name}"
     return (
-        Panel(title="Requests with a key can be served", expr=f"min({UP(idempotency=name)})", kind="stat", row=row),
         Panel(
             title="Requests with a key",
             expr=(("{{outcome}}", f"sum by (outcome) (rate({REQUESTS(idempotency=name)}[5m]))"),),

@@ -143,7 +143,7 @@ class RateLimit:
             return
         assert self._shared is not None
         try:
-            self._shared.start(host)
+            self._shared.start(host, self._spec)
             yield
         finally:
             await self._shared.stop()

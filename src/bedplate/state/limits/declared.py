@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from bedplate.component import Spec
-from bedplate.declarations import Degradation, Probe, Runbook
+from bedplate.declarations import Probe, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import DeclarationError
 from bedplate.state.limits.metrics import (
     DECISIONS,
@@ -91,9 +92,11 @@ def declared(terms: Terms, store: Store | None, probe: Callable[[], Awaitable[st
         scope="cluster" if store.shared else "process",
         degradation=Degradation(
             policy="limit",
-            summary="While its store is away each instance lets its part of every quota through; no request fails.",
+            summary="Each instance lets its part of every quota through; no request fails.",
+            gauge=DEGRADED(rate_limit=terms.name),
+            alert="RateLimitDegraded",
         ),
-        metrics=(DECISIONS, REFUSALS, LOCAL, ERRORS, DEGRADED, INSTANCES, KEYS, FORGOTTEN),
+        metrics=(DECISIONS, REFUSALS, LOCAL, ERRORS, INSTANCES, KEYS, FORGOTTEN),
         probes=(Probe(name="store", check=probe, summary="It can ask its store.", critical=False, timeout=5.0),),
         alerts=alerts(terms.name),
         panels=(*panels(), *shared_panels(terms.name)),

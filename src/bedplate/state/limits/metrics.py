@@ -99,25 +99,15 @@ def shared_panels(name: str) -> tuple[Panel, ...]:
             unit="reqps",
             row=row,
         ),
-        Panel(title="Counting alone", expr=f"max({DEGRADED(rate_limit=name)})", kind="stat", row=row),
         Panel(title="Instances", expr=f"max({INSTANCES(rate_limit=name)})", kind="stat", row=row),
     )
 
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of a rate limit that counts in a store."""
-    degraded = DEGRADED(rate_limit=name)
     refused, every = DECISIONS(rate_limit=name, outcome="refused"), DECISIONS(rate_limit=name)
     allowed = DECISIONS(rate_limit=name, outcome="allowed")
     return (
-        Alert(
-            name="RateLimitDegraded",
-            expr=f"max({degraded}) == 1",
-            summary="The store of a rate limit is away: each instance lets its part of the quota through by itself.",
-            for_="1m",
-            fires=(Series(str(degraded), "0 1x10"),),
-            quiet=(Series(str(degraded), "0 1 0x15"),),
-        ),
         Alert(
             name="RateLimitRefusingMany",
             expr=(f"sum(rate({refused}[5m])) / sum(rate({every}[5m])) > 0.5 and sum(rate({refused}[5m])) > 1"),

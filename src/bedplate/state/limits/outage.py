@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bedplate.clock import Clock, SystemClock
-from bedplate.component import BoundCounter, BoundGauge, Host
+from bedplate.component import BoundCounter, BoundGauge, Host, Spec
 from bedplate.state.limits.membership import BEATS, Membership
-from bedplate.state.limits.metrics import DEGRADED, ERRORS, FORGOTTEN, INSTANCES, KEYS, LOCAL
+from bedplate.state.limits.metrics import ERRORS, FORGOTTEN, INSTANCES, KEYS, LOCAL
 from bedplate.state.limits.operations import TAKE
 from bedplate.state.limits.plan import Asked, Plans
 from bedplate.state.limits.share import Owed, Share
 from bedplate.state.limits.terms import Terms
+from bedplate.state.reach import Reach
 from bedplate.state.store import Call, Listening, Store, StoreError, StoreReplyError, StoreTimeoutError
 
 __all__ = ["Outage"]
@@ -67,7 +68,7 @@ class Outage:
         """Keys that are counted here."""
         return len(self._share)
 
-    def start(self, host: Host, plans: Plans) -> None:
+    def start(self, host: Host, spec: Spec, plans: Plans) -> None:
         """Begin: count among the others, and watch the store."""
         name = self._terms.name
         self._host, self._plans, self._clock = host, plans, host.clock
@@ -75,7 +76,8 @@ class Outage:
         self._errors = {
             kind: host.bind(ERRORS, rate_limit=name, kind=kind) for kind in ("timeout", "unavailable", "reply")
         }
-        for metric in (DEGRADED, INSTANCES, KEYS):
+        self._reach = Reach(host, spec)
+        for metric in (INSTANCES, KEYS):
             self._gauges[metric.name] = host.bind(metric, rate_limit=name)
         self._decided = host.bind(LOCAL, rate_limit=name, why="away")
         self._forgotten = host.bind(FORGOTTEN, rate_limit=name)
@@ -83,6 +85,7 @@ class Outage:
         key = f"{plans.root}{{{name}}}:instances"
         self._members = Membership(self._store, key, least=self._least, counts=counts, timeout=self._timeout)
         self._tell()
+        self._reach.show(True)
         self._channel = f"{plans.root}{name}:instances"
         self._listening = self._store.listen(self._channel, self._joined)
         self._unwatch = self._store.watch(self._told)
@@ -142,7 +145,7 @@ class Outage:
         self._share.divide(self.instances)
         self._tell()
         part = "all of every quota" if self.instances == 1 else f"1/{self.instances} of every quota"
-        host.degraded(f"The store is away; this instance lets {part} through by itself. {why}")
+        self._reach.show(False, f"This instance lets {part} through by itself. {why}")
         host.log.warning("rate_limit_alone", instances=self.instances, error=why)
         # It may have been one question that came late, on a machine that was busy: then this is over in a moment.
         self._wanted.set()
@@ -196,7 +199,7 @@ class Outage:
             if self.alone and await self._charged():
                 self.alone = False
                 assert self._host is not None
-                self._host.degraded(None)
+                self._reach.show(True)
                 self._host.log.info("rate_limit_together", instances=members.known)
                 # What was decided meanwhile.
                 if await self._charged() and not self.alone:
@@ -245,7 +248,6 @@ class Outage:
 
     def _tell(self) -> None:
         if self._gauges:
-            self._gauges[DEGRADED.name].set(float(self.alone))
             self._gauges[INSTANCES.name].set(float(self.instances))
 
     def _measure(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from starlette.types import Scope
 
 from bedplate.clock import Clock, SystemClock
-from bedplate.component import BoundCounter, Host
+from bedplate.component import BoundCounter, Host, Spec
 from bedplate.declarations import Verdict
 from bedplate.state.limits.answers import refusal, too_much
 from bedplate.state.limits.limit import Decision
@@ -50,7 +50,7 @@ class Shared:
         self._remembered: BoundCounter | None = None
         self._by_limit: dict[str, BoundCounter] = {}
 
-    def start(self, host: Host) -> None:
+    def start(self, host: Host, spec: Spec) -> None:
         """Count with the others from now on."""
         name = self._terms.name
         self._clock = host.clock
@@ -66,7 +66,7 @@ class Shared:
             limit.name: host.bind(REFUSALS, rate_limit=name, limit=limit.name) for limit in self._terms.limits
         }
         self._listening = self._store.listen(self._channel, self._heard, missed=self._refusals.clear)
-        self._outage.start(host, self._plans)
+        self._outage.start(host, spec, self._plans)
 
     async def stop(self) -> None:
         """Count no more."""

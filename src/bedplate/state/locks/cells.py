@@ -8,7 +8,6 @@ from bedplate.component import Host
 from bedplate.state.locks.errors import LockTakenError
 from bedplate.state.locks.metrics import (
     ACQUISITIONS,
-    AVAILABLE,
     HELD,
     HOLDING,
     LONGEST,
@@ -18,20 +17,15 @@ from bedplate.state.locks.metrics import (
     WAIT,
     WAITING,
 )
-from bedplate.state.store import Store, StoreError
+from bedplate.state.store import StoreError
 
 __all__ = ["Cells"]
-
-
-_ALONE = "Each process has locks of its own, so several may work on the same, and lead. Set REDIS_URL."
 
 
 class Cells:
     """What is counted on every call."""
 
-    def __init__(self, host: Host, store: Store) -> None:
-        self._host = host
-        self._alone = None if store.shared or host.alone else _ALONE
+    def __init__(self, host: Host) -> None:
         self.acquired = host.bind(ACQUISITIONS, outcome="acquired")
         self.taken = host.bind(ACQUISITIONS, outcome="taken")
         self.unavailable = host.bind(ACQUISITIONS, outcome="unavailable")
@@ -43,7 +37,6 @@ class Cells:
         self.waiting = host.bind(WAITING)
         self.owed = host.bind(OWED)
         self.longest = host.bind(LONGEST)
-        self._available = host.bind(AVAILABLE)
 
     def failed(self, error: BaseException) -> None:
         """Count an attempt that came to nothing."""
@@ -53,10 +46,3 @@ class Cells:
             self.unavailable.inc()
         elif isinstance(error, asyncio.CancelledError):
             self.cancelled.inc()
-
-    def reached(self, available: bool) -> None:
-        """Say whether the store is there."""
-        self._available.set(1.0 if available else 0.0)
-        self._host.degraded(
-            self._alone if available else "The store is away: locks are refused, and cannot be renewed."
-        )

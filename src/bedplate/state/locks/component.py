@@ -14,7 +14,8 @@ from uuid_utils import uuid4
 
 from bedplate.clock import SystemClock
 from bedplate.component import BoundCounter, BoundGauge, Environment, Host, Spec
-from bedplate.declarations import Action, Degradation, Runbook
+from bedplate.declarations import Action, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import DeclarationError, Refusal
 from bedplate.state.locks.actions import actions_of
 from bedplate.state.locks.attempt import ALIVE, Attempt
@@ -25,16 +26,18 @@ from bedplate.state.locks.hold import Hold
 from bedplate.state.locks.keeping import RENEW_AFTER, Keeping
 from bedplate.state.locks.leader import Leader
 from bedplate.state.locks.lock import Held, LockInfo, Place
-from bedplate.state.locks.metrics import CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
+from bedplate.state.locks.metrics import AVAILABLE, CANDIDATES, LEADERS, LEADING, LED, METRICS, alerts, panels
 from bedplate.state.locks.operations import ACQUIRE, EXTEND, FORCE, LOOK, RELEASE, TRY
 from bedplate.state.locks.settings import LocksSettings
 from bedplate.state.locks.timers import Timers
+from bedplate.state.reach import Reach
 from bedplate.state.roles import forgetful
 from bedplate.state.store import Store, StoreError, StoreUnavailableError
 
 __all__ = ["Locks", "LocksSettings"]
 
 _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encoding="utf-8"))
+_ALONE = "Each process has locks of its own, so several may work on the same, and lead. Set REDIS_URL."
 #: Seconds that a lock is taken for at least: below it, a garbage collection may lose it.
 _LEAST = 0.1
 _PLACES = 4096
@@ -83,7 +86,9 @@ class Locks:
             scope="cluster",
             degradation=Degradation(
                 policy="refuse",
-                summary="While the store is away nobody gets a lock (503); holders that cannot renew are cancelled.",
+                summary="Nobody gets a lock (503); holders that cannot renew are cancelled.",
+                gauge=AVAILABLE(locks=name),
+                alert="LocksUnavailable",
             ),
             metrics=tuple(metric(locks=name) for metric in METRICS),
             alerts=alerts(name),
@@ -111,7 +116,8 @@ class Locks:
         self._me = f"{socket.gethostname().replace('/', '-')}-{os.getpid()}-{uuid4().hex[:12]}"
         self._prefix = f"{host.service}:locks:{self.name}"
         self.now = time.monotonic if isinstance(host.clock, SystemClock) else host.clock.monotonic
-        self.cells = Cells(host, self.store)
+        self.cells = Cells(host)
+        self._reach = Reach(host, self._spec, alone=_ALONE)
         self.timers = Timers()
         self.debts = Debts(self.store, self.timers, self.now, self.handed)
         self.keeping = Keeping(self, host)
@@ -119,7 +125,7 @@ class Locks:
         self._host = host
         listening = self.store.listen(f"{self._prefix}:to:{self._me}", self._heard, missed=self._missed)
         unwatch = self.store.watch(self._told)
-        self.cells.reached(self.store.available)
+        self._reach.show(self.store.available)
         host.spawn("keep", self.keeping.run)
         host.spawn("give-back", self.debts.run)
         host.spawn("count", self.keeping.count)
@@ -385,7 +391,7 @@ class Locks:
     def _told(self, available: bool) -> None:
         if self._host is None:
             return
-        self.cells.reached(available)
+        self._reach.show(available)
         if available:
             self.debts.settle_all()
             self._missed()

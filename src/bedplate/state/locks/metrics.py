@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge, Histogram
+from bedplate.state.reach import reaches
 
 __all__ = [
     "ACQUISITIONS",
@@ -57,9 +58,7 @@ LONGEST = Gauge(
     unit="seconds",
     merge="max",
 )
-AVAILABLE = Gauge(
-    "bedplate_locks_available", "Whether every process can take locks (1) or one cannot (0).", _NAME, merge="min"
-)
+AVAILABLE = reaches("bedplate_locks_available", _NAME)
 LEADING = Gauge("bedplate_locks_leading", "Processes that lead: whether it is one of ours.", {**_NAME, "lease": 100})
 LED = Gauge(
     "bedplate_locks_led",
@@ -79,7 +78,6 @@ METRICS = (
     WAITING,
     OWED,
     LONGEST,
-    AVAILABLE,
     CANDIDATES,
     LEADING,
     LED,
@@ -89,22 +87,13 @@ METRICS = (
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of one component."""
-    available, longest = AVAILABLE(locks=name), LONGEST(locks=name)
+    longest = LONGEST(locks=name)
     taken, all_of_them = ACQUISITIONS(locks=name, outcome="taken"), ACQUISITIONS(locks=name)
     acquired = ACQUISITIONS(locks=name, outcome="acquired")
     expired, led = LOST(locks=name, reason="expired"), LED(locks=name, lease="digest")
     candidates = CANDIDATES(locks=name, lease="digest")
     changes = LEADERS(locks=name, lease="digest")
     return (
-        Alert(
-            name="LocksUnavailable",
-            expr=f"min({available}) == 0",
-            summary="Locks cannot be taken; what needs one is refused with 503.",
-            severity="critical",
-            for_="1m",
-            fires=(Series(str(available), "1 0x10"),),
-            quiet=(Series(str(available), "1 1 0 1x20"),),
-        ),
         Alert(
             name="LocksLost",
             expr=f"increase({expired}[10m]) > 0",
@@ -157,9 +146,6 @@ def panels(name: str) -> tuple[Panel, ...]:
         return tuple((f"p{share}", f"histogram_quantile(0.{share}, {buckets})") for share in ("50", "95", "99"))
 
     return (
-        Panel(
-            title="Locks can be taken", expr=f"min({AVAILABLE(locks=name)})", kind="stat", row=row, summary="By all?"
-        ),
         Panel(
             title="Attempts to take a lock",
             expr=(("{{outcome}}", f"sum by (outcome) (rate({ACQUISITIONS(locks=name)}[5m]))"),),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bedplate.component import Environment, Host, Spec
-from bedplate.declarations import Degradation, Probe, Runbook
+from bedplate.declarations import Probe, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import BedplateError, Refusal
 from bedplate.settings.secret import Secret
 from bedplate.state.memory.reply import failure

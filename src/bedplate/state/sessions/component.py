@@ -14,9 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from bedplate.component import Environment, Host, Spec
-from bedplate.declarations import Action, Degradation, Middleware, Probe, Runbook
+from bedplate.declarations import Action, Middleware, Probe, Runbook
+from bedplate.degradation import Degradation
 from bedplate.problems import BedplateError, DeclarationError, Refusal
 from bedplate.settings.rotation import RotatingSecret
+from bedplate.state.reach import Reach
 from bedplate.state.sessions.actions import actions_of
 from bedplate.state.sessions.cookies import Cookie, SameSite
 from bedplate.state.sessions.errors import NotSignedInError, SessionsUnavailableError
@@ -36,7 +38,6 @@ _RUNBOOK = Runbook(text=Path(__file__).with_name("runbook.md").read_text(encodin
 _LEAST_SECRET = 32
 #: Seconds between two looks whether something was missed.
 _LOOK = 30.0
-_AWAY = "The store is away: sessions seen lately can be read, nobody can sign in or out."
 
 
 class Sessions:
@@ -122,6 +123,8 @@ class Sessions:
                 policy="known",
                 summary=f"Sessions that a process has seen serve reads for {known:g} s; unknown ones get 503, never "
                 "401. Nobody signs in or out: refused with 503. Who was signed out stays so.",
+                gauge=UP(sessions=name),
+                alert="SessionsStoreAway",
             ),
             metrics=tuple(metric(sessions=name) for metric in METRICS),
             probes=(Probe(name="store", check=self.ping, summary="A session can be looked for.", critical=False),),
@@ -340,8 +343,7 @@ class Sessions:
     def _show(self, available: bool) -> None:
         host = self._host
         if host is not None:
-            host.bind(UP, sessions=self.name).set(1.0 if available else 0.0)
-            host.degraded(None if available else _AWAY)
+            Reach(host, self._spec).show(available)
 
     async def _reconcile(self, host: Host, keeper: Keeper) -> None:
         """Tell the store what it may have missed, whenever it is back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.declarations import Alert, Panel, Series
 from bedplate.metric import Counter, Gauge
+from bedplate.state.reach import reaches
 
 __all__ = ["LOADS", "METRICS", "NEAR", "REMEMBERED", "UP", "WAITING", "WRITES", "alerts", "panels"]
 
@@ -45,13 +46,8 @@ REMEMBERED = Gauge(
     merge="max",
 )
 WAITING = Gauge("bedplate_sessions_revocations_waiting", "Revocations that the store has still to be told of.", _NAME)
-UP = Gauge(
-    "bedplate_sessions_up",
-    "Whether every process reaches the store of the sessions (1) or not (0).",
-    _NAME,
-    merge="min",
-)
-METRICS = (LOADS, WRITES, NEAR, REMEMBERED, WAITING, UP)
+UP = reaches("bedplate_sessions_up", _NAME)
+METRICS = (LOADS, WRITES, NEAR, REMEMBERED, WAITING)
 
 #: Unknown sessions a second beyond which somebody may be guessing.
 GUESSES = 20
@@ -59,21 +55,12 @@ GUESSES = 20
 
 def alerts(name: str) -> tuple[Alert, ...]:
     """Return the alerts of the sessions of one name."""
-    up, waiting = UP(sessions=name), WAITING(sessions=name)
+    waiting = WAITING(sessions=name)
     refused = LOADS(sessions=name, outcome="refused")
     unknown = LOADS(sessions=name, outcome="unknown")
     unwritten = WRITES(sessions=name, outcome="refused")
     write = str(WRITES(sessions=name, kind="begin", outcome="refused"))
     return (
-        Alert(
-            name="SessionsStoreAway",
-            expr=f"min({up}) == 0",
-            summary="The store of the sessions is away: nobody can sign in or out; who was seen lately can read.",
-            severity="critical",
-            for_="1m",
-            fires=(Series(str(up), "1 0x10"),),
-            quiet=(Series(str(up), "1 1 0 1x20"),),
-        ),
         Alert(
             name="SessionsRefused",
             expr=f"sum(increase({refused}[5m])) + sum(increase({unwritten}[5m])) > 0",
@@ -106,7 +93,6 @@ def panels(name: str) -> tuple[Panel, ...]:
     row = "Sessions" if name == "default" else f"Sessions {name}"
     loads, writes = LOADS(sessions=name), WRITES(sessions=name)
     return (
-        Panel(title="Sessions can be changed", expr=f"min({UP(sessions=name)})", kind="stat", row=row),
         Panel(
             title="Sessions asked for",
             expr=(("{{outcome}}", f"sum by (outcome) (rate({loads}[5m]))"),),

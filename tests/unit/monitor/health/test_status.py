@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from bedplate.component import TaskView
-from bedplate.declarations import Degradation, Probe
+from bedplate.declarations import Probe
+from bedplate.degradation import Degradation
 from bedplate.monitor.health.record import ProbeRecord
 from bedplate.monitor.health.status import Status, derive
 from tests.unit.monitor.monitor_fakes import Part, view

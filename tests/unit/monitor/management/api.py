@@ -10,7 +10,8 @@ from pydantic import BaseModel, SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from bedplate.declarations import Action, Actor, Alert, Check, Degradation, Panel, Probe, Routes, Runbook
+from bedplate.declarations import Action, Actor, Alert, Check, Panel, Probe, Routes, Runbook
+from bedplate.degradation import Degradation
 from bedplate.metric import Counter, Gauge, Histogram
 from bedplate.monitor.auth import Authenticator, AuthSettings, ProblemRouter, secure
 from bedplate.monitor.health import Health, HealthSettings

@@ -207,7 +207,7 @@ async def test_what_goes_on_is_measured_and_said(one) -> None:
     assert await harness.value("bedplate_sessions_writes_total", kind="revoke", outcome="refused") == 1
     view = next(view for view in harness.service.views if view.component is one.sessions)
     assert view.state == "degraded"
-    assert "sign in" in view.reason
+    assert "The store is away" in view.reason
     one.link.heal()
     await harness.eventually(lambda: one.sessions.overview()["revocationsWaiting"] == 0)
     view = next(view for view in harness.service.views if view.component is one.sessions)

@@ -17,7 +17,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import Field
 
 from bedplate.component import Host, Spec
-from bedplate.declarations import Degradation
+from bedplate.degradation import Degradation
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
 from bedplate.state.events import Events, EventsUnavailableError

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Protocol
 from pydantic import Field
 
 from bedplate.component import Host, Spec
-from bedplate.declarations import Degradation
+from bedplate.degradation import Degradation
 from bedplate.settings import Section
 from bedplate.state.events import Events
 from bedplate.state.locks import LockLostError, Locks

@@ -18,7 +18,8 @@ from bedplate.database.cutover.machine.running import Running
 from bedplate.database.cutover.machine.sections import sections_of
 from bedplate.database.cutover.machine.settings import CutoverSettings
 from bedplate.database.cutover.plan import Mode, Plan
-from bedplate.declarations import Action, Degradation, Migrations, Routes, Runbook, Section
+from bedplate.declarations import Action, Migrations, Routes, Runbook, Section
+from bedplate.degradation import Degradation
 from bedplate.problems import Refusal
 from bedplate.settings.secret import Secret
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from bedplate.component import Component, Environment, Host, Spec
-from bedplate.declarations import Action, Actor, Degradation
+from bedplate.declarations import Action, Actor
+from bedplate.degradation import Degradation
 from bedplate.monitor.alerts.notices import Notices, Transition
 from bedplate.monitor.alerts.notify.alertmanager import AlertmanagerChannel
 from bedplate.monitor.alerts.notify.channels import Channel, DeliveryError, channels_of, faults_of

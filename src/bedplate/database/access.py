@@ -220,7 +220,7 @@ class Access:
         return make_engine(
             address,
             settings,
-            timed=self.statements.timed,
+            statements=self.statements,
             failed=self.meters.failed,
             pool=self.meters.pool(server),
             service=self._host.service,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bedplate.component import Host
 from bedplate.database.metrics import DURATION, MOST_STATEMENTS, OPERATIONS, STATEMENT_SECONDS, STATEMENTS
+from bedplate.telemetry.metrics.instruments import counting
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,6 +29,8 @@ _LITERAL = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|(?<![\w$.:])\d+(?:\.\d
 _LIST = re.compile(r"\?(?:::\w+)?(?:\s*,\s*\?(?:::\w+)?)+")
 _PLACE = re.compile(r"\$\d+|\?|:\w+")
 _COST = re.compile(r"\s+\(cost=.*")
+#: What keeps order is not what somebody asked for.
+_QUIET = ("begin", "pragma", "explain")
 _EXPLAINED = ("select", "insert", "update", "delete", "with", "values")
 
 
@@ -42,11 +45,18 @@ def fingerprint(statement: str) -> str:
     return blake2b(plain.encode(), digest_size=6).hexdigest()
 
 
-class _Known(NamedTuple):
-    word: str
-    duration: Any
-    count: Any
-    seconds: Any
+class _Counts(dict[str, Callable[[float], None]]):
+    """What counts the seconds of a statement, by its text: one that is known costs no call to be found."""
+
+    def __init__(self, meet: Callable[[str], Callable[[float], None]]) -> None:
+        super().__init__()
+        self._meet = meet
+
+    def __missing__(self, statement: str) -> Callable[[float], None]:
+        counts = self._meet(statement)
+        if len(self) < _REMEMBERED:
+            self[statement] = counts
+        return counts
 
 
 class _Slow(NamedTuple):
@@ -63,24 +73,20 @@ class Statements:
 
     def __init__(self, host: Host, slow: float, engine: Callable[[], AsyncEngine | None]) -> None:
         self._host = host
-        self._slow = slow or float("inf")
         self._engine = engine
-        self._known: dict[str, _Known] = {}
+        #: From how many seconds on a statement is to be told of by :meth:`tell`.
+        self.slow = slow or float("inf")
+        #: What is called with the seconds of a statement that the driver has carried out, by the statement's text.
+        self.counts: Mapping[str, Callable[[float], None]] = _Counts(self._counted)
         self._cells: dict[str, tuple[Any, Any]] = {}
         self._durations = {word: host.bind(DURATION, operation=word) for word in OPERATIONS}
         self._waiting: deque[_Slow] = deque(maxlen=_WAITING)
         self._woken = asyncio.Event()
         self._explained: dict[str, float] = {}
 
-    def timed(self, statement: str, parameters: Any, seconds: float) -> None:
-        """Count a statement that the driver has carried out."""
-        known = self._known.get(statement) or self._meet(statement)
-        if known.duration is None:
-            return
-        known.duration.observe(seconds)
-        known.count.inc()
-        known.seconds.inc(seconds)
-        if seconds >= self._slow:
+    def tell(self, statement: str, parameters: Any, seconds: float) -> None:
+        """Have :meth:`watch` tell of a statement that was slow."""
+        if _word(statement) not in _QUIET:
             self._waiting.append(_Slow(statement, parameters, seconds))
             self._woken.set()
 
@@ -92,21 +98,17 @@ class Statements:
             while self._waiting:
                 await self._tell(self._waiting.popleft())
 
-    def _meet(self, statement: str) -> _Known:
-        word = statement.split(None, 1)[0].lower() if statement.strip() else _OTHER
-        if word in ("begin", "pragma", "explain"):  # what keeps order is not what somebody asked for
-            return _Known(word, None, None, None)
-        full = len(self._known) >= _REMEMBERED
-        mark = _OTHER if full else fingerprint(statement)
+    def _counted(self, statement: str) -> Callable[[float], None]:
+        word = _word(statement)
+        if word in _QUIET:
+            return _uncounted
+        mark = _OTHER if len(self.counts) >= _REMEMBERED else fingerprint(statement)
         if mark not in self._cells:
             if len(self._cells) >= MOST_STATEMENTS:
                 mark = _OTHER
             cells = self._host.bind(STATEMENTS, statement=mark), self._host.bind(STATEMENT_SECONDS, statement=mark)
             self._cells.setdefault(mark, cells)
-        known = _Known(word, self._durations.get(word, self._durations[_OTHER]), *self._cells[mark])
-        if not full:
-            self._known[statement] = known
-        return known
+        return counting(self._durations.get(word, self._durations[_OTHER]), *self._cells[mark])
 
     async def _tell(self, slow: _Slow) -> None:
         mark, now = fingerprint(slow.statement), self._host.clock.monotonic()
@@ -136,6 +138,14 @@ class Statements:
                 rows: Any = (await connection.exec_driver_sql(question, slow.parameters)).all()
             return "\n".join(_masked_line(str(row[3] if sqlite else row[0])) for row in rows)[:_SHOWN]
         return ""
+
+
+def _word(statement: str) -> str:
+    return statement.split(None, 1)[0].lower() if statement.strip() else _OTHER
+
+
+def _uncounted(seconds: float) -> None:
+    pass
 
 
 def _masked_line(line: str) -> str:

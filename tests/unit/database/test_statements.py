@@ -6,9 +6,10 @@ import logging
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine.default import DefaultDialect
 
 from bedplate.database import Database, DatabaseSettings
-from bedplate.database.metrics import MOST_STATEMENTS, STATEMENTS
+from bedplate.database.metrics import MOST_STATEMENTS, STATEMENT_SECONDS, STATEMENTS
 from bedplate.database.statements import fingerprint, masked
 from bedplate.testing import running
 
@@ -29,6 +30,25 @@ async def test_no_service_can_make_more_series_than_are_declared(url: str) -> No
         samples = [name for name in await harness.samples() if name.startswith(STATEMENTS.name)]
         assert len(samples) <= MOST_STATEMENTS + 1
         assert await harness.value(STATEMENTS, statement="other") >= 20
+
+
+async def test_each_way_to_carry_a_statement_out_is_counted_once_and_does_what_the_dialect_would(url: str) -> None:
+    database = Database(url)
+    async with running(database) as harness:
+        engine = await database.ready()
+        for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+            assert getattr(type(engine.dialect), name) is getattr(DefaultDialect, name), "listeners stand in for it"
+        places = "($1)" if database.dialect == "postgresql" else "(?)"
+        async with database.begin() as connection:
+            await connection.execute(text("CREATE TABLE things (id integer PRIMARY KEY)"))
+            await connection.exec_driver_sql(f"INSERT INTO things VALUES {places}", [(1,), (2,)])
+            await connection.execute(text("INSERT INTO things VALUES (:id)"), {"id": 3})
+            bare = connection.execution_options(no_parameters=True)
+            assert (await (await bare).exec_driver_sql("SELECT count(*) FROM things")).scalar() == 3
+        for statement, times in ((f"INSERT INTO things VALUES {places}", 2), ("SELECT count(*) FROM things", 1)):
+            mark = fingerprint(statement)
+            assert await harness.value(STATEMENTS, statement=mark) == times
+            assert await harness.value(STATEMENT_SECONDS, statement=mark) > 0
 
 
 async def test_a_slow_statement_is_logged_with_its_plan_and_no_value(

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from bedplate.metric import OTHER, Counter, Gauge, Histogram, Metric, Summary
 from bedplate.problems import DeclarationError, UndeclaredMetricError
+from bedplate.telemetry.metrics.instruments import counting
 from bedplate.telemetry.metrics.merge import Merger
 from bedplate.telemetry.metrics.registry import OVERFLOW, Registry
 
@@ -46,6 +47,25 @@ def fresh(directory: Path | None = None) -> Registry:
     registry = Registry("app", directory)
     registry.declare(ALL)
     return registry
+
+
+@pytest.mark.parametrize("family", [LATENCY, Histogram("app_wait_seconds", "Wait.", {"route": 5}, unit="seconds")])
+def test_what_is_counted_in_one_call_is_what_three_would_have_counted(family: Histogram) -> None:
+    registry = Registry("app", None)
+    registry.declare([HITS, family])
+    one, three = ({"histogram": registry.bind(family, route=name), "hits": registry.bind(HITS, cache=name, result="hit"),
+                   "sum": registry.bind(HITS, cache=name, result="miss")} for name in ("one", "three"))  # fmt: skip
+    counts = counting(one["histogram"], one["hits"], one["sum"])
+    for value in (0.0, 0.05, 0.1, 0.5, 9.0):
+        counts(value)
+        three["histogram"].observe(value)
+        three["hits"].inc()
+        three["sum"].inc(value)
+    shown = values(registry)
+    assert shown['app_hits_total{cache="one",result="hit"}'] == 5
+    assert {name.replace("one", "three"): value for name, value in shown.items()} == {
+        name.replace("one", "three"): shown[name.replace("one", "three")] for name in shown
+    }
 
 
 def test_children_keep_their_values_and_are_the_same_object() -> None:

@@ -53,8 +53,14 @@ def fresh(directory: Path | None = None) -> Registry:
 def test_what_is_counted_in_one_call_is_what_three_would_have_counted(family: Histogram) -> None:
     registry = Registry("app", None)
     registry.declare([HITS, family])
-    one, three = ({"histogram": registry.bind(family, route=name), "hits": registry.bind(HITS, cache=name, result="hit"),
-                   "sum": registry.bind(HITS, cache=name, result="miss")} for name in ("one", "three"))  # fmt: skip
+    one, three = (
+        {
+            "histogram": registry.bind(family, route=name),
+            "hits": registry.bind(HITS, cache=name, result="hit"),
+            "sum": registry.bind(HITS, cache=name, result="miss"),
+        }
+        for name in ("one", "three")
+    )
     counts = counting(one["histogram"], one["hits"], one["sum"])
     for value in (0.0, 0.05, 0.1, 0.5, 9.0):
         counts(value)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bedplate.database import OutcomeUnknownError
+from bedplate.database import DatabaseUnavailableError, OutcomeUnknownError
 from ledger.numbers import Numbers, span
 from ledger.scope import WrongOrganization
 from ledger.tables import ACCOUNTS
@@ -241,3 +241,47 @@ async def test_the_same_table_under_another_name_or_within_a_query_is_refused(of
         ):
             with pytest.raises(WrongOrganization):
                 await scope.execute(statement)
+
+
+async def test_a_revoked_token_gets_no_answer_of_before_either(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    made = await keeper.post("/tokens", {"role": "write"})
+    options: dict[str, Any] = {
+        "json": {"day": "2025-11-03", "account": "4000", "amount": "5.00"},
+        "headers": {"idempotency-key": "5a8c1c3e-ac2f-4d56-8f3b"},
+        "token": made["token"],
+    }
+    first = await keeper.ask("POST", "/revenue", **options)
+    again = await keeper.ask("POST", "/revenue", **options)
+    assert (first.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+    assert (await keeper.ask("DELETE", f"/tokens/{made['id']}")).is_success
+    answer = await keeper.ask("POST", "/revenue", **options)
+    assert answer.status_code == 401 and answer.headers["www-authenticate"] and "id" not in answer.json()
+    assert await keeper.bank() == "5.00"
+
+
+async def test_whoever_has_no_token_hears_that_before_anything_of_a_key(office: Office) -> None:
+    keeper = await office.bookkeeper()
+    reader = (await keeper.post("/tokens", {"role": "read"}))["token"]
+    for key in ("short", '"unclosed', "8e03978e-40d5-43dd-bc93-6894a57f9324"):
+        headers = {"idempotency-key": key}
+        assert (await office.client.post("/api/v1/revenue", headers=headers, json={})).status_code == 401
+        answer = await keeper.ask("POST", "/revenue", token=reader, headers=headers, json={})
+        assert answer.status_code == 403
+
+
+async def test_while_the_books_are_away_a_request_with_a_key_is_told_so(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = await office.bookkeeper()
+    other = (await keeper.post("/tokens", {"role": "write"}))["token"]
+
+    def away() -> Any:
+        raise DatabaseUnavailableError("The database is away.")
+
+    headers = {"idempotency-key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+    with monkeypatch.context() as patch:
+        patch.setattr(office.books.database, "connect", away)
+        answer = await keeper.ask("POST", "/revenue", token=other, headers=headers, json={})
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert answer.headers["content-type"] == "application/problem+json"

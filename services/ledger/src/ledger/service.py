@@ -55,7 +55,11 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
     imports = Imports(ImportSettings(rows=settings.import_rows), books=books, locks=Locks(shared))
     rehearsal = Rehearsal(RehearsalSettings(every=settings.rehearse_every), books=books, reports=reports)
     # What is posted twice by a client that lost the answer is posted once, even without a reference of its own.
-    once = Idempotency(shared, paths=("/api/v1/revenue", "/api/v1/expenses", "/api/v1/journal", "/api/v1/batch"))
+    once = Idempotency(
+        shared,
+        paths=("/api/v1/revenue", "/api/v1/expenses", "/api/v1/journal", "/api/v1/batch"),
+        caller=tokens.caller,
+    )
     # What organisations and imports may ask for is counted where it is asked for, not of every request.
     opening = RateLimit(shared, "organizations", limits=settings.organizations_limit, paths=())
     importing = RateLimit(shared, "imports", limits=settings.import_limit, paths=())

@@ -65,7 +65,8 @@ class Idempotency:
         :meth:`required`, too. :param methods: the methods that are looked at.
     :param ttl: seconds for which an answer is kept. :param lease: seconds after which a process that has died is given
         up, and another attempt may begin.
-    :param caller: says who calls; by default the session's user, else the ``Authorization`` header.
+    :param caller: says who calls; by default the session's user, else the ``Authorization`` header. Where credentials
+        can be revoked, let it look at them and raise what answers 401: an answer that is kept outlives them otherwise.
     :param headers: names of further headers of an answer to keep.
     :param keep: says of a status whether its answer is kept; by default all but 5xx and those of the moment, such as
         401, 409 and 429. What is not kept is executed again when it is asked for again.

@@ -10,9 +10,10 @@ from starlette.types import Scope
 
 from bedplate.state.idempotency.errors import KeyMissingError
 
-__all__ = ["Caller", "by_caller", "digest", "fingerprint", "key_of"]
+__all__ = ["Caller", "by_caller", "digest", "fingerprint", "has_key", "key_of"]
 
-#: Says who calls, so that nobody gets another's answer; it may be async.
+#: Says who calls, so that nobody gets another's answer; it may be async. An error of it that answers over HTTP, such as
+#: a 401, is the answer then: nothing is looked up.
 Caller = Callable[[Scope], str | Awaitable[str]]
 
 #: The string of a structured field (RFC 9651), or, as many clients send it, the same without quotes.
@@ -22,6 +23,11 @@ _ESCAPE = re.compile(r"\\(.)")
 _LONGEST = 255
 #: Letters that a key of nobody in particular must have: it alone keeps others from the answer.
 _LEAST_ANONYMOUS = 16
+
+
+def has_key(scope: Scope) -> bool:
+    """Whether a request has the header at all, right or wrong."""
+    return any(name == b"idempotency-key" for name, _ in scope["headers"])
 
 
 def key_of(scope: Scope) -> str | None:

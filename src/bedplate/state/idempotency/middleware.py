@@ -17,9 +17,10 @@ from bedplate.state.idempotency.errors import (
     KeyReusedError,
     problem_of,
 )
-from bedplate.state.idempotency.keys import checked, digest, fingerprint, key_of
+from bedplate.state.idempotency.keys import checked, digest, fingerprint, has_key, key_of
 from bedplate.state.idempotency.ledger import Mark
 from bedplate.state.idempotency.record import Answer
+from bedplate.telemetry.http.problems import problem_response
 from bedplate.telemetry.http.routes import ROUTE_KEY, Templates
 
 if TYPE_CHECKING:
@@ -63,23 +64,28 @@ class IdempotencyMiddleware:
         if scope["type"] != "http" or not self._idempotency.selects(scope):
             await self._app(scope, receive, send)
             return
+        if not has_key(scope) and not self._idempotency.requires(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            # Before anything is said of the key: who may not call is told that, and gets no answer of before.
+            caller = await self._idempotency.caller_of(scope)
+        except Answering as error:
+            await problem_response(problem_of(error))(scope, receive, send)
+            return
         try:
             key = key_of(scope)
-            if key is None and self._idempotency.requires(scope):
+            if key is None:
                 raise KeyMissingError
         except KeyMissingError as error:
             await self._refuse(error, "malformed", scope, receive, send)
-            return
-        if key is None:
-            await self._app(scope, receive, send)
         else:
-            await self._once(key, scope, receive, send)
+            await self._once(key, caller, scope, receive, send)
 
-    async def _once(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _once(self, key: str, caller: str, scope: Scope, receive: Receive, send: Send) -> None:
         idempotency = self._idempotency
         reference = ""
         try:
-            caller = await idempotency.caller_of(scope)
             body = await _body(receive, idempotency.settings.largest_request)
             if body is None:
                 return  # the client has gone before it had said what it wants
@@ -128,8 +134,6 @@ class IdempotencyMiddleware:
     async def _refuse(
         self, error: Answering, outcome: str, scope: Scope, receive: Receive, send: Send, reference: str = ""
     ) -> None:
-        from bedplate.telemetry.http.problems import problem_response
-
         self._idempotency.count(outcome)
         await problem_response(problem_of(error, reference))(scope, receive, send)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.types import Scope
+
+from bedplate.problems import BedplateError
+from bedplate.state.answering import Answering
 
 KEY = '"8e03978e-40d5-43dd-bc93-6894a57f9324"'
 
@@ -249,3 +253,31 @@ async def test_keys_belong_to_the_user_of_the_session(world) -> None:
         headers = {"idempotency-key": '"k"', "cookie": f"shop-session={token}"}
         answers.append((await one.client.post("/orders", headers=headers)).json()["order"])
     assert answers == [1, 2, 1]
+
+
+class _Stranger(BedplateError, Answering):
+    status = 401
+    answer = "Sign in."
+
+    def __init__(self) -> None:
+        super().__init__("Nobody that is known.")
+
+
+async def test_who_may_not_call_any_more_gets_no_answer_of_before_and_hears_so_first(world) -> None:
+    known = {"Bearer ada"}
+
+    async def caller(scope: Scope) -> str:
+        name = dict(scope["headers"]).get(b"authorization", b"").decode()
+        if name not in known:
+            raise _Stranger
+        return name
+
+    one = await world.instance(caller=caller, required=("/needed",))
+    assert (await one.post("/orders", KEY)).status_code == 201
+    assert (await one.post("/orders", KEY)).headers["idempotency-replayed"] == "true"
+    known.clear()
+    for path, key in (("/orders", KEY), ("/orders", "short"), ("/orders", '"unclosed'), ("/needed", None)):
+        answer = await one.post(path, key)
+        assert answer.status_code == 401 and answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"] == "Sign in." and "idempotency-replayed" not in answer.headers
+    assert one.shop.done == {"orders": 1}

@@ -56,14 +56,14 @@ class Parts:
         :raises Unauthenticated: (401) when its token opens nothing.
         """
         self.books.database.must_see(request.headers.get(WRITTEN, ""))
-        return await self.tokens.who(request.headers.get("authorization", ""))
+        return await self.tokens.who(request.scope)
 
     async def writer(self, request: HTTPConnection) -> Who:
         """Return whom a request is for, which may write; a dependency.
 
         :raises Unauthenticated: (401) when its token opens nothing. :raises NotAllowed: (403) when it may only read.
         """
-        return await self.tokens.who(request.headers.get("authorization", ""), "write")
+        return await self.tokens.who(request.scope, "write")
 
     async def organization(self, who: Who) -> Organization:
         """Return the organisation of a request."""

@@ -7,7 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 from bedplate.component import BoundCounter, Host, Spec
+from bedplate.database import DatabaseUnavailableError
 from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
 from bedplate.state.answering import Answering
@@ -20,6 +24,8 @@ __all__ = ["NotAllowed", "Tokens", "Unauthenticated", "Who"]
 
 #: What secrets are compared with where there is no such token, so that both take the same time.
 _NOBODYS = "0" * 64
+#: Where in the state of a request it is kept whose it is.
+_WHO = "ledger_who"
 
 
 class Unauthenticated(BedplateError, Answering):
@@ -42,6 +48,13 @@ class NotAllowed(BedplateError, Answering):
     def __init__(self) -> None:
         super().__init__("The token may only read.", "Use one with the role write.")
         self.headers = None
+
+
+class Unknowable(DatabaseUnavailableError, Answering):
+    """The books are away, and whom a request is for cannot be told; over HTTP a 503."""
+
+    status = 503
+    answer = "The books cannot be reached now. Nothing has been posted; try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +101,32 @@ class Tokens:
         yield
         self._host = None
 
-    async def who(self, authorization: str, needed: TokenRole = "read") -> Who:
-        """Return whom a request is for, by its header.
+    async def who(self, scope: Scope, needed: TokenRole = "read") -> Who:
+        """Return whom a request is for, by its header; looked up once a request.
 
         :raises Unauthenticated: when its token opens nothing. :raises NotAllowed: when it may only read.
         """
+        state = scope.setdefault("state", {})
+        who: Who | None = state.get(_WHO)
+        if who is None:
+            who = state[_WHO] = await self._identified(Headers(scope=scope).get("authorization", ""))
+        if needed == "write" and who.role != "write":
+            self._used["role"].inc()
+            raise NotAllowed
+        return who
+
+    async def caller(self, scope: Scope) -> str:
+        """Return who posts, for what remembers answers: it gives none to who may not post any more.
+
+        :raises Unauthenticated: when its token opens nothing. :raises NotAllowed: when it may only read.
+        :raises Unknowable: (503) when the database is away.
+        """
+        try:
+            return f"token:{(await self.who(scope, 'write')).token}"
+        except DatabaseUnavailableError as error:
+            raise Unknowable(str(error)) from error
+
+    async def _identified(self, authorization: str) -> Who:
         scheme, _, token = authorization.partition(" ")
         found = tokens.parsed(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
@@ -108,9 +142,6 @@ class Tokens:
             assert self._host is not None
             self._host.log.warning("token_revoked", token=id, organization=kept.organization_id)
             raise Unauthenticated
-        if needed == "write" and kept.role != "write":
-            self._used["role"].inc()
-            raise NotAllowed
         self._used["accepted"].inc()
         return Who(kept.organization_id, kept.role, id)
 

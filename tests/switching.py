@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from bedplate.database.cutover.steps import backfill, capture, index, prepare, s
 from bedplate.database.cutover.work import State, Work
 from tests.moving import LEVELS, TableJournal, moving
 
-__all__ = ["PLAN", "TABLES", "Owner", "RowJournal", "brought", "owners", "rows", "switching"]
+__all__ = ["PLAN", "TABLES", "Meanwhile", "Owner", "RowJournal", "brought", "owners", "rows", "switching"]
 
 PLAN = Plan(tables=("orders", "lines"), key="organization_id", partitions=4)
 _ORGANISATIONS = 12
@@ -46,6 +46,26 @@ class RowJournal(TableJournal):
 
     def enter(self, state: State) -> None:
         self.save("state", {"is": state})
+
+
+class Meanwhile:
+    """Does something right before the lock is taken, the first so many times.
+
+    :ivar times: how often it was about to be taken.
+    """
+
+    def __init__(self, work: Work, what: Callable[[], Any], *, times: int = 1) -> None:
+        self.times = 0
+        outer = self
+
+        class Journal(RowJournal):
+            def enter(self, state: State) -> None:
+                super().enter(state)
+                outer.times += 1
+                if outer.times <= times:
+                    what()
+
+        self.work = replace(work, journal=Journal(work.connection))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -27,8 +28,8 @@ RATE = 5_000
 HELD = {16: 25.0, 64: 50.0}
 LETTERS = {16: "ab", 64: "cd"}
 LONGEST = 100.0
-#: Seconds of load before a turn, and in all.
-_BEFORE, _SECONDS = 1.5, 8
+#: Seconds of load before a turn and after it, of one without limit, and of any at most.
+_BEFORE, _AFTER, _FULL, _MOST = 1.5, 0.5, 6, 300
 
 TEXT = f"""\
 A table of transactions is written and read by pgbench ({CLIENTS} clients, prepared statements, one INSERT, one UPDATE
@@ -131,10 +132,7 @@ def _turns(lab: Lab, partitions: int) -> tuple[list[_Turn], int]:
             for step in (prepare, capture, backfill, index, sync):
                 step(work)
             assert verify(work).equal
-            wanted = 2 * lab.scale(20, 2)
-            for number in range(3 * wanted):
-                if len(found) == wanted:
-                    break
+            for number in range(2 * lab.scale(20, 2)):
                 turn = (switch, rollback)[number % 2]
                 with _load(server, connection.info.dbname, many, rate) as load:
                     (following,) = replays(work)
@@ -144,16 +142,21 @@ def _turns(lab: Lab, partitions: int) -> tuple[list[_Turn], int]:
                     since = time.time()
                     done = turn(work)
                     until = time.time()
-                longest = load.longest(since - 0.1)
-                if load.ends[-1][0] < until:
-                    lab.say("P18: the load ended before the turn did, which does not count")
-                    continue
+                    time.sleep(_AFTER)
+                assert load.ends[-1][0] >= until, "the load ended before the turn did"
                 found.append(
-                    _Turn(turn.__name__, done.held * 1e3, longest, done.attempts, done.compared, load.transactions)
+                    _Turn(
+                        turn.__name__,
+                        done.held * 1e3,
+                        load.longest(since - 0.1),
+                        done.attempts,
+                        done.compared,
+                        load.transactions,
+                    )
                 )
                 while tend(work).total:
                     pass
-            assert len(found) == wanted and verify(work).equal
+            assert verify(work).equal
         (kind,) = connection.execute("SELECT relkind::text FROM pg_class WHERE relname = 'moved'").fetchone() or ("",)
         assert apart(connection, "moved", "moved_legacy" if kind == "p" else "moved_partitioned") == 0
     return found, rate
@@ -178,13 +181,23 @@ class _Load:
 
 @contextmanager
 def _load(server: Any, database: str, rows: int, rate: int) -> Iterator[_Load]:
-    """Let pgbench work for a few seconds, at least as long as inside.
+    """Let pgbench work while inside, however long that takes.
 
-    :param rate: transactions a second; 0 for as many as can be.
+    :param rate: transactions a second; 0 for as many as can be, for a few seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         words = [str(server.programs / "pgbench"), "-h", str(server.folder), "-U", "postgres", "-n", "-M", "prepared"]
-        words += ["-c", str(CLIENTS), "-j", "2", "-T", str(_SECONDS), "-l", "--log-prefix", f"{folder}/log"]
+        words += [
+            "-c",
+            str(CLIENTS),
+            "-j",
+            "2",
+            "-T",
+            str(_MOST if rate else _FULL),
+            "-l",
+            "--log-prefix",
+            f"{folder}/log",
+        ]
         for name, text in _SCRIPTS.items():
             path = Path(folder, name)
             path.write_text(text.replace("{rows}", str(rows)))
@@ -196,7 +209,12 @@ def _load(server: Any, database: str, rows: int, rate: int) -> Iterator[_Load]:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, env=environment
         ) as process:
             load = _Load()
+            while process.poll() is None and not any(path.stat().st_size for path in Path(folder).glob("log*")):
+                time.sleep(0.05)
             yield load
+            if rate:
+                # What its own clock does when the time is over.
+                process.send_signal(signal.SIGALRM)
             assert process.stdout is not None
             said = process.stdout.read().decode()
         failed = re.search(r"number of failed transactions: (\d+)", said)

@@ -277,6 +277,10 @@ class KeyLog:
         )[0]
         return -1 if truncated else int(count)
 
+    def rows(self, most: int = 10_000_000) -> int:
+        """Return how many rows are in the log, at most so many; a key may have several."""
+        return int(ask(self._connection, f"SELECT count(*) FROM (SELECT FROM {self.sql} LIMIT {int(most)}) r")[0][0])
+
     def take(self, most: int) -> Taken:
         """Read at most so many rows, without removing them; of truncations all, whatever else there is.
 

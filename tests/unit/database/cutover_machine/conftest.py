@@ -30,8 +30,14 @@ def machine_url(server: Postgres) -> str:
 
 
 @pytest.fixture
-def name() -> str:
-    return f"cutover-{next(_NUMBERS)}"
+def name(machine_url: str) -> Iterator[str]:
+    """The name of a cutover, which leaves its tables to the next test."""
+    called = f"cutover-{next(_NUMBERS)}"
+    yield called
+    with psycopg.connect(machine_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE bedplate_cutovers SET state = 'finalized', wanted = '' WHERE starts_with(name, %s)", (called,)
+        )
 
 
 @pytest.fixture

@@ -290,20 +290,64 @@ def test_what_must_be_mended_first_waits_for_somebody_and_goes_on_when_told(
 
 def test_a_table_that_another_cutover_moves_is_left_to_it(machine_connection: Connection, name: str) -> None:
     machine_connection.execute("CREATE TABLE moved (organization_id int NOT NULL, id int PRIMARY KEY)")
-    for one, tables in ((name, "moved"), (f"{name}-2", "public.moved")):
-        plan = Plan(tables=tables, key="organization_id", partitions=4)
-        press(machine_connection, one, "start", "somebody", plan=plan)
-        journal = RowJournal(machine_connection, one, epoch=0)
-        work = Work(machine_connection, lambda: nullcontext(machine_connection), plan, journal, Steady(), Watch())
-        if one == name:
-            look_first(work)
-            journal.enter("backfilling")
-        else:
-            with pytest.raises(CutoverError, match=f"public.moved is moved by the cutover {name}"):
-                look_first(work)
-            Book(machine_connection, name).set(state="finalized")
-            look_first(work)
+    other = f"{name}-2"
+    first, second = (Plan(tables=one, key="organization_id", partitions=4) for one in ("moved", "public.moved"))
+    press(machine_connection, name, "start", "somebody", plan=first)
+    with pytest.raises(CutoverError, match=f"public.moved is moved by the cutover {name} already, or about to be"):
+        press(machine_connection, other, "start", "somebody", plan=second)
+    assert Book(machine_connection, other).read() is None
+    # As if it had been wanted before anybody looked.
+    Book(machine_connection, other).make(second)
+    journal = RowJournal(machine_connection, other, epoch=0)
+    work = Work(machine_connection, lambda: nullcontext(machine_connection), second, journal, Steady(), Watch())
+    Book(machine_connection, name).set(state="backfilling")
+    with pytest.raises(CutoverError, match=f"public.moved is moved by the cutover {name}"):
+        look_first(work)
+    Book(machine_connection, name).set(state="finalized")
+    look_first(work)
     machine_connection.execute("DROP TABLE moved")
+
+
+def test_of_two_that_begin_at_once_the_second_is_refused(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    began = threading.Barrier(2)
+    said: list[str] = []
+
+    def start(which: str) -> None:
+        with psycopg.connect(machine_url, autocommit=True) as connection:
+            began.wait(60)
+            try:
+                press(connection, which, "start", "somebody", plan=PLAN)
+            except CutoverError as error:
+                said.append(str(error))
+
+    threads = [threading.Thread(target=start, args=(f"{name}-{number}",)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(said) == 1 and "or about to be" in said[0]
+    assert len([one for one in range(2) if Book(machine_connection, f"{name}-{one}").read()]) == 1
+
+
+def test_two_workers_never_move_the_same_table_whatever_their_cutovers_are_called(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    first, second, reached, other = Script(), Script(), threading.Event(), f"{name}-2"
+    first.instead["backfill"] = hold(first, reached)
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    book = Book(machine_connection, other)
+    book.make(Plan(tables="public.orders", key="organization_id", partitions=4))
+    book.set(wanted="verified")
+    with at_work(runner(machine_url, name, first)):
+        assert reached.wait(60)
+        with at_work(runner(machine_url, other, second)):
+            wait(lambda: row(machine_connection, other).trouble == "retries")
+        error = row(machine_connection, other).error
+        assert "public.orders is moved by another worker already, process" in error and not second.done
+    runner(machine_url, other, second).run(until("prepared"))
+    assert row(machine_connection, other).trouble == ""
 
 
 def test_an_error_is_told_and_tried_again(machine_url: str, machine_connection: Connection, name: str) -> None:

@@ -18,7 +18,7 @@ from bedplate.database.cutover.switch import finalize, rollback, switch, undo
 from bedplate.database.cutover.work import Work
 from tests.moving import apart
 from tests.postgres import Postgres, pgbouncer
-from tests.switching import PLAN, TABLES, RowJournal, brought, owners, rows, switching
+from tests.switching import PLAN, TABLES, Meanwhile, brought, owners, rows, switching
 
 Connection = psycopg.Connection[Any]
 
@@ -189,8 +189,9 @@ def test_whoever_holds_a_table_is_named_and_not_disturbed(ready: str) -> None:
     with psycopg.connect(ready, application_name="a report") as holder, switching(ready) as work:
         holder.execute("SELECT count(*) FROM orders")
         pid = holder.info.backend_pid
-        with pytest.raises(CutoverError, match=f"process {pid} .a report., idle in transaction"):
+        with pytest.raises(CutoverError, match=f"process {pid} .a report, postgres., idle in transaction") as told:
             switch(work, within=0.3)
+        assert f"SELECT pg_terminate_backend({pid})" in told.value.mend
         # While it waited for one lock after the other nothing was changed, and others went on.
         with psycopg.connect(ready, autocommit=True) as other:
             assert BEFORE.items() <= _kinds(other).items() and work.journal.state == "verified"
@@ -202,7 +203,7 @@ def test_whoever_holds_a_table_is_named_and_not_disturbed(ready: str) -> None:
 def test_a_lock_that_is_not_free_soon_is_given_up(ready: str) -> None:
     with psycopg.connect(ready) as holder, switching(ready) as work:
         # Too young to be noticed before it is waited for.
-        at = _Meanwhile(work, lambda: holder.execute("SELECT count(*) FROM lines"))
+        at = Meanwhile(work, lambda: holder.execute("SELECT count(*) FROM lines"))
         with pytest.raises(CutoverError, match="cannot be locked"):
             switch(at.work, within=0.3)
         assert work.journal.state == "verified" and at.times >= 1
@@ -210,30 +211,15 @@ def test_a_lock_that_is_not_free_soon_is_given_up(ready: str) -> None:
         switch(work)
 
 
-class _Meanwhile:
-    """Does something once, right before the lock is taken."""
-
-    def __init__(self, work: Work, what: Callable[[], Any]) -> None:
-        self.times = 0
-        outer = self
-
-        class Journal(RowJournal):
-            def enter(self, state: Any) -> None:
-                super().enter(state)
-                outer.times += 1
-                if outer.times == 1:
-                    what()
-
-        journal = Journal(work.connection)
-        self.work = Work(work.connection, work.connect, work.plan, journal, work.pace, work.meter)
-
-
 def test_an_older_snapshot_keeps_it_from_happening(ready: str) -> None:
-    with psycopg.connect(ready) as reader, switching(ready) as work:
+    with psycopg.connect(ready, application_name="pg_dump") as reader, switching(ready) as work:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT 1")
-        with pytest.raises(CutoverError, match="old snapshot"):
+        pid = reader.info.backend_pid
+        words = rf"old snapshot is in use by process {pid} \(pg_dump, postgres\), idle in transaction, in a .* for \d+"
+        with pytest.raises(CutoverError, match=words) as told:
             switch(work, within=0.3)
+        assert f"SELECT pg_terminate_backend({pid})" in told.value.mend
         reader.rollback()
         switch(work)
 
@@ -269,7 +255,7 @@ def test_a_transaction_that_looked_before_does_not_write_after(ready: str) -> No
                 writer.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
                 writer.execute("SELECT 1")
 
-            turn(_Meanwhile(work, look).work)
+            turn(Meanwhile(work, look).work)
             with pytest.raises(psycopg.errors.SerializationFailure):
                 writer.execute("UPDATE orders SET note = 'x' WHERE id = 1")
             writer.rollback()
@@ -280,7 +266,7 @@ def test_a_transaction_that_looked_before_does_not_write_after(ready: str) -> No
 
 def test_what_is_made_right_before_the_lock_is_carried_over(ready: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
-        at = _Meanwhile(work, lambda: other.execute("CREATE VIEW seen AS SELECT id FROM orders WHERE id < 0"))
+        at = Meanwhile(work, lambda: other.execute("CREATE VIEW seen AS SELECT id FROM orders WHERE id < 0"))
         assert switch(at.work).attempts == 2
         other.execute("INSERT INTO orders (id, organization_id) VALUES (-1, 1)")
         assert other.execute("SELECT id FROM seen").fetchall() == [(-1,)]
@@ -290,14 +276,14 @@ def test_what_is_made_right_before_the_lock_is_carried_over(ready: str) -> None:
 def test_the_last_writes_are_seen_whatever_level_a_role_has_by_default(ready: str, level: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         work.connection.execute(f"SET default_transaction_isolation = '{level}'".encode())
-        at = _Meanwhile(work, lambda: other.execute("UPDATE orders SET note = 'last' WHERE id = 7"))
+        at = Meanwhile(work, lambda: other.execute("UPDATE orders SET note = 'last' WHERE id = 7"))
         assert switch(at.work).compared == 1
         assert other.execute("SELECT note FROM orders WHERE id = 7").fetchone() == ("last",)
 
 
 def test_a_switch_is_one_though_somebody_keeps_its_log_from_going(ready: str) -> None:
     with psycopg.connect(ready) as reader, switching(ready) as work:
-        switch(_Meanwhile(work, lambda: reader.execute("SELECT count(*) FROM orders_keys")).work)
+        switch(Meanwhile(work, lambda: reader.execute("SELECT count(*) FROM orders_keys")).work)
         assert work.journal.state == "switched"
         reader.rollback()
         rollback(work)
@@ -307,7 +293,7 @@ def test_a_switch_is_one_though_somebody_keeps_its_log_from_going(ready: str) ->
 def test_what_has_been_bound_to_a_table_since_it_was_looked_at_is_refused(ready: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
         made = "CREATE MATERIALIZED VIEW sums AS SELECT count(*) FROM orders"
-        for at in (_Meanwhile(work, lambda: other.execute(made)).work, work):
+        for at in (Meanwhile(work, lambda: other.execute(made)).work, work):
             with pytest.raises(CutoverError, match=r"Materialized views read this table: .*sums"):
                 switch(at)
         assert BEFORE.items() <= _kinds(other).items()
@@ -352,7 +338,7 @@ def test_a_worker_that_is_cut_off_has_done_all_or_nothing(ready: str) -> None:
     with psycopg.connect(ready, autocommit=True) as other:
         with switching(ready) as work:
             pid = work.connection.info.backend_pid
-            at = _Meanwhile(work, lambda: other.execute("SELECT pg_terminate_backend(%s)", (pid,)))
+            at = Meanwhile(work, lambda: other.execute("SELECT pg_terminate_backend(%s)", (pid,)))
             with pytest.raises(psycopg.OperationalError):
                 switch(at.work)
         assert BEFORE.items() <= _kinds(other).items()

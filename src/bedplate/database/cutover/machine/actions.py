@@ -82,7 +82,8 @@ def next_act(record: Record, *, verified: float | None, every: float) -> Act:
     if wanted == "switched" and state == "verified":
         return "switch"
     if wanted == "finalized" and state == "switched":
-        return "finalize"
+        # What only the legacy table still has would be gone for good: all is compared once more before.
+        return "verify" if verified is None or verified >= every else "finalize"
     if state in _FORWARD:
         return _FORWARD[state]
     if state in ("synced", "verified") and (verified is None or verified >= every):

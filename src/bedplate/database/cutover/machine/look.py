@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bedplate.database.cutover import proof
 from bedplate.database.cutover.asking import ask, quoted
 from bedplate.database.cutover.layout import twin_name
 from bedplate.database.cutover.machine.following import Following
@@ -69,6 +70,7 @@ class Sight:
     :ivar runs: whether a worker holds the cutover. :ivar verified_age: seconds since both sides were proven equal.
     :ivar lag: seconds that the last replica is behind; None when there is none. :ivar blockers: who stands in the way
         of a lock, in words. :ivar free: bytes free where the server's data is, None when that cannot be seen from here.
+    :ivar doubts: why what was proven of a table may not be true any more, in sentences.
     """
 
     at: float
@@ -81,6 +83,7 @@ class Sight:
     lag: float | None = None
     blockers: Sequence[str] = ()
     free: int | None = None
+    doubts: Sequence[str] = ()
 
 
 _SIDES = """
@@ -94,12 +97,25 @@ FROM root JOIN pg_class c ON c.oid = root.oid LEFT JOIN leaves ON true
 LEFT JOIN pg_stat_all_tables s ON s.relid = leaves.relid GROUP BY c.relkind"""
 
 _BLOCKERS = """
-SELECT format('%%s (pid %%s) has had a transaction open on %%s for %%s s', coalesce(nullif(a.application_name, ''),
-    'somebody'), a.pid, min(l.relation::regclass::text), round(extract(epoch FROM clock_timestamp() - a.xact_start)))
+SELECT format('%%s (pid %%s%%s) has had a transaction open on %%s for %%s s', coalesce(nullif(a.application_name, ''),
+    'somebody'), a.pid, ', ' || a.usename, min(l.relation::regclass::text),
+    round(extract(epoch FROM clock_timestamp() - a.xact_start)))
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.granted AND l.relation = ANY(%s::regclass[])
   AND a.xact_start < clock_timestamp() - make_interval(secs => %s) AND a.application_name NOT LIKE 'bedplate cutover%%'
-GROUP BY a.pid, a.application_name, a.xact_start ORDER BY a.xact_start LIMIT 5"""
+GROUP BY a.pid, a.application_name, a.usename, a.xact_start ORDER BY a.xact_start LIMIT 5"""
+
+#: Who holds no table yet, and would see what was before a switch if he read one afterwards.
+_SNAPSHOTS = """
+SELECT format('%%s (pid %%s%%s) has kept a snapshot for %%s s', coalesce(nullif(a.application_name, ''), 'somebody'),
+    a.pid, ', ' || a.usename, round(extract(epoch FROM clock_timestamp() - a.xact_start)))
+FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+  AND a.pid <> pg_backend_pid() AND a.backend_xmin IS NOT NULL
+  AND NOT (a.state = 'active' AND a.xact_start = a.query_start)
+  AND a.xact_start < clock_timestamp() - make_interval(secs => %s) AND a.application_name NOT LIKE 'bedplate cutover%%'
+  AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.granted
+    AND l.relation = ANY(%s::regclass[]))
+ORDER BY a.xact_start LIMIT 5"""
 
 
 def look(
@@ -133,6 +149,7 @@ def look(
     names = [quoted_text for one in tables for quoted_text in (one.table, *([one.shadow.name] if one.shadow else []))]
     present = [one for one in names if ask(connection, "SELECT to_regclass(%s) IS NOT NULL", (one,))[0][0]]
     blockers = [row[0] for row in ask(connection, _BLOCKERS, (present, old))]
+    blockers += [row[0] for row in ask(connection, _SNAPSHOTS, (old, present))]
     return Sight(
         at=time.monotonic(),
         record=record,
@@ -144,7 +161,19 @@ def look(
         lag=lag,
         blockers=blockers,
         free=_free(connection),
+        doubts=_doubts(connection, record, progress),
     )
+
+
+def _doubts(
+    connection: Connection[Any], record: Record | None, progress: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Say what somebody has done to the logs or the partitions since the last proof."""
+    saved = progress.get(proof.PART)
+    if saved is None or record is None or record.state not in ("verified", "switched"):
+        return ()
+    found = (proof.doubts(saved, table, proof.marks(connection, table)) for table in record.plan.tables)
+    return tuple(one for one in found if one)
 
 
 def _table(

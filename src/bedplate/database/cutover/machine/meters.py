@@ -14,6 +14,7 @@ from bedplate.database.cutover.machine.metrics import (
     COMMIT,
     DELTA,
     DIFFERING,
+    DOUBTS,
     FAILURES,
     HELD,
     LAG,
@@ -98,6 +99,7 @@ def show(host: Host, sight: Sight, readiness: Readiness, limit: float) -> None:
     host.bind(WANTED).set(float(busy and record is not None and not record.paused and not waits))
     host.bind(WAITS).set(float(waits))
     host.bind(RUNNER).set(float(sight.runs))
+    host.bind(DOUBTS).set(float(len(sight.doubts)))
     host.bind(READINESS).set(readiness.score / 100)
     host.bind(PROOF_LIMIT).set(limit)
     host.bind(LAG).set(sight.lag or 0.0)

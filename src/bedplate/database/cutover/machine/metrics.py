@@ -12,6 +12,7 @@ __all__ = [
     "COMMIT",
     "DELTA",
     "DIFFERING",
+    "DOUBTS",
     "FAILURES",
     "HELD",
     "LAG",
@@ -107,6 +108,10 @@ WANTED = Gauge(
     "bedplate_cutover_wanted", "Whether there is something for a worker to do (1) or not (0).", _NAME, merge="last"
 )
 RUNNER = Gauge("bedplate_cutover_runner", "Whether a worker holds the cutover (1) or not (0).", _NAME, merge="last")
+DOUBTS = Gauge(
+    "bedplate_cutover_doubts", "Tables whose log of changes, or partitions, somebody has touched since the last proof.",
+    _NAME, merge="last",
+)  # fmt: skip
 WAITS = Gauge("bedplate_cutover_waits", "Whether it waits for somebody to mend something.", _NAME, merge="last")
 FAILURES = Counter("bedplate_cutover_failures_total", "Steps that failed or were refused.", {**_NAME, "step": ACTS})
 
@@ -128,6 +133,7 @@ METRICS: tuple[Metric, ...] = (
     WANTED,
     RUNNER,
     WAITS,
+    DOUBTS,
     FAILURES,
 )
 
@@ -142,7 +148,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
     wanted, runner, waits = WANTED(cutover=name), RUNNER(cutover=name), WAITS(cutover=name)
     age, limit, failed = VERIFIED_AGE(cutover=name), PROOF_LIMIT(cutover=name), FAILURES(cutover=name, step="switch")
     copied, copying = ROWS(cutover=name, step="backfill"), STATE(cutover=name, state="backfilling")
-    pending = PENDING(cutover=name)
+    pending, doubts = PENDING(cutover=name), DOUBTS(cutover=name)
     keys = str(pending(table="orders"))
     one, other = str(delta(table="orders")), str(differing(table="orders"))
     rows = str(copied(table="orders"))
@@ -212,6 +218,15 @@ def alerts(name: str) -> tuple[Alert, ...]:
             quiet=(Series(str(age), "1000x30"), Series(str(limit), "900x31")),
         ),
         Alert(
+            name="CutoverProofBroken",
+            expr=f"max({doubts}) > 0",
+            summary="Somebody has touched what logs changes, or partitions: the last proof says nothing any more.",
+            severity="critical",
+            for_="0s",
+            fires=(Series(str(doubts), "0x5 1x20"),),
+            quiet=(Series(str(doubts), "0x25"),),
+        ),
+        Alert(
             name="CutoverSwitchFailed",
             expr=f"increase({failed}[1h]) > 0",
             summary="The switch did not come about; everything is as it was.",
@@ -259,7 +274,11 @@ def panels(name: str) -> tuple[Panel, ...]:
         panel("Row delta", (("{{table}}", of(DELTA, "table")),), "Do the counts differ?", "Standing"),
         panel(
             "Rows that differ",
-            (("{{table}}", of(DIFFERING, "table")), ("{{table}} repaired", of(REPAIRED, "table"))),
+            (
+                ("{{table}}", of(DIFFERING, "table")),
+                ("{{table}} repaired", of(REPAIRED, "table")),
+                ("tables in doubt", of(DOUBTS)),
+            ),
             "Are both sides the same, to the row?",
             "Standing",
         ),

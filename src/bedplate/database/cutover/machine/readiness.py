@@ -80,6 +80,7 @@ def readiness(sight: Sight, *, fresh: float = 900.0) -> Readiness:
             *_of_tables(sight.tables),
             _lag(sight.lag),
             _way(sight.blockers),
+            _log(sight.doubts),
             _disk(sight.free),
         )
     )
@@ -141,8 +142,13 @@ def _lag(lag: float | None) -> Judgement:
 
 
 def _way(blockers: Sequence[str]) -> Judgement:
-    reason = f"{blockers[0]}." if blockers else "No long transaction holds the tables."
+    reason = f"{blockers[0]}." if blockers else "No long transaction holds the tables, or an old snapshot."
     return Judgement("long-transactions", not blockers, reason, 2)
+
+
+def _log(doubts: Sequence[str]) -> Judgement:
+    reason = f"{doubts[0]} Press verify." if doubts else "Nobody has touched the logs since the last proof."
+    return Judgement("log", not doubts, reason, 4)
 
 
 def _disk(free: int | None) -> Judgement:

@@ -31,6 +31,12 @@ _FIELDS = (
 )
 
 
+_HOLDER = """SELECT a.pid, a.application_name FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_database d ON d.oid = l.database JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() AND l.objsubid = 1
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = %s"""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """How a cutover is, as its row says.
@@ -120,8 +126,7 @@ class Book:
     @property
     def key(self) -> int:
         """The key of the advisory lock that the worker's session holds, in this database."""
-        name = f"bedplate cutover {self.name}".encode()
-        return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
+        return _key(f"bedplate cutover {self.name}")
 
     def read(self, *, locked: bool = False) -> Record | None:
         """Return the row, None before anybody wanted anything; :param locked: until the transaction ends."""
@@ -132,17 +137,47 @@ class Book:
         state, plan, *rest = rows[0]
         return Record(self.name, state, Plan(**plan), *rest)
 
-    def others(self, plan: Plan) -> list[tuple[str, str]]:
-        """Return the tables of a plan, as it calls them, that another cutover under way moves, with that one's name."""
+    def alone(self) -> None:
+        """Let nobody else begin a cutover in this database until the transaction ends."""
+        ask(self._connection, "SELECT pg_advisory_xact_lock(%s)", (_key("bedplate cutover start"),))
+
+    def claim(self, plan: Plan) -> None:
+        """Let no other session move the tables of a plan while this one lives, whatever its cutover is called.
+
+        Two of them would take each other's copies for their own.
+
+        :raises CutoverError: when another one does.
+        """
+        for table in plan.tables:
+            # By its name, which stays with what is live, and not by the schema that its row is in.
+            rows = ask(
+                self._connection,
+                """SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
+                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)""",
+                (table,),
+            )
+            key = _key(f"bedplate cutover of {rows[0][0]}") if rows else 0
+            if not rows or ask(self._connection, "SELECT pg_try_advisory_lock(%s)", (key,))[0][0]:
+                continue
+            holder = ask(self._connection, _HOLDER, (key,))
+            who = f"process {holder[0][0]} ({holder[0][1]})" if holder else "a process that ends just now"
+            what = f"{table} is moved by another worker already, {who}, for a cutover of another name or schema."
+            raise CutoverError(what, "Move each table by one cutover only: end the other one, or roll this one back.")
+
+    def others(self, plan: Plan, *, begun: bool = True) -> list[tuple[str, str]]:
+        """Return the tables of a plan, as it calls them, that another cutover under way moves, with that one's name.
+
+        :param begun: only those that have done something; else also those that are only wanted.
+        """
         return [
             (table, name)
             for table, name in ask(
                 self._connection,
                 f"""SELECT mine, name FROM unnest(%s::text[]) mine, {self.cutovers} c,
                   json_array_elements_text(c.plan -> 'tables') its
-                WHERE c.name <> %s AND c.state NOT IN ('none', 'finalized') AND to_regclass(mine) = to_regclass(its)
-                ORDER BY 1, 2""",
-                (list(plan.tables), self.name),
+                WHERE c.name <> %s AND (c.state NOT IN ('none', 'finalized') OR NOT %s AND c.wanted <> '')
+                  AND to_regclass(mine) = to_regclass(its) ORDER BY 1, 2""",
+                (list(plan.tables), self.name, begun),
             )
         ]
 
@@ -214,6 +249,10 @@ class Book:
             (self.key,),
         )
         return bool(rows[0][0])
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
 
 
 def plan_json(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import ask, connected, direct
+from bedplate.database.cutover.asking import CutoverError, ask, connected, direct
 from bedplate.database.cutover.machine.actions import Act, Steps
 from bedplate.database.cutover.machine.control import Control, WorkerPace
 from bedplate.database.cutover.machine.journal import RowJournal
@@ -172,6 +172,12 @@ class Runner:
         journal = RowJournal(connection, self.name, epoch, self._listener.event)
         record = book.read()
         assert record is not None
+        try:
+            book.claim(record.plan)
+        except CutoverError as error:
+            if record.wanted:
+                book.set(epoch=epoch, trouble="retries", error=error.what, mend=error.mend)
+            raise
         work = Work(
             connection=connection,
             connect=self._session,

@@ -132,8 +132,11 @@ def press(
     """
     book = Book(connection, name)
     with connection.transaction():
-        if wish == "start" and plan is not None:
-            book.make(plan)
+        if wish == "start":
+            # Of two that begin at once the second sees the first.
+            book.alone()
+            if plan is not None:
+                book.make(plan)
         record = book.read(locked=True)
         said = refusal(record, wish, readiness)
         if said is not None or record is None:
@@ -146,12 +149,20 @@ def press(
                 what = f"The cutover {name} moves {', '.join(record.plan.tables)} already, and otherwise."
                 raise CutoverError(what, "Roll it back first, or give this one another name.")
             values["plan"] = plan_json(plan)
+        if wish == "start":
+            _unclaimed(book, plan or record.plan)
         book.set(**values)
         before = {field: getattr(record, field) for field in ("state", "wanted", "paused", "throttle", "task")}
         after = {**before, **{field: value for field, value in values.items() if field in before}}
         changed = {field: [before[field], after[field]] for field in after if before[field] != after[field]}
         book.happened(wish, actor, changed)
     return {"before": before, "after": after}
+
+
+def _unclaimed(book: Book, plan: Plan) -> None:
+    for table, other in book.others(plan, begun=False):
+        what = f"Start is refused. {table} is moved by the cutover {other} already, or about to be."
+        raise CutoverError(what, "Go on with that one, or roll it back first: its copy would be this one's, too.")
 
 
 def _values(record: Record, wish: Wish, actor: str, percent: int) -> dict[str, Any]:

@@ -152,7 +152,8 @@ _BOUND: tuple[tuple[str, Severity, str, str, str, str], ...] = (
         "inheritance", "blocker", "Tables inherit from this one, or it from them",
         "A partitioned table takes part in no inheritance.", "Take it out with NO INHERIT.",
         f"""SELECT CASE WHEN inhrelid = {_OID} THEN inhparent ELSE inhrelid END::regclass::text
-        FROM pg_inherits WHERE inhrelid = {_OID} OR inhparent = {_OID}""",
+        FROM pg_inherits WHERE inhrelid = {_OID} OR (inhparent = {_OID}
+          AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = {_OID} AND c.relkind = 'p'))""",
     ),
     (
         "function", "blocker", "Functions are bound to the type of this table's rows",
@@ -202,15 +203,42 @@ _BOUND: tuple[tuple[str, Severity, str, str, str, str], ...] = (
 )  # fmt: skip
 
 
+#: What is bound to partitions by themselves, who only follow after a rollback.
+_TO_PARTITIONS = """WITH parts AS (SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = %s)
+SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM parts)
+  AND NOT tgisinternal AND tgparentid = 0 AND NOT starts_with(tgname, 'bedplate_')
+UNION ALL SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d
+  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM parts)
+    AND d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass)
+UNION ALL SELECT 'foreign key ' || conname || ' of ' || conrelid::regclass FROM pg_constraint
+  WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (SELECT oid FROM parts)
+UNION ALL SELECT 'publication ' || p.pubname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+  WHERE r.prrelid IN (SELECT oid FROM parts) ORDER BY 1"""
+
+
 def bound(connection: Connection[Any], table: Table, key: str) -> Iterator[Finding]:
-    """Yield a finding for each kind of thing that is bound to the table."""
+    """Yield a finding for each kind of thing that is bound to the table; in a transaction.
+
+    :param table: a plain one before it is switched, or a partitioned one before the way back.
+    """
+    if table.kind == "p":
+        names = [row[0] for row in ask(connection, _TO_PARTITIONS, (table.oid,))]
+        if names:
+            yield Finding(
+                "blocker", "partition", f"{table.schema}.{table.name}",
+                f"Partitions have something of their own: {_listed(names)}.",
+                "It would go on with partitions that only follow.", "Drop it, or make it on the whole table.",
+            )  # fmt: skip
     for code, severity, what, cost, mend, statement in _BOUND:
         rows = connection.execute(statement.encode(), {"oid": table.oid, "key": key}).fetchall()
         names = sorted(str(row[0]) for row in rows)
         if names:
-            said = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            yield Finding(severity, code, f"{table.schema}.{table.name}", f"{what}: {said}.", cost, mend)
+            yield Finding(severity, code, f"{table.schema}.{table.name}", f"{what}: {_listed(names)}.", cost, mend)
     yield from _wide(connection, table, key)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _wide(connection: Connection[Any], table: Table, key: str) -> Iterator[Finding]:

@@ -6,11 +6,12 @@ from bedplate.database.cutover.steps.follow import Follower, Key, apply, differi
 from bedplate.database.cutover.steps.index import index
 from bedplate.database.cutover.steps.pairs import keylog, legacy_name, pair_of, pairs
 from bedplate.database.cutover.steps.prepare import prepare
-from bedplate.database.cutover.steps.replay import Replay, Round, replays
+from bedplate.database.cutover.steps.replay import FEW, Replay, Round, replays
 from bedplate.database.cutover.steps.running import sync, tend
 from bedplate.database.cutover.steps.verify import repair, verify
 
 __all__ = [
+    "FEW",
     "Follower",
     "Key",
     "Replay",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bedplate.database.cutover import proof
 from bedplate.database.cutover.asking import CutoverError, transaction
 from bedplate.database.cutover.keylog import Taken
 from bedplate.database.cutover.layout import layout
@@ -62,10 +63,11 @@ def _verdict(work: Work, found: Iterable[Replay], repaired: Mapping[str, int]) -
     rows: dict[str, tuple[int, int]] = {}
     differing: dict[str, int] = {}
     detail: dict[str, Any] = {}
+    marked: dict[str, proof.Marks] = {}
     for one in found:
         table = one.pair.table
         _alike(work, one)
-        parity, losses = _losses(work, one)
+        parity, losses, marked[table] = _losses(work, one)
         rows[table] = parity.rows
         # When there were more than could be told, so many buckets differ at least.
         differing[table] = len(losses) if parity.whole else max(len(losses), parity.differing)
@@ -76,16 +78,20 @@ def _verdict(work: Work, found: Iterable[Replay], repaired: Mapping[str, int]) -
             "notes": list(parity.notes),
         }
         one.drain()
-    return Verdict(rows, differing, dict(repaired), time.monotonic() - began, detail)
+    verdict = Verdict(rows, differing, dict(repaired), time.monotonic() - began, detail)
+    if verdict.equal:
+        proof.save(work.journal, marked)
+    return verdict
 
 
-def _losses(work: Work, one: Replay) -> tuple[Parity, list[Difference]]:
-    """Compare one pair; return all that differs, and what of it no log names."""
+def _losses(work: Work, one: Replay) -> tuple[Parity, list[Difference], proof.Marks]:
+    """Compare one pair; return all that differs, what of it no log names, and on which log that stands."""
     one.check()
     for _ in range(_TRIES):
         pending = one.drain()
         if pending > _LOGGED // 2:
             continue
+        marked = proof.marks(work.connection, one.pair.live)
         taken = Taken({})
 
         def look() -> None:
@@ -106,8 +112,10 @@ def _losses(work: Work, one: Replay) -> tuple[Parity, list[Difference]]:
         # A TRUNCATE shows in older snapshots, too: rows that it took away were there by the log.
         if taken.truncated or taken.rows >= _LOGGED or one.log.truncated:
             continue
+        if marked is None or proof.marks(work.connection, one.pair.live) != marked:
+            continue
         logged = set(taken.keys)
-        return parity, [each for each in parity.differences if each.row not in logged]
+        return parity, [each for each in parity.differences if each.row not in logged], marked
     what = f"{one.pair.table} is written to faster than it can be compared, or emptied again and again."
     raise CutoverError(what, "Wait until there is less traffic, or give the worker more of the server.")
 

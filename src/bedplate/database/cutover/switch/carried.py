@@ -21,7 +21,7 @@ from bedplate.database.cutover.switch.foreign import names as foreign_key_names
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["HandOver", "hand_over", "prepare", "unlike"]
+__all__ = ["HandOver", "grants", "hand_over", "prepare", "unlike"]
 
 _ENABLE = {"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
@@ -63,6 +63,22 @@ def prepare(connection: Connection[Any], live: Table, shadow: Table) -> None:
         for policy in mine.policies:
             for statement in policy.statements(shadow.sql):
                 ask(connection, statement)
+
+
+def grants(live: Table, shadow: Table) -> Iterator[str]:
+    """Yield what gives the shadow the rights that the live table has by now; nobody uses it, so it is done before."""
+    for revoked, table in ((True, shadow), (False, live)):
+        other = live if revoked else shadow
+        for one in table.grants:
+            if one in other.grants:
+                continue
+            column = f" ({quoted(one.column)})" if one.column else ""
+            role = "PUBLIC" if one.role is None else quoted(one.role)
+            if revoked:
+                yield f"REVOKE {one.privilege}{column} ON TABLE {shadow.sql} FROM {role}"
+            else:
+                more = " WITH GRANT OPTION" if one.grantable and one.role != shadow.owner else ""
+                yield f"GRANT {one.privilege}{column} ON TABLE {shadow.sql} TO {role}{more}"
 
 
 def _trigger(connection: Connection[Any], one: Trigger, shadow: Table) -> None:

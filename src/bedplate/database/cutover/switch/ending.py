@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bedplate.database.cutover import proof
 from bedplate.database.cutover.asking import CutoverError, ask, quoted, transaction
 from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.keylog import KeyLog
@@ -101,7 +102,8 @@ def finalize(work: Work, *, keep: str = "", patience: float = PATIENCE, within: 
 
     :param keep: what names of legacy tables end in that are kept instead, as ``_2026``; they follow no more.
     :return: what was dropped and what was kept.
-    :raises CutoverError: when it is not switched, or something depends on a legacy table.
+    :raises CutoverError: when it is not switched, something depends on a legacy table, or somebody has touched the log
+        or the partitions since the last proof.
     """
     connection = work.connection
     with transaction(connection):
@@ -119,11 +121,13 @@ def finalize(work: Work, *, keep: str = "", patience: float = PATIENCE, within: 
 def _finalizable(connection: Connection[Any], work: Work) -> list[Side]:
     """Return the sides of a cutover that may be finalized; in a transaction.
 
-    :raises CutoverError: when it is not switched.
+    :raises CutoverError: when it is not switched, or the last proof does not stand any more.
     """
     found = sides(connection, work.plan)
     if not all(side.switched for side in found):
         raise CutoverError("It is not switched: there is no legacy table to drop.", "Switch first.")
+    # What was missed would be gone with the legacy tables.
+    proof.check(connection, work.journal, [(side.table, side.live.sql) for side in found])
     return found
 
 

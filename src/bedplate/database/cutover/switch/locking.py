@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bedplate.database.cutover.work import Work
 
-__all__ = ["PATIENCE", "WITHIN", "Holder", "Patience", "holders", "readers", "short"]
+__all__ = ["PATIENCE", "WITHIN", "Holder", "Patience", "ending", "holders", "open_now", "readers", "short"]
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ _AT_MOST = 0.15
 _LONG, _YOUNG = 0.3, 0.01
 
 _HOLDERS = """SELECT a.pid, a.application_name, coalesce(a.state, a.backend_type, ''),
-  extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.backend_type = 'autovacuum worker'
+  extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.backend_type = 'autovacuum worker',
+  false, coalesce(a.usename, '')
 FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - %s * interval '1 s'
   AND EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
     WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.granted AND l.relation = ANY(%s))
@@ -45,16 +46,21 @@ WHERE l.pid IS NULL AND l.locktype = 'relation' AND l.relation = ANY(%s) LIMIT 1
 
 #: A transaction of one statement has begun with it.
 _READERS = """SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8, false,
-  state = 'active' AND xact_start = query_start
+  state = 'active' AND xact_start = query_start, coalesce(usename, '')
 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
-  AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL AND xact_start < %s ORDER BY xact_start"""
+  AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+  AND (pid, xact_start) IN (SELECT * FROM unnest(%s::int[], %s::timestamptz[])) ORDER BY xact_start"""
+
+#: Who they are, not when they began: a clock that was set back would hide those that had begun before.
+_OPEN = """SELECT pid, xact_start FROM pg_stat_activity WHERE datname = current_database()
+AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Somebody's transaction that is in the way.
 
-    :ivar seconds: its age. :ivar single: whether it is one statement, and ends with it.
+    :ivar seconds: its age. :ivar single: whether it is one statement, and ends with it. :ivar user: whose it is.
     """
 
     pid: int | None
@@ -63,14 +69,16 @@ class Holder:
     seconds: float
     autovacuum: bool = False
     single: bool = False
+    user: str = ""
 
     @property
     def words(self) -> str:
         """Who it is, for people."""
         if self.pid is None:
             return f"a prepared transaction ({self.application})"
-        name = f" ({self.application})" if self.application else ""
-        return f"process {self.pid}{name}, {self.state}, in a transaction for {self.seconds:.1f} s"
+        name = ", ".join(one for one in (self.application, self.user) if one)
+        said = f" ({name})" if name else ""
+        return f"process {self.pid}{said}, {self.state}, in a transaction for {self.seconds:.1f} s"
 
 
 def holders(connection: Connection[Any], tables: Sequence[Table], older: float) -> list[Holder]:
@@ -92,6 +100,14 @@ def holders(connection: Connection[Any], tables: Sequence[Table], older: float) 
     return found
 
 
+def ending(found: Sequence[Holder]) -> str:
+    """Return the statements that end some of them; one needs to be of their user, or a superuser."""
+    return "; ".join(
+        "ROLLBACK PREPARED (see pg_prepared_xacts)" if one.pid is None else f"SELECT pg_terminate_backend({one.pid})"
+        for one in found[:3]
+    )
+
+
 def _ousted(connection: Connection[Any], tables: Sequence[Table]) -> None:
     """Let a vacuum give way by itself: it does for whoever waits for a second, with a lock that is in nobody's way."""
     import psycopg
@@ -105,9 +121,15 @@ def _ousted(connection: Connection[Any], tables: Sequence[Table]) -> None:
             continue
 
 
-def readers(connection: Connection[Any], since: Any) -> list[Holder]:
-    """Return the transactions that began before a time and hold a snapshot, as far as this user may see them."""
-    return [Holder(*row) for row in ask(connection, _READERS, (since,))]
+def open_now(connection: Connection[Any]) -> list[Any]:
+    """Return which transactions are open, as :func:`readers` takes it."""
+    return ask(connection, _OPEN)
+
+
+def readers(connection: Connection[Any], among: Sequence[Any]) -> list[Holder]:
+    """Return those of some transactions that are still open and hold a snapshot, as far as this user may see them."""
+    pids, starts = [one[0] for one in among], [one[1] for one in among]
+    return [Holder(*row) for row in ask(connection, _READERS, (pids, starts))]
 
 
 class Patience:
@@ -120,7 +142,8 @@ class Patience:
     def __init__(self, work: Work, tables: Sequence[Table], *, patience: float, within: float) -> None:
         self._work, self._tables = work, tables
         self.patience = patience
-        self._ends = time.monotonic() + within
+        #: When it is given up, by the monotonic clock.
+        self.ends = time.monotonic() + within
         self.attempts = 0
         self._pause = _LEAST
 
@@ -142,10 +165,10 @@ class Patience:
                 try:
                     return attempt(self.patience)
                 except (errors.LockNotAvailable, errors.DeadlockDetected):
-                    if time.monotonic() > self._ends:
+                    if time.monotonic() > self.ends:
                         self._give_up()
                         raise
-            elif time.monotonic() > self._ends:
+            elif time.monotonic() > self.ends:
                 self._give_up()
             self.pause()
 
@@ -162,7 +185,7 @@ class Patience:
     @property
     def over(self) -> bool:
         """Whether it is to be given up."""
-        return time.monotonic() > self._ends
+        return time.monotonic() > self.ends
 
     def _give_up(self) -> None:
         held = holders(self._work.connection, self._tables, _YOUNG)
@@ -170,7 +193,7 @@ class Patience:
             names = ", ".join(table.name for table in self._tables)
             raise CutoverError(
                 f"{names} cannot be locked: held by {'; '.join(one.words for one in held[:3])}.",
-                "Wait for its end, or end it, and try again: nobody had to wait for this.",
+                f"Wait for its end, or end it ({ending(held)}), and try again: nobody had to wait for this.",
             )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bedplate.database.cutover import proof
 from bedplate.database.cutover.asking import CutoverError, ask, transaction
 from bedplate.database.cutover.steps import Replay, keylog, pairs, replays
-from bedplate.database.cutover.switch.locking import PATIENCE, WITHIN, Patience, readers, short
+from bedplate.database.cutover.switch.chasing import Chase
+from bedplate.database.cutover.switch.locking import PATIENCE, WITHIN, Patience, ending, open_now, readers, short
 from bedplate.database.cutover.switch.script import Script, script
 from bedplate.database.cutover.switch.sides import sides
 from bedplate.database.cutover.work import State, Switched, Work
@@ -24,13 +27,14 @@ __all__ = ["AFTER", "finish", "turn"]
 AFTER = "switch:after"
 #: Rows of a log that are taken under the lock at most: fewer at first, as each keeps everybody waiting.
 _MOST, _FIRST = 500, 100
-#: Rows that are left of all logs when it is tried, if there can be so few; and that one round replays at most.
-_FEW, _ALL = 10, 5000
-#: Seconds for which keys are replayed before it is tried with more than a few left.
-_DRAIN = 0.5
 #: Seconds to wait for transactions with old snapshots.
 _READERS = 10.0
 _NOW = "SELECT clock_timestamp()"
+#: What to do about writers that are too fast.
+_SLOWER = (
+    "Nothing was switched. Try again while less is written: hold bulk jobs back, or let a pooler keep its clients "
+    "waiting for a moment (PgBouncer: PAUSE, then RESUME)."
+)
 
 
 class _Unready(Exception):
@@ -68,26 +72,30 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
     tables = [table for side in found for table in (side.live, side.other)]
     laying = Patience(work, tables, patience=patience, within=within)
     prepared = script(work, followed, laying)
-    _drain(followed)
+    chase = Chase(followed)
+    chase.run(laying.ends)
     # What was behind until now is not in older snapshots; what comes after this are moments.
-    _readers_gone(work, ask(connection, _NOW)[0][0], min(_READERS, within))
+    _readers_gone(work, open_now(connection), min(_READERS, within))
     trying = Patience(work, tables, patience=patience, within=within)
     while True:
         try:
-            held, compared = trying.tried(partial(_attempt, work, prepared, followed, state, trying))
+            held, compared = trying.tried(partial(_attempt, work, prepared, followed, chase, state, trying))
         except InvalidForeignKey as error:
             words = " ".join((error.diag.message_primary or str(error)).split())[:300]
             what = f"A foreign key that has come since cannot point to the other table: {words}."
             raise CutoverError(what, "Drop it, and make it anew afterwards, if it can be.") from None
         except _Unready as error:
             if trying.over:
-                mend = "Try again when less is written, and nobody changes the tables."
-                raise CutoverError(str(error), mend) from None
+                if error.changed:
+                    raise CutoverError(str(error), "Try again when nobody changes the tables.") from None
+                raise CutoverError(f"{error} {chase.words}", _SLOWER) from None
             if error.changed:
                 prepared = script(work, followed, laying)
             trying.pause()
             continue
         work.meter.held(what, held)
+        if prepared.left:
+            work.journal.note("left behind", what=list(prepared.left[:20]))
         for one in followed:
             # It is switched. A log that somebody has goes later: before the next switch, or with the end.
             with suppress(LockNotAvailable):
@@ -96,18 +104,7 @@ def turn(work: Work, what: str, state: State, *, patience: float = PATIENCE, wit
         return Switched(held, trying.attempts, compared)
 
 
-def _drain(followed: list[Replay]) -> None:
-    """Replay until hardly a key is left; under heavy writing until it gets no fewer."""
-    fewest, ends = float("inf"), time.monotonic() + _DRAIN
-    while True:
-        # All there is: what a round costs by itself would let small ones never catch up.
-        left = sum(one.round(most=_ALL).read for one in followed)
-        if left < _FEW or (left > fewest * 0.8 and time.monotonic() > ends):
-            return
-        fewest = min(fewest, left)
-
-
-def _readers_gone(work: Work, since: Any, seconds: float) -> None:
+def _readers_gone(work: Work, among: Sequence[Any], seconds: float) -> None:
     """Wait for transactions whose snapshot is from before: rows that were copied since are not in it.
 
     A statement that is a transaction by itself has its tables, or it would not have got so far, and ends with its
@@ -115,12 +112,13 @@ def _readers_gone(work: Work, since: Any, seconds: float) -> None:
     level it is nobody else can know.
     """
     ends = time.monotonic() + seconds
-    while found := readers(work.connection, since):
+    while found := readers(work.connection, among):
         if time.monotonic() > ends:
             others = [one for one in found if not one.single]
             if others:
                 what = f"An old snapshot is in use by {'; '.join(one.words for one in others[:3])}."
-                raise CutoverError(what, "It would not see all rows after the switch: wait for its end, or end it.")
+                mend = f"It would not see all rows after the switch: wait for its end, or end it: {ending(others)}."
+                raise CutoverError(what, mend)
             work.journal.note("switch beside old snapshots", holders=[one.words for one in found[:5]])
             return
         work.pace.rest(0.0)
@@ -128,11 +126,17 @@ def _readers_gone(work: Work, since: Any, seconds: float) -> None:
 
 
 def _attempt(
-    work: Work, prepared: Script, followed: list[Replay], state: State, trying: Patience, patience: float
+    work: Work,
+    prepared: Script,
+    followed: list[Replay],
+    chase: Chase,
+    state: State,
+    trying: Patience,
+    patience: float,
 ) -> tuple[float, int]:
     """Try once; return for how long the lock was held, and how many keys were compared under it."""
     connection = work.connection
-    _drain(followed)
+    chase.run(trying.ends)
     for one in followed:
         one.follower.warm(connection)
     collecting = gc.isenabled()
@@ -144,6 +148,8 @@ def _attempt(
             work.journal.enter(state)
             if prepared.validate:
                 work.journal.save(AFTER, {"validate": list(prepared.validate)})
+            me = str(ask(connection, "SELECT pg_current_xact_id()::xid::text")[0][0])
+            proof.save(work.journal, {table: proof.fulfilled(one, me) for table, one in prepared.marks.items()})
             first, *others = prepared.locks
             _, began, *_, found = _results(connection, first, _NOW, *others, prepared.question)
             if found != prepared.fingerprint:

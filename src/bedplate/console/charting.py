@@ -93,7 +93,7 @@ class Charting:
             return Chart(times=grid.times, fault="No samples are kept in this process.", **looks)
         lines: list[Line] = []
         hidden = 0
-        most = MOST_BUCKETS if looks.get("look") == "heatmap" else MOST
+        most = MOST if looks.get("look", "line") == "line" else MOST_BUCKETS
         try:
             for form, expr in queries:
                 found, more = await self.keeper.lines(expr, grid, form, most)

@@ -15,6 +15,8 @@ from bedplate.monitor.health.status import Reason
 __all__ = ["Finding", "advice", "findings", "headline", "section_of"]
 
 _LABEL = re.compile(r"^\*\*What to do\.?\*\*\s*")
+#: How many things one alert may fire for and still be told of each by itself.
+_ALIKE = 3
 _GRAVITY = {"bad": 0, "warn": 1, "info": 2, "idle": 3}
 _TONES = {"critical": "bad", "warning": "warn", "info": "info", "unhealthy": "bad", "degraded": "warn"}
 
@@ -26,7 +28,7 @@ class Finding:
     :ivar title: what is wrong. :ivar meaning: what that does to whoever uses the service.
     :ivar fix: Markdown, what to do; empty where no runbook tells. :ivar runbook: where the whole of it is.
     :ivar quiet: why nobody is told of it any more, if so.
-    :ivar follows: what follows from it, and is not told apart.
+    :ivar follows: what follows from it, and is not told apart. :ivar alike: the same of others, where many have it.
     """
 
     tone: str
@@ -42,6 +44,7 @@ class Finding:
     path: str = ""
     quiet: str = ""
     follows: tuple[Finding, ...] = ()
+    alike: tuple[Finding, ...] = ()
 
     @property
     def about_requests(self) -> bool:
@@ -69,7 +72,18 @@ def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequ
         place = following.setdefault(_root(why, firing), []) if why else found
         place.append(_of_reason(reason, specs))
     by_path = {f"/alerts/{key}": _sorted(those) for key, those in following.items()}
-    return _sorted(replace(one, follows=tuple(by_path.get(one.path, ()))) for one in found)
+    return _folded(_sorted(replace(one, follows=tuple(by_path.get(one.path, ()))) for one in found))
+
+
+def _folded(found: Sequence[Finding]) -> list[Finding]:
+    """Return them with one alert that fires for many things told once: a page of the same sentence hides the rest."""
+    kinds: dict[tuple[str, str, bool], list[Finding]] = {}
+    for place, one in enumerate(found):
+        kinds.setdefault((one.component, one.alert or f"no alert {place}", bool(one.quiet)), []).append(one)
+    told: list[Finding] = []
+    for those in kinds.values():
+        told += those if len(those) <= _ALIKE else [replace(those[0], alike=tuple(those[1:]))]
+    return _sorted(told)
 
 
 def _root(key: str, firing: Mapping[str, AlertView]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bedplate.console.charts.data import Chart, Floats, Line
+from bedplate.console.charts.data import MOST, Chart, Floats, Line
 from bedplate.console.charts.drawing import BELOW, rounded, stretches, times_below
 from bedplate.console.words import duration, iso, number
 
@@ -22,7 +22,9 @@ __all__ = ["bands_drawn", "told_of_bands"]
 _HIGH: Mapping[str, float] = {"idle": 0.4, "good": 0.55, "info": 0.65, "warn": 0.8, "bad": 1.0}
 #: Pixels of a row at most, of the only one, and of the word above it; of the narrowest plot, which tells what fits.
 _ROW, _ONE_ROW, _WORD, _NARROW = 44, 76, 15, 330
-_LETTER = 7.0
+_LEAST_WORD, _LETTER = 11.0, 7.0
+#: Rows up to which each is shown, whether it ever was so or not.
+_FEW = 4
 
 
 def bands_drawn(chart: Chart, title: str, tones: Mapping[str, str], *, height: int) -> Markup:
@@ -32,16 +34,16 @@ def bands_drawn(chart: Chart, title: str, tones: Mapping[str, str], *, height: i
     """
     inner = height - BELOW - 10
     worded = _worded(chart.lines, tones)
-    rows = [list(chart.lines)] if worded else [[line] for line in chart.lines]
+    rows = [list(chart.lines)] if worded else [[line] for line in _rows(chart.lines)]
     size = min(_ONE_ROW if worded else _ROW, inner / max(1, len(rows)))
     above = (inner - size * len(rows)) / 2 if worded else 0.0
     parts = [Markup('<svg role="img" aria-label="{}">').format(f"{title}. {told_of_bands(chart)}")]
     for number_, row in enumerate(rows):
         top = 10 + above + number_ * size
-        word = 0.0 if worded else min(_WORD, size / 2)
+        word = 0.0 if worded else min(_WORD, max(_LEAST_WORD, size - 5))
         if not worded:
             parts.append(Markup('<text class="row-name" x="0" y="{}">{}</text>').format(rounded(top + 11), row[0].name))
-        box = (top + word, size - word - 4)
+        box = (top + word, max(3.0, size - word - 4))
         parts += _row(chart.times, row, tones if worded else {}, box)
     if worded and (now := next((line.name for line in chart.lines if _on(line)[-1:].any()), "")):
         y = rounded(10 + above - 8)
@@ -63,6 +65,15 @@ def told_of_bands(chart: Chart) -> str:
 
 def _worded(lines: Sequence[Line], tones: Mapping[str, str]) -> bool:
     return all(line.name.lower() in tones for line in lines)
+
+
+def _rows(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines that get a row: of many, those that were so at all, in the order in which they came about."""
+    if len(lines) <= _FEW:
+        return lines
+    since = {line.name: int(_on(line).argmax()) for line in lines if _on(line).any()}
+    came = sorted((line for line in lines if line.name in since), key=lambda line: since[line.name])
+    return (came or lines)[-MOST:]
 
 
 def _on(line: Line) -> NDArray[np.bool_]:

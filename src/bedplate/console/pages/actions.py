@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bedplate.component import ComponentView
+from bedplate.component import ComponentView, HasSections
 from bedplate.console.forms import Field, body_of, fields_of
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page, missing
@@ -35,6 +35,8 @@ async def _ask(visit: Visit) -> Response:
     if found is None:
         return missing(visit, "There is no such action.", "A component may offer others at another moment.")
     view, action = found
+    if action.parameters is None and visit.may(action.role) and refusal_of(action) is None:
+        return _review(visit, view, action, ())
     given = dict(visit.request.query_params.items())
     return _form(visit, view, action, fields_of(action.parameters, {**_defaults(action), **given} if given else None))
 
@@ -73,10 +75,34 @@ async def _do(visit: Visit, view: ComponentView, action: Action, fields: Mapping
         general = "" if faults and all(field.name in faults for field in again if field.fault) else problem.detail
         return _form(visit, view, action, again, status=problem.status, fault=general or problem.detail)
     path = f"/components/{view.spec.kind}/{view.spec.name}"
+    redactor = visit.site.sources.redactor
+    changes = _changes(result)
     shown = json.dumps(result, indent=2, ensure_ascii=False, default=plain) if result is not None else ""
     return visit.show(
-        "action_done.html", view=view, action=action, path=path, result=visit.site.sources.redactor.text(shown)
+        "action_done.html",
+        view=view,
+        action=action,
+        path=path,
+        follows=isinstance(view.component, HasSections),
+        changes=None if changes is None else [[redactor.text(text) for text in one] for one in changes],
+        result=redactor.text(shown),
     )
+
+
+def _changes(result: Any) -> list[tuple[str, str, str]] | None:
+    """Return what an action changed, where it returned what it acts upon from before and after; None elsewhere."""
+    if not (isinstance(result, Mapping) and result.keys() == {"before", "after"}):
+        return None
+    before, after = result["before"], result["after"]
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return None
+    return [(str(name), _said(before.get(name)), _said(now)) for name, now in after.items() if before.get(name) != now]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
 
 
 async def press(visit: Visit, view: ComponentView, action: Action, fields: Mapping[str, str]) -> Any:

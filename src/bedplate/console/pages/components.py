@@ -11,10 +11,12 @@ from bedplate.component import ComponentView, HasSections, Spec
 from bedplate.console.interfaces import Sources
 from bedplate.console.page import Page, missing
 from bedplate.console.visit import Visit
+from bedplate.declarations import AccessRole
+from bedplate.monitor.auth.tokens import allows
 from bedplate.monitor.management.views import actions_of, refusal_of
 from bedplate.settings.attribute_docs import doc_of
 
-__all__ = ["TABS", "pages", "view_of"]
+__all__ = ["TABS", "pages", "parts_of", "view_of"]
 
 TABS = ("overview", "panels", "declares", "configuration", "runbook", "actions")
 
@@ -85,7 +87,7 @@ async def _one(visit: Visit) -> Response:
         actions=[(action, refusal_of(action)) for action in actions_of(view)],
         needed_by=[one.spec for one in sources.views() if any(need is view.component for need in one.spec.needs)],
         reason=sources.redactor.text(view.reason),
-        parts=_parts(visit, view) if tab == "overview" else [],
+        parts=_parts(visit, view) if tab == "overview" and isinstance(view.component, HasSections) else None,
         tasks=[(task, sources.redactor.text(task.last_error)) for task in view.tasks],
         scores=list(zip([name for name, _ in _SCORES], scores(view), strict=True)),
     )
@@ -108,12 +110,17 @@ def _configuration(sources: Sources, spec: Spec) -> list[tuple[str, str, str]]:
 
 
 def _parts(visit: Visit, view: ComponentView) -> list[dict[str, Any]]:
-    """Return what a component shows besides, with those of its buttons that may be pressed now."""
+    assert visit.session is not None
+    return parts_of(visit.site.sources, view, visit.session.role)
+
+
+def parts_of(sources: Sources, view: ComponentView, role: AccessRole) -> list[dict[str, Any]]:
+    """Return what a component shows besides, with those of its buttons that somebody of a role may press now."""
     if not isinstance(view.component, HasSections):
         return []
-    redactor = visit.site.sources.redactor
+    redactor = sources.redactor
     offered = {
-        action.name: action for action in actions_of(view) if visit.may(action.role) and refusal_of(action) is None
+        action.name: action for action in actions_of(view) if allows(role, action.role) and refusal_of(action) is None
     }
     return [
         {

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bedplate.console.pages import alerts, home, logs
+from bedplate.console.pages import alerts, components, home, logs
 from bedplate.console.pages.panels import live_chart, live_values
 from bedplate.console.site import Site
+from bedplate.console.visit import Visit
+from bedplate.declarations import AccessRole
 
 __all__ = ["add_parts"]
+
+_ROLES: Mapping[str, AccessRole] = {"viewer": "viewer", "operator": "operator", "admin": "admin"}
 
 
 def add_parts(site: Site) -> None:
@@ -29,11 +33,25 @@ def add_parts(site: Site) -> None:
         lines = await logs.latest(site.sources, rest)
         return None if lines is None else {"html": site.part(base, "log_lines.html", {"records": lines})}
 
+    async def sections(base: str, rest: str) -> Mapping[str, Any] | None:
+        role, _, key = rest.partition(":")
+        view = next((one for one in site.sources.views() if "/".join(one.spec.key) == key), None)
+        if view is None or role not in _ROLES:
+            return None
+        shown = components.parts_of(site.sources, view, _ROLES[role])
+        return {"html": site.part(base, "sections.html", {"parts": shown, "path": f"/components/{key}"})}
+
+    def admits(visit: Visit, topic: str) -> bool:
+        kind, _, rest = topic.partition(":")
+        # Buttons are those of a role, so each sees the part that was made for its own.
+        return kind != "sections" or (visit.session is not None and visit.session.role == rest.partition(":")[0])
+
     async def badges(base: str, rest: str) -> Mapping[str, Any]:
         return {"data": {name: count() for name, count in site.badges.items()}}
 
     site.parts.makers |= {
         "badges": badges,
+        "sections": sections,
         "log": log,
         "home": standing,
         "changes": changes,
@@ -41,4 +59,5 @@ def add_parts(site: Site) -> None:
         "chart": live_chart(site),
         "values": live_values(site),
     }
+    site.parts.admits = admits
     site.badges |= {"alerts": lambda: alerts.summary(site.sources.alerts)}

@@ -98,14 +98,14 @@ async def test_its_page_shows_the_way_the_time_line_and_what_may_be_pressed(mach
         await component.running.look()
         await sign_in(site, "viewer")
         page = (await site.client.get(path)).text
-        assert "It has not begun." in page and f"{path}/actions/start" not in page, "viewers press nothing"
+        assert "It has not begun" in page and f"{path}/actions/start" not in page, "viewers press nothing"
         await sign_in(site, "admin")
         page = (await site.client.get(path)).text
         assert f'href="{path}/actions/start"' in page and f"{path}/actions/switch" not in page
         assert (await send(site, f"{path}/actions/start", step="do")).status_code == 200
         page = (await site.client.get(path)).text
         assert re.search(r"<ol class=\"steps\">.*backfilling.*</ol>", page, re.DOTALL)
-        assert re.search(r"Time line.*start.*by admin", page, re.DOTALL)
+        assert re.search(r"Time line.*Start.*by admin", page, re.DOTALL)
 
 
 async def test_on_sqlite_it_says_that_there_is_nothing_to_do() -> None:

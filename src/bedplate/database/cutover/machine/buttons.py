@@ -36,18 +36,19 @@ class Confirm(_Parameters):
 
 
 _SUMMARIES: dict[Wish, str] = {
-    "start": "Look, copy and compare, until the partitioned tables are proven to be equal. Nobody notices.",
+    "start": "Look, copy and compare, until the partitioned tables are proven to be equal. The old ones stay in use.",
     "pause": "Let the worker rest where it is. The logs of changed keys go on growing.",
     "resume": "Let the worker go on, also after what it waited for is mended.",
     "throttle": "Work a share of the time only, to leave more to others.",
     "verify": "Compare both sides now.",
     "repair": "Make rows that the last comparison found to differ equal to the table in use; each is on the time line.",
     "switch": "Give the partitioned tables their names, under one short lock. It can be rolled back.",
-    "rollback": "Before the switch: take everything away again. After it: switch back, losing nothing.",
+    "rollback": "Before the switch: throw the copy away. After it: switch back, losing nothing.",
     "finalize": "Drop the legacy tables and all that follows them. It cannot be rolled back after that.",
 }
 _PARAMETERS: dict[Wish, type[BaseModel]] = {"throttle": Throttle, "finalize": Confirm}
-_DANGER: tuple[Wish, ...] = ("switch", "rollback", "finalize", "repair")
+#: What cannot be undone; a switch and a rollback after it can.
+_DANGER: tuple[Wish, ...] = ("finalize", "repair")
 
 
 def actions_of(cutover: Cutover) -> Sequence[Action]:

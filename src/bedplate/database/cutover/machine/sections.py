@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from bedplate.database.cutover.machine.look import Sight
 from bedplate.database.cutover.machine.readiness import Readiness
-from bedplate.database.cutover.machine.record import Event, Record
+from bedplate.database.cutover.machine.record import Record
+from bedplate.database.cutover.machine.telling import tables_told, time_line
 from bedplate.database.cutover.machine.wishes import WISHES
 from bedplate.database.cutover.work import STATES
 from bedplate.declarations import Moment, Section
@@ -15,7 +16,6 @@ from bedplate.declarations import Moment, Section
 __all__ = ["sections_of"]
 
 _Tone = Literal["good", "warn", "bad", "info", "idle"]
-_BAD, _GOOD = ("refused", "not equal", "failed"), ("equal", "verified", "switched", "finalized", "repaired")
 
 
 def sections_of(sight: Sight | None, ready: Readiness | None, unneeded: str) -> Sequence[Section]:
@@ -34,64 +34,76 @@ def sections_of(sight: Sight | None, ready: Readiness | None, unneeded: str) -> 
         for number, one in enumerate(STATES)
         if one != "none"
     )
-    parts = [Section(title="Cutover", kind="steps", moments=way, summary=_standing(record), actions=WISHES)]
-    if ready is not None:
-        judged = tuple(
-            Moment(
-                text=one.name,
-                detail=one.reason,
-                tone="idle" if one.ok is None else "good" if one.ok else "warn",
-            )
-            for one in ready.judgements
-        )
-        title = f"Readiness: {ready.score} of 100"
-        parts.append(Section(title=title, kind="timeline", moments=judged, summary=_verdict(ready)))
-    events = () if sight is None else tuple(_moment(event) for event in sight.events[:30])
+    parts = [Section(title="Cutover", kind="steps", moments=way, summary=_standing(record, sight), actions=WISHES)]
+    if lines := tables_told(sight):
+        parts.append(Section(title="Tables", kind="timeline", moments=lines))
+    if ready is not None and record is not None and state not in ("switched", "finalized"):
+        parts.append(_readiness(ready))
+    events = () if sight is None else time_line(sight.events)
     parts.append(Section(title="Time line", kind="timeline", moments=events))
     return tuple(parts)
+
+
+def _readiness(ready: Readiness) -> Section:
+    judged = tuple(
+        Moment(
+            text=one.name.replace("-", " ").capitalize(),
+            detail=one.reason,
+            tone="idle" if one.ok is None else "good" if one.ok else "warn",
+        )
+        for one in ready.judgements
+    )
+    return Section(
+        title=f"Readiness to switch: {ready.score} of 100", kind="timeline", moments=judged, summary=_verdict(ready)
+    )
 
 
 def _tone(record: Record | None) -> _Tone:
     if record is None:
         return "idle"
-    return "bad" if record.trouble == "waits" else "warn" if record.trouble or record.paused else "info"
+    if record.trouble == "waits":
+        return "bad"
+    if record.trouble or record.paused:
+        return "warn"
+    return "good" if record.state in ("verified", "switched", "finalized") else "info"
 
 
-def _standing(record: Record | None) -> str:
+#: What a state means while nothing else is wanted.
+_MEANS: Mapping[str, str] = {
+    "verified": "It is verified: both sides are proven equal, and are kept so. The old tables are in use.",
+    "switched": "It is switched: the partitioned tables are in use, and the old ones follow, so it can be rolled back.",
+    "finalized": "It is finalized: the partitioned tables are in use, the old ones are gone.",
+}
+_TURNING: Mapping[str, str] = {
+    "switched": "It is being switched.",
+    "rolled-back": "It is being rolled back.",
+    "finalized": "It is being finalized.",
+}
+
+
+def _standing(record: Record | None, sight: Sight | None) -> str:
     if record is None or (record.state == "none" and not record.wanted):
-        return "It has not begun."
-    said = f"It is {record.state}"
-    if record.wanted and record.wanted != record.state:
-        said += f", and is to be {record.wanted}"
-    said += ", paused." if record.paused else "."
+        return "It has not begun: the tables are as they were."
+    said = [_place(record)]
+    if record.paused:
+        said.append("It is paused.")
+    if sight is not None and not sight.runs and record.wanted and record.state != "finalized":
+        said.append("No worker runs: start the service, or `bedplate cutover run`.")
+    if record.throttle < 100 and record.state not in ("switched", "finalized"):
+        said.append(f"It works at {record.throttle} % of its speed.")
     if record.trouble:
-        waits = " It waits for you:" if record.trouble == "waits" else ""
-        said += f"{waits} {record.error} {record.mend}"
-    return said
+        said.append(f"{'It waits for you: ' if record.trouble == 'waits' else ''}{record.error} {record.mend}")
+    return " ".join(said)
+
+
+def _place(record: Record) -> str:
+    if record.wanted in _TURNING and record.wanted != record.state:
+        return _TURNING[record.wanted]
+    if record.state in _MEANS:
+        return _MEANS[record.state]
+    where = "It begins" if record.state == "none" else f"It is {record.state}"
+    return f"{where}, on its way to {record.wanted}." if record.wanted else f"{where}."
 
 
 def _verdict(ready: Readiness) -> str:
-    return "It may be switched." if ready.ready else "Not yet: see what stands in the way."
-
-
-def _moment(event: Event) -> Moment:
-    tone: _Tone = "info"
-    if any(word in event.event for word in _BAD):
-        tone = "bad"
-    elif event.event in _GOOD:
-        tone = "good"
-    by = "" if event.actor in ("", "worker") else f"by {event.actor}. "
-    return Moment(text=event.event, detail=f"{by}{_words(event.detail)}", at=event.at.timestamp(), tone=tone)
-
-
-def _words(detail: Mapping[str, Any]) -> str:
-    said = "; ".join(f"{name}: {_short(value)}" for name, value in detail.items() if value not in ({}, [], "", None))
-    return said if len(said) <= 400 else f"{said[:400]}…"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_short(one)}" for name, one in value.items() if one not in ({}, [], "", None))
-    if isinstance(value, list):
-        return ", ".join(_short(one) for one in value if one != "")
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "It may be switched." if ready.ready else "Not yet: this stands in the way."

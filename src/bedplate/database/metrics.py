@@ -102,7 +102,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="DatabaseStatementsFailing",
             expr=f"increase({errors}[10m]) > 10",
-            summary="{{ $value | humanize }} statements failed within 10 minutes.",
+            summary='{{ $value | printf "%.0f" }} statements failed within 10 minutes.',
             for_="0s",
             fires=(Series(str(errors), "0x5 0+4x20"),),
             quiet=(Series(str(errors), "0x5 3x30"),),

@@ -60,8 +60,8 @@ ALERTS = (
     ),
     Alert(
         name="AlertsEvaluationLate",
-        expr=f"sum by (group) (increase({MISSED}[15m])) > 3",
-        summary="The group {{ $labels.group }} misses evaluations: the process has too much to do.",
+        expr=f"count(sum by (group) (increase({MISSED}[15m])) > 3) > 0",
+        summary="Alerts come late, groups that miss evaluations: {{ $value }}. The process has too much to do.",
         fires=(Series(str(_MISSED), "0+1x40"),),
         quiet=(Series(str(_MISSED), "0x5 1x30"),),
     ),

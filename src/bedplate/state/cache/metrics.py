@@ -184,7 +184,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="CacheWritesRefused",
             expr=f"sum(increase({refused}[10m])) > 10",
-            summary="The store refused {{ $value | humanize }} values within 10 minutes; they are computed every time.",
+            summary='The store refused {{ $value | printf "%.0f" }} values within 10 minutes; they are always computed.',
             for_="0s",
             fires=(Series(str(refused), "0x5 0+4x20"),),
             quiet=(Series(str(refused), "0x5 3x30"),),
@@ -192,7 +192,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="CacheComputationsFailing",
             expr=f"sum(increase({failed}[10m])) > 10",
-            summary="Computing values failed {{ $value | humanize }} times in 10 minutes; old values hide it.",
+            summary='Computing values failed {{ $value | printf "%.0f" }} times in 10 minutes; old values hide it.',
             for_="0s",
             fires=(Series(str(failed), "0x5 0+4x20"),),
             quiet=(Series(str(failed), "0x5 3x30"),),

@@ -64,7 +64,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="ConfirmationsUntold",
             expr=f"increase({failures}[10m]) > 3",
-            summary="Decisions or expiries are not acted upon: handlers failed {{ $value | humanize }} times.",
+            summary='Decisions or expiries are not acted upon: handlers failed {{ $value | printf "%.0f" }} times.',
             for_="0s",
             fires=(Series(str(failures), "0+1x20"),),
             quiet=(Series(str(failures), "0x5 2x20"),),

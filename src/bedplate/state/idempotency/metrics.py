@@ -52,7 +52,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="IdempotencyRefused",
             expr=f"increase({refused}[5m]) > 0",
-            summary="{{ $value | humanize }} requests in 5 minutes were refused with 503; nothing was executed.",
+            summary='{{ $value | printf "%.0f" }} requests in 5 minutes were refused with 503; nothing was executed.',
             for_="0s",
             fires=(Series(str(refused), "0x5 0+4x20"),),
             quiet=(Series(str(refused), "0x30"),),
@@ -68,7 +68,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="IdempotencyTakenOver",
             expr=f"increase({taken}[10m]) > 0",
-            summary="{{ $value | humanize }} requests were executed again after the process that had begun them died.",
+            summary='{{ $value | printf "%.0f" }} requests were executed again, as the process that began them died.',
             for_="0s",
             fires=(Series(str(taken), "0x5 0+1x20"),),
             quiet=(Series(str(taken), "0x30"),),
@@ -76,7 +76,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="IdempotencyExecutedTwice",
             expr=f"increase({twice}[10m]) > 0",
-            summary="{{ $value | humanize }} requests were executed twice, at the same time.",
+            summary='{{ $value | printf "%.0f" }} requests were executed twice, at the same time.',
             severity="critical",
             for_="0s",
             fires=(Series(str(twice), "0x5 0+1x20"),),

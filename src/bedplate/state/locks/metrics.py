@@ -97,7 +97,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="LocksLost",
             expr=f"increase({expired}[10m]) > 0",
-            summary="{{ $value | humanize }} locks were lost while they were held; their work was cut short.",
+            summary='{{ $value | printf "%.0f" }} locks were lost while they were held; their work was cut short.',
             for_="0s",
             fires=(Series(str(expired), "0x5 2x20"),),
             quiet=(Series(str(expired), "2x30"),),
@@ -129,7 +129,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="LocksLeadersChanging",
             expr=f"sum by (lease) (increase({LEADERS(locks=name)}[15m])) > 5",
-            summary="{{ $labels.lease }} went from one process to another {{ $value | humanize }} times.",
+            summary='{{ $labels.lease }} went from one process to another {{ $value | printf "%.0f" }} times.',
             for_="0s",
             fires=(Series(str(changes), "0+1x30"),),
             quiet=(Series(str(changes), "0 1x30"),),

@@ -48,7 +48,7 @@ def alerts(name: str, *, evicts: bool) -> tuple[Alert, ...]:
         Alert(
             name="MemoryFull",
             expr=f"increase({refused}[5m]) > 0",
-            summary="{{ $value | humanize }} operations were refused within 5 minutes: the store has no room.",
+            summary='{{ $value | printf "%.0f" }} operations were refused within 5 minutes: the store has no room.',
             severity="critical",
             for_="0s",
             fires=(Series(str(refused), "0x5 0+4x20"),),

@@ -147,7 +147,7 @@ def _reach(name: str) -> tuple[Alert, ...]:
         Alert(
             name="RedisReconnecting",
             expr=f"sum(increase({reconnects}[10m])) > 10",
-            summary="The connection to Redis was lost {{ $value | humanize }} times within 10 minutes.",
+            summary='The connection to Redis was lost {{ $value | printf "%.0f" }} times within 10 minutes.',
             for_="0s",
             fires=(Series(str(reconnects), "0x5 0+4x20"),),
             quiet=(Series(str(reconnects), "0x5 3x30"),),

@@ -64,7 +64,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="SessionsRefused",
             expr=f"sum(increase({refused}[5m])) + sum(increase({unwritten}[5m])) > 0",
-            summary="{{ $value | humanize }} times in 5 minutes a session could not be looked up or changed: 503.",
+            summary='{{ $value | printf "%.0f" }} times in 5 minutes a session could not be looked up or changed: 503.',
             for_="0s",
             fires=(Series(str(refused), "0x30"), Series(write, "0x5 0+4x20")),
             quiet=(Series(str(refused), "0x30"), Series(write, "0x30")),

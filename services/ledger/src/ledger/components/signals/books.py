@@ -82,7 +82,7 @@ ALERTS: Final = (
     Alert(
         name="BooksUnbalancedEntries",
         expr=f"sum(increase({_UNBALANCED}[15m])) > 0",
-        summary="{{ $value | humanize }} entries that do not balance came as far as the database, which refused them.",
+        summary='{{ $value | printf "%.0f" }} entries that do not balance came to the database, which refused them.',
         for_="0s",
         group=GROUP,
         fires=(Series(str(_UNBALANCED), "0+1x30"),),

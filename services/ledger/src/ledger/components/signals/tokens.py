@@ -25,7 +25,7 @@ ALERTS: Final = (
     Alert(
         name="TokensGuessed",
         expr=f"sum(increase({_UNKNOWN}[10m])) > 300",
-        summary="{{ $value | humanize }} requests in ten minutes had tokens that nobody was given.",
+        summary='{{ $value | printf "%.0f" }} requests in ten minutes had tokens that nobody was given.',
         for_="5m",
         group=GROUP,
         fires=(Series(str(_UNKNOWN), "0+60x30"),),
@@ -34,7 +34,7 @@ ALERTS: Final = (
     Alert(
         name="TokensRevokedInUse",
         expr=f"sum(increase({_REVOKED}[30m])) > 50",
-        summary="{{ $value | humanize }} requests in half an hour came with tokens that were revoked.",
+        summary='{{ $value | printf "%.0f" }} requests in half an hour came with tokens that were revoked.',
         for_="10m",
         group=GROUP,
         fires=(Series(str(_REVOKED), "0+5x60"),),

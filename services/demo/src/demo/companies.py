@@ -20,20 +20,27 @@ from ledger.components import Books
 from ledger.generating import Plan, generate
 from ledger.records import organizations
 
-__all__ = ["Companies", "MadeUpOrganizations"]
+__all__ = ["FEW", "MANY", "Companies", "MadeUpOrganizations"]
 
 NAMES: Final = ("Hopper Bakery", "Lovelace Looms", "Hamilton Rockets")
 #: Seconds between two things that one company does.
 PAUSE: Final = 2.0
-ORGANIZATIONS: Final = 300
-TRANSACTIONS: Final = 3_000
+#: How many are made up, and with how many transactions: embedded, and on servers, where a move of them can be watched.
+FEW: Final = (300, 3_000)
+MANY: Final = (1_000, 60_000)
 _CSV: Final = {"content-type": "text/csv"}
 _EARNED: Final = ("4000", "4000", "4100", "4900")
 _SPENT: Final = ("5000", "5000", "5100", "5200", "5300", "5900")
 
 
 class MadeUpOrganizations:
-    """Fills Ledger's books once it runs, a little at a time, so that its start is none the slower for it."""
+    """Fills Ledger's books once it runs, a little at a time, so that its start is none the slower for it.
+
+    :param size: how many organisations, and how many transactions all of them have.
+    """
+
+    def __init__(self, size: tuple[int, int] = FEW) -> None:
+        self._organizations, self._transactions = size
 
     @property
     def spec(self) -> Spec:
@@ -48,16 +55,19 @@ class MadeUpOrganizations:
 
     async def _fill(self, host: Host) -> None:
         (books,) = [view.component for view in host.components if isinstance(view.component, Books)]
-        plan = Plan(ORGANIZATIONS, TRANSACTIONS, until=datetime.fromtimestamp(host.clock.time(), UTC).date())
+        until = datetime.fromtimestamp(host.clock.time(), UTC).date()
+        plan = Plan(self._organizations, self._transactions, until=until)
+        portion = self._transactions // 30
         while True:
             try:
                 await books.database.ready()
                 async with books.database.connect() as connection:
                     there = await organizations.count(connection)
-                if there < ORGANIZATIONS:
-                    async for _ in generate(plan, books.database.begin, int(host.clock.time() * 1e6), portion=100):
+                if there < self._organizations:
+                    now = int(host.clock.time() * 1e6)
+                    async for _ in generate(plan, books.database.begin, now, portion=portion):
                         await host.clock.sleep(0.05)
-                host.log.info("books_filled", organizations=max(there, ORGANIZATIONS))
+                host.log.info("books_filled", organizations=max(there, self._organizations))
                 return
             except DatabaseUnavailableError:
                 await host.clock.sleep(2.0)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from bedplate.component import Component
 from bedplate.database import PgBouncer
 from bedplate.service import Process
-from demo.companies import MadeUpOrganizations
+from demo.companies import FEW, MANY, MadeUpOrganizations
 from demo.pager import Pager
 from demo.real import Real
 from demo.trouble import Trouble
@@ -77,7 +77,7 @@ def build_demo(*, base: str = "", folder: Path | None = None, faults: bool = Tru
     )
     ledger = build_ledger(
         LedgerSettings(**_values("ledger", base, folder, real), organizations_limit="1000/minute"),
-        extra=[MadeUpOrganizations(), *_watched("ledger", real)],
+        extra=[MadeUpOrganizations(FEW if real is None else MANY), *_watched("ledger", real)],
     )
     assert isinstance(synfinance.app, FastAPI)
     synfinance.app.include_router(trouble.routes_of_the_bank())

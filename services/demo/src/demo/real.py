@@ -25,10 +25,12 @@ class Real:
 
     :ivar services: settings of each service by their names, and ``console``, its PgBouncer's console.
     :ivar servers: the number of the process and the log file of each server, by its name.
+    :ivar files: for a shell, the settings of each service as variables, by its name.
     """
 
     services: dict[str, dict[str, str]]
     servers: dict[str, dict[str, Any]]
+    files: dict[str, str]
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def real_servers(
         if "failed" in first:
             raise BedplateError(first["failed"])
         threading.Thread(target=_listen, args=(process.stdout, tell), name="demo-servers", daemon=True).start()
-        yield Real(first["ready"]["services"], first["ready"]["servers"])
+        yield Real(**first["ready"])
     finally:
         process.stdin.close()
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -62,6 +65,18 @@ class Screen:
             ("pools", f"{base}/tradesense/database/replica/pool-stats"),
         ]
         lines += [("who asks", real.servers["primary"]["ask"])]
+        self._lines(lines)
+        self.heading("Tables that move to partitions while they are written to: press Start, watch, switch, roll back")
+        bedplate = Path(sys.executable).with_name("bedplate")
+        shown = bedplate.relative_to(Path.cwd()) if bedplate.is_relative_to(Path.cwd()) else bedplate
+        self._lines(
+            [
+                ("cutover", f"{base}/ledger/console/components/cutover/transactions"),
+                ("by a command", f"( . {real.files['ledger']}; {shown} cutover status ledger.service:build )"),
+            ]
+        )
+
+    def _lines(self, lines: Sequence[tuple[str, str]]) -> None:
         for what, how in lines:
             self._console.print(f"  {what:<25}{escape(how)}")
         self._console.print()

@@ -23,6 +23,8 @@ class Production:
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
         self.addresses: dict[str, dict[str, str]] = {}
+        #: For a shell: what a service finds its servers by, as variables of the environment. They hold passwords.
+        self.files: dict[str, Path] = {}
 
     @property
     def document(self) -> dict[str, Any]:
@@ -32,7 +34,8 @@ class Production:
         assert isinstance(primary, Postgres)
         ask = "SELECT application_name, state, query FROM pg_stat_activity WHERE backend_type LIKE 'client%'"
         servers["primary"]["ask"] = f'{primary.client} -c "{ask}"'
-        return {"servers": servers, "services": self.addresses}
+        files = {name: str(file) for name, file in self.files.items()}
+        return {"servers": servers, "services": self.addresses, "files": files}
 
 
 @contextmanager
@@ -65,6 +68,8 @@ def production(services: Sequence[str], sharing: Sequence[str], tenants: Sequenc
         passwords = {service: secrets.token_urlsafe(12) for service in services}
         for service, password in passwords.items():
             primary.sql(f"CREATE ROLE {service} LOGIN PASSWORD '{password}'")
+            # A cutover must see replicas, the disk, and transactions of others that stand in its way.
+            primary.sql(f"GRANT pg_monitor TO {service}")
             primary.sql(f"CREATE DATABASE {service} OWNER {service}")
             if counting:
                 primary.sql(f"CREATE EXTENSION {counting}", service)
@@ -93,7 +98,17 @@ def production(services: Sequence[str], sharing: Sequence[str], tenants: Sequenc
                 redis = Rendered(script, folder("redis"), free_port(), secrets=hidden, words=("state",))
                 start(f"redis of {service}", redis)
                 made.addresses[service]["redis_url"] = f"redis://{service}:{password}@127.0.0.1:{redis.port}/0"
+            made.files[service] = _variables(top / f"{service}.env", made.addresses[service])
         yield made
+
+
+def _variables(file: Path, addresses: dict[str, str]) -> Path:
+    """Write the settings of a service for a shell, which nobody else may read."""
+    values = {name.upper(): value for name, value in addresses.items() if name != "console"}
+    values["BEDPLATE_DATABASE__POOLER"] = "transaction"
+    file.touch(0o600)
+    file.write_text("".join(f"export {name}='{value}'\n" for name, value in values.items()))
+    return file
 
 
 def _addresses(service: str, password: str, primary: Postgres, pooler: Rendered) -> dict[str, str]:

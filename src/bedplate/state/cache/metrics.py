@@ -184,7 +184,7 @@ def alerts(name: str) -> tuple[Alert, ...]:
         Alert(
             name="CacheWritesRefused",
             expr=f"sum(increase({refused}[10m])) > 10",
-            summary='The store refused {{ $value | printf "%.0f" }} values within 10 minutes; they are always computed.',
+            summary='The store refused {{ $value | printf "%.0f" }} values within 10 minutes; they are computed anew.',
             for_="0s",
             fires=(Series(str(refused), "0x5 0+4x20"),),
             quiet=(Series(str(refused), "0x5 3x30"),),

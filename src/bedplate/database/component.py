@@ -16,7 +16,7 @@ from bedplate.database.indexes.metrics import alerts as index_alerts
 from bedplate.database.indexes.metrics import checks as index_checks
 from bedplate.database.indexes.metrics import panels as index_panels
 from bedplate.database.indexes.watch import declared_in, watch
-from bedplate.database.locating import file_of, located, located_replicas, wanted
+from bedplate.database.locating import file_of, located, located_replicas, planned, wanted
 from bedplate.database.metrics import (
     DURATION,
     ERRORS,
@@ -166,7 +166,7 @@ class Database:
         where = located(self._url, self.name, host)
         access = Access(
             self.name,
-            self.settings,
+            planned(self, self.settings, host),
             where,
             host,
             replicas=located_replicas(self._replica_urls, self.name, where),

@@ -66,11 +66,13 @@ def make_engine(
         "pool_timeout": settings.pool_timeout,
     }
     if address.dialect == "postgresql":
+        # Behind a pooler nothing stays with a connection, and nothing is prepared.
+        kept = {} if pooled else session.limits(settings) | session.planning(settings)
         # The server ends what takes too long; the client's own limit holds against one that has gone silent.
         options["connect_args"] = {
             "timeout": settings.connect_timeout,
             "command_timeout": settings.query_timeout + session.GRACE,
-            "server_settings": {"application_name": service, **({} if pooled else session.limits(settings))},
+            "server_settings": {"application_name": service, **kept},
             "connection_class": session.connection_class(session.opening(settings, service), soon),
         }
         options["pool_pre_ping"] = True

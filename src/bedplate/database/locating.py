@@ -9,11 +9,12 @@ from typing import Any
 from bedplate.component import HasMigrations, Host
 from bedplate.database.address import Address, address, file_address
 from bedplate.database.errors import MigrationError
+from bedplate.database.settings import DatabaseSettings
 from bedplate.declarations import Migrations
 from bedplate.problems import BedplateError
 from bedplate.settings.secret import Secret
 
-__all__ = ["file_of", "located", "located_replicas", "wanted"]
+__all__ = ["file_of", "located", "located_replicas", "planned", "wanted"]
 
 
 def located(url: Secret, name: str, host: Host) -> Address:
@@ -65,3 +66,11 @@ def wanted(database: Any, own: Migrations, host: Host) -> Sequence[Migrations]:
         if names.count(name) > 1:
             raise MigrationError(f"Two components have migrations named {name}.", "Rename those of one of them.")
     return found
+
+
+def planned(database: Any, settings: DatabaseSettings, host: Host) -> DatabaseSettings:
+    """Return settings that say how prepared statements are planned, where nobody has said so."""
+    moved = any(
+        view.spec.kind == "cutover" and any(need is database for need in view.spec.needs) for view in host.components
+    )
+    return settings.model_copy(update={"plans": "custom"}) if moved else settings

@@ -41,6 +41,10 @@ class DatabaseSettings(Section):
     idle_transaction_timeout: Annotated[Seconds, Field(ge=0)] = 60.0
     """Seconds that a transaction may do nothing; then a server undoes it and ends its connection. 0 for no limit."""
 
+    plans: Literal["auto", "custom"] = "auto"
+    """How a server plans prepared statements: ``custom`` for the values at hand each time, ``auto`` so where a cutover
+    moves tables of this database to partitions, and elsewhere as the server sees fit."""
+
     slow_statement: Annotated[Seconds, Field(ge=0)] = 0.5
     """Seconds from which a statement is logged with its plan; 0 for none."""
 

@@ -136,7 +136,10 @@ def _attempt(
 ) -> tuple[float, int]:
     """Try once; return for how long the lock was held, and how many keys were compared under it."""
     connection = work.connection
-    chase.run(trying.ends)
+    most = min(_MOST, _FIRST * trying.attempts)
+    if chase.run(trying.ends) > most:
+        # What a round finds the lock would find as well, and everybody would have waited in vain.
+        raise _Unready("More is written during a round of the replay than can be compared under the lock.")
     for one in followed:
         one.follower.warm(connection)
     collecting = gc.isenabled()
@@ -154,7 +157,7 @@ def _attempt(
             _, began, *_, found = _results(connection, first, _NOW, *others, prepared.question)
             if found != prepared.fingerprint:
                 raise _Unready("The tables' definitions have changed since it was prepared.", changed=True)
-            compared = _compared(connection, followed, min(_MOST, _FIRST * trying.attempts))
+            compared = _compared(connection, followed, most)
             ended = _results(connection, *prepared.statements, "COMMIT", _NOW)[-1]
             return (ended - began).total_seconds(), compared
     finally:

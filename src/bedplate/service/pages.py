@@ -25,26 +25,33 @@ _STYLE = (
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:9px 16px 9px 0;font-weight:500}"
     "tr+tr>*{border-top:1px solid var(--line)}"
 )
-#: The digest of the one style sheet, so that a page needs no 'unsafe-inline'; nothing else runs or loads.
-_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ancestors 'none'; base-uri 'none'"
 _UNSEEN = "Whether what you sent was done is not known. Look before you send it again."
 
 
-def page(title: str, body: str, *, refresh: int | None = None) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _policy(style: str) -> str:
+    """Return the policy that lets the one style sheet in by its digest; nothing else runs or loads."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def page(
+    title: str, body: str, *, refresh: int | None = None, style: str = ""
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return the headers and the text of a page.
 
     :param title: as text. :param body: as HTML, escaped already. :param refresh: seconds until the browser asks again.
+    :param style: rules besides those of all pages.
     """
+    style = f"{_STYLE}{style}"
     again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh is not None else ""
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}<title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
+        f"<style>{style}</style></head><body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", _POLICY.encode()),
+        (b"content-security-policy", _policy(style).encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from bedplate.problems import Problem
+from bedplate.service.api_docs import api_docs
 from bedplate.telemetry.http import problem_response
 from synfinance import __version__, bodies
 from synfinance.bodies import BadBody
@@ -71,7 +72,10 @@ def create_app(
         summary="Synthetic card transactions, fraud detection and data quality.",
         description="Times are in UTC, amounts exact: decimal strings in answers, numbers or strings in requests. "
         "Faults are answered as RFC 9457 problems that say what to do.",
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs(app)
     app.add_exception_handler(BadBody, _bad_body)
     app.add_exception_handler(Busy, _busy)
 

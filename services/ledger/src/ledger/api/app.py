@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from bedplate.database import DatabaseUnavailableError, OutcomeUnknownError
 from bedplate.problems import BedplateError, Problem
+from bedplate.service.api_docs import api_docs
 from bedplate.telemetry.http import problem_response
 from ledger import __version__
 from ledger.api import files, journal, organizations, posting, reports
@@ -30,7 +31,10 @@ def create_app(parts: Parts) -> FastAPI:
         summary="Accounting for a million organisations.",
         description="Amounts are decimal text, days are dates, moments in UTC. Faults are answered as RFC 9457 "
         "problems that say what to do. Each request has the token of its organisation: `Authorization: Bearer lgr_…`.",
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs(app)
     app.add_middleware(Bounded)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(BadEntry, _bad_entry)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from bedplate.database import DatabaseUnavailableError
 from bedplate.problems import BedplateError, Problem
+from bedplate.service.api_docs import api_docs
 from bedplate.state.confirmations import confirmation_routes
 from bedplate.telemetry.http import problem_response
 from tradesense import __version__
@@ -37,7 +38,10 @@ def create_app(parts: Parts) -> FastAPI:
         summary="Trade journal and portfolio analytics.",
         description="Times are in UTC; money, prices and quantities are decimal strings. Faults are answered as RFC "
         "9457 problems that say what to do. Sign in first: the cookie is the proof.",
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs(app)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(BadTrade, _bad_trade)
     app.add_exception_handler(DatabaseUnavailableError, _away)

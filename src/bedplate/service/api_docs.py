@@ -28,7 +28,8 @@ _STYLE = (
     "section.card{padding:14px 18px;margin:0 0 14px;scroll-margin-top:16px}section:target{border-color:var(--link)}"
     ".card p{margin:0 0 6px}.verb{display:inline-block;min-width:4.6em;font-size:12px;letter-spacing:.03em;"
     "color:var(--soft)}td,th{vertical-align:top;padding:6px 14px 6px 0;font-weight:400;overflow-wrap:anywhere}"
-    "td:first-child{width:26%}.index td:first-child{width:1%}.index td:nth-child(2){width:44%}.scroll{overflow-x:auto}small{color:var(--soft);font-size:12.5px}"
+    "td:first-child{width:26%}.index td:first-child{width:1%}.index td:nth-child(2){width:44%}"
+    ".scroll{overflow-x:auto}small{color:var(--soft);font-size:12.5px}"
 )
 _LIMITS = (
     ("minimum", "≥ {}"), ("exclusiveMinimum", "> {}"), ("maximum", "≤ {}"), ("exclusiveMaximum", "< {}"),

@@ -6,16 +6,19 @@ In `make test` the dice fall alike on every run. `make faults` throws new ones a
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from typing import TypeVar
 
-__all__ = ["WHOLE", "dice", "size"]
+__all__ = ["TOLD", "WHOLE", "dice", "size", "tell"]
 
 T = TypeVar("T")
 
 #: Whether everything is run in full.
 WHOLE = os.environ.get("FAULTS") == "whole"
+#: How a line begins that tells what a test has done; ``python -m tools.faults`` makes a table of them.
+TOLD = "what was done: "
 
 _SEED = 20261122
 
@@ -31,3 +34,12 @@ def dice() -> random.Random:
     seed = int(given) if given else random.SystemRandom().randrange(10**6) if WHOLE else _SEED
     print(f"make faults SEED={seed}")
     return random.Random(seed)
+
+
+def tell(what: str, **figures: object) -> None:
+    """Tell what a test has done and found, for people and for the table at the end of `make faults`.
+
+    :param figures: ``writes`` that were acknowledged, ``kills`` of all kinds, what was ``missing``, ``extra``,
+        ``different`` or ``stale``, and whatever else is worth telling.
+    """
+    print(f"{TOLD}{json.dumps({'what': what, **figures})}")

@@ -178,7 +178,7 @@ async def test_nobody_gets_an_error_and_nobody_what_he_has_dropped() -> None:
                 group.create_task(load.read(number))
             for _ in range(2):
                 group.create_task(load.write())
-            await harm(redis, ways, thrown, size(8, 200), load)
+            await harm(redis, ways, thrown, size(8, 80), load)
             load.stopping = True
         await load.agree()
         print(dict(load.seen))

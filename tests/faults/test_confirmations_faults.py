@@ -140,7 +140,7 @@ async def endure(
 
 @pytest.mark.timeout(MOST)
 async def test_each_is_decided_once_while_redis_hangs_and_the_network_breaks() -> None:
-    thrown, seconds = dice(), size(2.5, 120.0)
+    thrown, seconds = dice(), size(2.5, 60.0)
     with server("redis7") as target:
         async with proxy(target.port) as one, proxy(target.port) as other:
 
@@ -156,7 +156,7 @@ async def test_each_is_decided_once_while_redis_hangs_and_the_network_breaks() -
 
 @pytest.mark.timeout(MOST)
 async def test_no_decision_that_was_acknowledged_is_lost_when_redis_is_killed() -> None:
-    thrown, rounds = dice(), size(3, 40)
+    thrown, rounds = dice(), size(3, 25)
     with server("redis7", KEPT) as target:
 
         async def harmed(load: Load) -> None:

@@ -49,7 +49,7 @@ def test_a_switch_that_is_killed_is_done_or_not_done(crashing: Postgres, whom: s
     with switching(url) as work:
         brought(work)
     with owners(url, lenient=True) as writing:
-        for number in range(size(2, 40)):
+        for number in range(size(2, 24)):
             turn = (switch, rollback)[number % 2]
             _killed(crashing, url, whom, turn.__name__, thrown.uniform(0, 0.03))
             kinds, state = _kinds(url)
@@ -72,7 +72,7 @@ def test_a_switch_that_is_killed_is_done_or_not_done(crashing: Postgres, whom: s
                 for key in one.unknown:
                     there.pop(key, None)
             # Of a transaction whose end nobody was told a row may be there that nobody was told of either.
-            assert len(there) <= 3 * size(2, 40) * len(writing), there
+            assert len(there) <= 3 * size(2, 24) * len(writing), there
             if whom == "worker":
                 assert not there and not lost
 

@@ -103,7 +103,7 @@ async def harm_it(redis: Server, thrown: Random) -> str:
 
 async def test_nothing_that_was_taken_is_left_undone_and_subscribers_miss_nothing() -> None:
     thrown = dice()
-    load, rounds = Load(thrown), size(4, 120)
+    load, rounds = Load(thrown), size(4, 60)
     with server("valkey9", DURABLE) as redis:
         async with AsyncExitStack() as stack:
             instances = [await stack.enter_async_context(instance(redis, load)) for _ in range(2)]

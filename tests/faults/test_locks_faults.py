@@ -147,7 +147,7 @@ async def endure(
 
 @pytest.mark.timeout(MOST)
 async def test_never_two_are_inside_while_redis_hangs_and_the_network_breaks() -> None:
-    thrown, seconds = dice(), size(3.0, 120.0)
+    thrown, seconds = dice(), size(3.0, 60.0)
     with server("redis7") as target:
         async with proxy(target.port) as one, proxy(target.port) as other:
 
@@ -164,7 +164,7 @@ async def test_never_two_are_inside_while_redis_hangs_and_the_network_breaks() -
 
 @pytest.mark.timeout(MOST)
 async def test_never_two_are_accepted_while_redis_is_killed_and_forgets() -> None:
-    thrown, rounds = dice(), size(3, 30)
+    thrown, rounds = dice(), size(3, 20)
     with server("redis7") as target:
 
         async def harmed(load: Load, stores: list[Redis]) -> None:
@@ -180,7 +180,7 @@ async def test_never_two_are_accepted_while_redis_is_killed_and_forgets() -> Non
 
 @pytest.mark.timeout(MOST)
 async def test_never_two_are_accepted_over_failovers() -> None:
-    thrown, rounds = dice(), size(1, 8)
+    thrown, rounds = dice(), size(1, 5)
     with sentinels() as watched:
 
         async def harmed(load: Load, stores: list[Redis]) -> None:
@@ -200,7 +200,7 @@ async def test_never_two_are_accepted_over_failovers() -> None:
 async def test_never_two_are_accepted_while_the_clock_of_redis_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thrown, rounds = dice(), size(8, 100)
+    thrown, rounds = dice(), size(8, 60)
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     assert found, "Run tools/servers.sh faketime"
     clock = tmp_path / "clock"
@@ -267,7 +267,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2]))
 
 @pytest.mark.timeout(MOST)
 def test_never_two_are_accepted_when_their_processes_are_stopped(tmp_path: Path) -> None:
-    thrown, seconds, count = dice(), size(2.0, 60.0), size(2, 4)
+    thrown, seconds, count = dice(), size(2.0, 40.0), size(2, 4)
     path = tmp_path / "counter.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")

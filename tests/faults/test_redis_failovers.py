@@ -18,7 +18,7 @@ from bedplate.service import Service
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.store import Operation, StoreReplyError, StoreUnavailableError
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.redis import Cluster, Sentinels, Server, cluster, sentinels, until
 from tests.stores import RealClock
 
@@ -125,7 +125,7 @@ async def test_sentinels_replace_servers_again_and_again() -> None:
     counts: Counter[str] = Counter()
     with sentinels(config=_KEPT) as guarded:
         async with _loaded(guarded.url) as load:
-            for turn in range(size(1, 60)):
+            for turn in range(size(1, 24)):
                 how = harms[turn] if turn < len(harms) else random.choice(harms)
                 counts[how] += 1
                 await asyncio.to_thread(_harm_sentinels, guarded, how, random)
@@ -134,7 +134,11 @@ async def test_sentinels_replace_servers_again_and_again() -> None:
         for key, number in load.acknowledged.items():
             assert _values(primary)[key] >= number, f"{key} was acknowledged and is lost"
         await asyncio.to_thread(until, lambda: _values(replica) == _values(primary), "the replica has the same")
-    print(f"{dict(counts)}; writes: {dict(load.seen)}")
+    _tell("Sentinels replace servers", counts, load)
+
+
+def _tell(what: str, counts: Counter[str], load: Load) -> None:
+    tell(what, writes=load.seen["done"], kills=sum(counts.values()), missing=0, **counts, **load.seen)
 
 
 def _harm_cluster(made: Cluster, how: str, random: Random) -> None:
@@ -155,7 +159,7 @@ async def test_a_cluster_replaces_servers_again_and_again() -> None:
     counts: Counter[str] = Counter()
     with cluster(config=_KEPT, replicas=True) as made:
         async with _loaded(made.url) as load:
-            for turn in range(size(1, 40)):
+            for turn in range(size(1, 16)):
                 how = harms[turn] if turn < len(harms) else random.choice(harms)
                 counts[how] += 1
                 await asyncio.to_thread(_harm_cluster, made, how, random)
@@ -163,4 +167,4 @@ async def test_a_cluster_replaces_servers_again_and_again() -> None:
         for key, number in load.acknowledged.items():
             owner = next(node for node in made.nodes if key in _values(node))
             assert _values(owner)[key] >= number, f"{key} was acknowledged and is lost"
-    print(f"{dict(counts)}; writes: {dict(load.seen)}")
+    _tell("a Cluster replaces servers", counts, load)

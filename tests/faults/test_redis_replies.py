@@ -130,7 +130,7 @@ async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[s
 @pytest.mark.timeout(size(120, 1500))
 def test_no_reply_reaches_another_caller() -> None:
     with server("redis7") as target:
-        seen, done = uvloop.run(_endure(target, size(10_000, 1_000_000), dice()))
+        seen, done = uvloop.run(_endure(target, size(10_000, 400_000), dice()))
     print(dict(seen), dict(done))
     for sin in ("misdelivered", "written twice", "written and lost", "written though refused"):
         assert seen[sin] == 0, sin

@@ -168,11 +168,12 @@ def moved(source: str, target: str, writers: Writers, roll: random.Random) -> No
         for _ in range(KILLS):
             follow(source, target, roll.uniform(0.05, size(0.5, 5.0)))
         assert Transfer(source, target, chunk=size(50, 5_000)).follow().equal
-        assert writers.enough.wait(100)
+        assert writers.enough.wait(size(100, 600))
     report = Transfer(source, target).run()
     assert (report.state, report.equal) == ("finished", True)
 
 
+@pytest.mark.timeout(size(120, 900))
 def test_a_file_that_many_write_into(tmp_path: Path, server: Postgres) -> None:
     roll = dice()
     source, connection = shop(tmp_path, ROWS)
@@ -188,6 +189,7 @@ def test_a_file_that_many_write_into(tmp_path: Path, server: Postgres) -> None:
         assert everything(there) == everything(connection)
 
 
+@pytest.mark.timeout(size(120, 900))
 def test_a_server_that_many_write_into(tmp_path: Path, server: Postgres) -> None:
     roll = dice()
     file, _ = shop(tmp_path, ROWS)

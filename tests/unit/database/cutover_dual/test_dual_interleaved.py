@@ -105,7 +105,7 @@ def _chunk(work: Work) -> None:
 
 
 @pytest.mark.timeout(size(120, 7200))
-@settings(max_examples=size(6, 600), phases=_PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=size(6, 200), phases=_PHASES, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.one_of(_ACTS, _ACTS, _WORK), min_size=10, max_size=80), st.sampled_from(_IDENTITIES))
 def test_both_are_the_same_whatever_comes_between(
     interleaved: str, steps: list[tuple[int, str, int]], identity: str

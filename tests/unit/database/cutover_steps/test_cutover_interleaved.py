@@ -99,7 +99,7 @@ class _Worker:
 
 
 @pytest.mark.timeout(size(120, 7200))
-@settings(max_examples=size(4, 600), suppress_health_check=list(HealthCheck))
+@settings(max_examples=size(4, 200), suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.one_of(_WRITES, _WORK), min_size=10, max_size=60),
     st.sampled_from(_INDEXES),

@@ -41,7 +41,7 @@ class Mortal:
 
 
 @pytest.mark.timeout(size(120, 3600))
-@pytest.mark.parametrize("seed", range(5 if WHOLE else 1))
+@pytest.mark.parametrize("seed", range(3 if WHOLE else 1))
 def test_a_worker_that_dies_at_any_statement_is_replaced(url: str, seed: int) -> None:
     luck = random.Random(dice().randrange(1000) + seed)
     budget, deaths = 1, 0

@@ -24,6 +24,7 @@ _PHASES = {
     "changes": "catch up",
     "index": "make indexes",
     "compare": "compare",
+    "wait": "wait for the right to write, which somebody keeps",
     "last": "last pass",
     "finished": "finished",
 }

@@ -20,7 +20,7 @@ writer at SERIALIZABLE must not fail for the log's sake. A key may thus come sev
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -301,6 +301,14 @@ class KeyLog:
             else:
                 truncated.setdefault(int(relation), []).append(place)
         return Taken(places, truncated)
+
+    def streamed(self, size: int) -> Iterator[list[tuple[str, ...]]]:
+        """Return the different keys in the log, so many at a time, in the open transaction: however many there are."""
+        names = ", ".join(f"{name}::text" for name in self._names)
+        with self._connection.cursor(name="bedplate_keys") as cursor:
+            cursor.execute(f"SELECT DISTINCT {names} FROM {self.sql}".encode())
+            while rows := cursor.fetchmany(size):
+                yield [tuple(row) for row in rows]
 
     def remove(self, taken: Taken, keys: Sequence[tuple[str, ...]]) -> None:
         """Remove the rows of some keys that were read in the open transaction; none that came later."""

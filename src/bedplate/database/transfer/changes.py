@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,15 +19,16 @@ from bedplate.database.transfer.errors import TransferError
 from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.schema import OWN
 from bedplate.database.transfer.side import Key
+from bedplate.database.transfer.waiting import PATIENCE, begin_writing
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Change", "Changes", "PostgresqlChanges", "SqliteChanges"]
+__all__ = ["ALL", "Change", "Changes", "PostgresqlChanges", "SqliteChanges"]
 
 _LOG = f"{OWN}_log"
 #: Of a log's rows, as many as there are.
-_ALL = 1 << 62
+ALL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,17 @@ class Changes(Protocol):
     def drop(self) -> None:
         """Take the log away, if it is there."""
 
-    def pending(self) -> list[Change]:
-        """Return what is in the log, as the present snapshot sees it."""
+    def pending(self, most: int = ALL) -> list[Change]:
+        """Return what is in the log, as the present snapshot sees it: of rows at most so many, by table or in all."""
+
+    def emptied(self) -> set[str]:
+        """Return the tables that were emptied, as the present snapshot sees it: which rows they had nobody knows."""
+
+    def batches(self, size: int) -> Iterator[tuple[str, list[Key]]]:
+        """Return the different keys in the log, as the present snapshot sees it, by table, so many at a time.
+
+        What is held in memory does not grow with the log.
+        """
 
     def forget(self, changes: Sequence[Change]) -> None:
         """Take changes out of the log."""
@@ -61,12 +71,20 @@ class Changes(Protocol):
 class SqliteChanges:
     """In a file: triggers a table, and one log.
 
-    :param reading: the connection whose snapshots count. :param writing: another one.
+    :param reading: the connection whose snapshots count. :param writing: another one. :param waits: is called when
+        somebody else keeps the right to write.
     """
 
-    def __init__(self, reading: sqlite3.Connection, writing: sqlite3.Connection, pairs: Sequence[Pair]) -> None:
+    def __init__(
+        self,
+        reading: sqlite3.Connection,
+        writing: sqlite3.Connection,
+        pairs: Sequence[Pair],
+        waits: Callable[[], object] = lambda: None,
+    ) -> None:
         self._reading = reading
         self._writing = writing
+        self._waits = waits
         self._pairs = [pair for pair in pairs if pair.keys]
         self._widest = max((pair.keys for pair in self._pairs), default=1)
 
@@ -90,7 +108,7 @@ class SqliteChanges:
         """Make the log."""
         token = uuid4().hex
         keys = ", ".join(f"k{place}" for place in range(self._widest))
-        with _written(self._writing):
+        with _written(self._writing, self._waits):
             execute = self._writing.execute
             execute(f"CREATE TABLE {_LOG} (number INTEGER PRIMARY KEY, name TEXT NOT NULL, {keys})")
             execute(f"CREATE TABLE {_LOG}_token (token TEXT NOT NULL)")
@@ -104,37 +122,50 @@ class SqliteChanges:
         names = f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, {len(OWN)}) = '{OWN}'"
         if not self._writing.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{_LOG}'").fetchall():
             return
-        with _written(self._writing):
+        with _written(self._writing, self._waits):
             for (name,) in self._writing.execute(names).fetchall():
                 self._writing.execute(f"DROP TRIGGER {quoted(name)}")
             self._writing.execute(f"DROP TABLE IF EXISTS {_LOG}")
             self._writing.execute(f"DROP TABLE IF EXISTS {_LOG}_token")
 
-    def pending(self) -> list[Change]:
+    def pending(self, most: int = ALL) -> list[Change]:
         """Return what is in the log."""
         keys = {pair.name: pair.keys for pair in self._pairs}
-        rows = self._reading.execute(f"SELECT * FROM {_LOG} ORDER BY number").fetchall()
+        rows = self._reading.execute(f"SELECT * FROM {_LOG} ORDER BY number LIMIT ?", (most,)).fetchall()
         return [Change(row[0], row[1], tuple(row[2 : 2 + keys[row[1]]])) for row in rows if row[1] in keys]
+
+    def emptied(self) -> set[str]:
+        """Return no table: a file has no TRUNCATE."""
+        return set()
+
+    def batches(self, size: int) -> Iterator[tuple[str, list[Key]]]:
+        """Return the different keys in the log; SQLite sorts what is much in a file of its own."""
+        for pair in self._pairs:
+            names = ", ".join(f"k{place}" for place in range(pair.keys))
+            cursor = self._reading.execute(f"SELECT DISTINCT {names} FROM {_LOG} WHERE name = ?", (pair.name,))
+            while rows := cursor.fetchmany(size):
+                yield pair.name, [tuple(row) for row in rows]
 
     def forget(self, changes: Sequence[Change]) -> None:
         """Take changes out of the log."""
         if changes:
             # Numbers come in the order of commits: there is one writer at a time.
-            with _written(self._writing):
+            with _written(self._writing, self._waits):
                 self._writing.execute(f"DELETE FROM {_LOG} WHERE number <= ?", (max(one.number for one in changes),))
 
 
 class _written:  # noqa: N801 - reads as a block
     """A transaction that writes into the source's file, and nothing of the user's."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, waits: Callable[[], object]) -> None:
+        self._connection, self._waits = connection, waits
 
     def __enter__(self) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin_writing(self._connection, self._waits)
         except sqlite3.OperationalError as error:
-            raise TransferError(f"The right to write into the source cannot be had: {error}.", "Try again.") from None
+            what = f"The right to write into the source cannot be had for {PATIENCE:.0f} s: {error}."
+            raise TransferError(what, "Somebody keeps it: end the long transaction, and run the same again.") from None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
@@ -225,14 +256,24 @@ class PostgresqlChanges:
         for _, writing in self._logs.values():
             self._patiently(writing.drop)
 
-    def pending(self) -> list[Change]:
+    def pending(self, most: int = ALL) -> list[Change]:
         """Return what is in the log."""
         found = []
         for name, (reading, _) in self._logs.items():
-            taken = self._taken[name] = reading.take(_ALL)
+            taken = self._taken[name] = reading.take(most)
             found += [Change(0, name, key) for key in taken.keys]
             found += [Change(0, name, None)] if taken.truncated else []
         return found
+
+    def emptied(self) -> set[str]:
+        """Return the tables that were truncated."""
+        return {name for name, (reading, _) in self._logs.items() if reading.truncated}
+
+    def batches(self, size: int) -> Iterator[tuple[str, list[Key]]]:
+        """Return the different keys in the log, through cursors of the server."""
+        for name, (reading, _) in self._logs.items():
+            for keys in reading.streamed(size):
+                yield name, keys
 
     def forget(self, changes: Sequence[Change]) -> None:
         """Take changes out of the log: those that were pending last, and none that came later."""

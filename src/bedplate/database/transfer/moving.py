@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from bedplate.database.transfer.changes import Change
@@ -14,6 +15,7 @@ from bedplate.database.transfer.mapping import Pair
 from bedplate.database.transfer.postgresql_side import PostgresqlSide
 from bedplate.database.transfer.report import Progress
 from bedplate.database.transfer.sequences import carry_on
+from bedplate.database.transfer.side import Key
 from bedplate.database.transfer.sqlite_side import SqliteSide
 from bedplate.database.transfer.state import Place, State
 
@@ -131,51 +133,77 @@ class Mover:
         faults.check()
         return found
 
-    def apply(self, changes: Iterable[Change]) -> dict[str, dict[bytes, bytes | None]]:
-        """Bring written rows to what they are in the source now; return their lines by table, None for what is gone."""
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Bring written rows to what they are in the source now."""
         keys: defaultdict[str, set[Any]] = defaultdict(set)
         for change in changes:
             keys[change.table].add(change.key)
-        return {name: self._apply(self._pairs[name], some) for name, some in keys.items() if name in self._pairs}
+        for name, some in keys.items():
+            if name in self._pairs:
+                self._apply(self._pairs[name], some)
 
-    def _apply(self, pair: Pair, keys: set[Any]) -> dict[bytes, bytes | None]:
+    def _apply(self, pair: Pair, keys: set[Any]) -> None:
         if None in keys:
             # It was emptied: nothing tells which rows there were.
             self.compare(pair)
-            return {}
+            return
         self._watch(Progress("changes", pair.name, 0, len(keys)))
         faults = Faults(self._most)
         lines = self._source.get(pair, keys, faults)
         faults.check()
-        wanted: dict[bytes, bytes | None] = {}
-        for key in keys:
-            try:
-                wanted[self._source.canonical(pair, key)] = None
-            except Misfit:
-                # A row that is gone, and never fitted.
-                continue
-        wanted |= lines
         with self._target.transaction():
             self._state.hold()
             # All go before any comes, so that rows may exchange what is unique.
-            self._target.delete(pair, wanted)
+            self._target.delete(pair, self._canonical(pair, keys) | lines.keys())
             self._target.insert(pair, list(lines.values()), faults)
             faults.check()
-        return wanted
 
-    def proven(self, applied: dict[str, dict[bytes, bytes | None]]) -> int:
-        """Compare rows one by one, and the counts of all tables; return how many rows that were.
+    def level(self, emptied: set[str], log: Callable[[], Iterator[tuple[str, list[Key]]]]) -> int:
+        """Bring rows that a log names to what they are in the source, which stands still; compare them one by one.
 
-        :raises DifferenceError: when one differs.
+        Batch by batch, however long the log is, and in one transaction: first all go and then all come, so that rows
+        may exchange what is unique.
+
+        :param emptied: tables of which nobody knows which rows they had: they are compared as a whole.
+        :param log: returns the keys by table, each key once, and the same ones again.
+        :return: how many rows were compared. :raises DifferenceError: when one differs.
         """
-        faults, number = Faults(self._most), 0
-        for name, wanted in applied.items():
-            pair = self._pairs[name]
-            present = self._target.get(pair, [self._target.native(pair, key) for key in wanted], faults)
-            if {key: line for key, line in wanted.items() if line is not None} != present:
-                raise DifferenceError(f"Rows of {name} differ after they were copied.", "Run it again, and report it.")
-            number += len(wanted)
+        for name in sorted(emptied & self._pairs.keys()):
+            self.compare(self._pairs[name])
+        number = 0
+        with self._target.transaction():
+            self._state.hold()
+            for pair, keys in self._logged(emptied, log):
+                self._target.delete(pair, self._canonical(pair, keys))
+            for pair, keys in self._logged(emptied, log):
+                number += self._brought(pair, keys)
+                self._watch(Progress("changes", pair.name, number, number))
         return number
+
+    def _logged(
+        self, emptied: set[str], log: Callable[[], Iterator[tuple[str, list[Key]]]]
+    ) -> Iterator[tuple[Pair, list[Key]]]:
+        return ((self._pairs[name], keys) for name, keys in log() if name in self._pairs and name not in emptied)
+
+    def _brought(self, pair: Pair, keys: list[Key]) -> int:
+        faults = Faults(self._most)
+        lines = self._source.get(pair, keys, faults)
+        faults.check()
+        self._target.insert(pair, list(lines.values()), faults)
+        faults.check()
+        wanted = self._canonical(pair, keys) | lines.keys()
+        present = self._target.get(pair, [self._target.native(pair, key) for key in wanted], faults)
+        if lines != present:
+            raise DifferenceError(f"Rows of {pair.name} differ after they were copied.", "Run it again, and report it.")
+        return len(wanted)
+
+    def _canonical(self, pair: Pair, keys: Iterable[Any]) -> set[bytes]:
+        found = set()
+        for key in keys:
+            # A row that is gone, and never fitted, was never copied.
+            with suppress(Misfit):
+                found.add(self._source.canonical(pair, key))
+        return found
 
     def counts(self, pair: Pair) -> tuple[int, int]:
         """Return how many rows both sides have."""

@@ -15,7 +15,8 @@ __all__ = ["Plan", "Progress", "Report"]
 class Progress:
     """How far it is: of the table's ``total`` so many ``rows``.
 
-    :ivar phase: ``look``, ``copy``, ``changes``, ``index``, ``compare``, ``last`` or ``finished``.
+    :ivar phase: ``look``, ``copy``, ``changes``, ``index``, ``compare``, ``wait`` (for the right to write), ``last`` or
+        ``finished``.
     """
 
     phase: str

@@ -17,11 +17,9 @@ from bedplate.database.transfer.schema import Schema
 from bedplate.database.transfer.side import Batch, Key, Role
 from bedplate.database.transfer.sqlite_schema import autoincrement, read_sqlite
 from bedplate.database.transfer.values import InvalidText, Reader, Writer, of_invalid_text, reader, writer
+from bedplate.database.transfer.waiting import PATIENCE, begin_writing
 
 __all__ = ["SqliteSide"]
-
-#: Seconds that it waits for whoever writes.
-_PATIENCE = 30.0
 
 
 class SqliteSide:
@@ -34,6 +32,8 @@ class SqliteSide:
         self.role: Role = role
         self.shown = shown
         self.identity = f"sqlite:{path.resolve()}"
+        #: Is called when somebody else keeps the right to write.
+        self.waits: Callable[[], object] = lambda: None
         self._readers: dict[str, list[Reader]] = {}
         self._writers: dict[str, list[Writer]] = {}
 
@@ -49,7 +49,7 @@ class SqliteSide:
             new = not path.exists()
             if new:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+            connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
                 if new:
                     connection.execute("PRAGMA journal_mode = WAL")
@@ -98,9 +98,12 @@ class SqliteSide:
     @contextmanager
     def _within(self, begin: str, end: str) -> Iterator[None]:
         try:
-            self.connection.execute(begin)
+            if begin == "BEGIN IMMEDIATE":
+                begin_writing(self.connection, self.waits)
+            else:
+                self.connection.execute(begin)
         except sqlite3.OperationalError as error:
-            what = f"The right to write into {self.shown} cannot be had: {error}."
+            what = f"The right to write into {self.shown} cannot be had for {PATIENCE:.0f} s: {error}."
             raise TransferError(what, "Stop who writes into it, or copy while it is written to: --live.") from None
         try:
             yield

@@ -34,6 +34,8 @@ AnySide = SqliteSide | PostgresqlSide
 #: Rounds of catching up with a source that is written to, and with how many rows left they are enough.
 _ROUNDS = 20
 _FEW = 100
+#: Rows of a log that are held at a time, in a round and in the last pass.
+_MOST, _BATCH = 100_000, 5_000
 
 
 class Transfer:
@@ -228,19 +230,29 @@ class Transfer:
         return False
 
     def _catch_up(self, source: AnySide, target: AnySide, mover: Mover, state: State, changes: Changes) -> None:
-        for _ in range(_ROUNDS):
+        rounds = 0
+        while rounds < _ROUNDS:
             with source.snapshot():
-                pending = changes.pending()
-                mover.apply(pending)
+                pending = changes.pending(_MOST)
+                whole = len(pending) < _MOST
+                try:
+                    mover.apply(pending)
+                except TransferError:
+                    if whole:
+                        raise
+                    # Rows that have exchanged what is unique go together.
+                    pending = changes.pending()
+                    mover.apply(pending)
             self._forget(target, state, changes, pending)
             if len(pending) <= _FEW:
                 return
+            # While the log is longer than what is held at a time, it gets shorter.
+            rounds += whole
 
     def _last(self, pairs: Sequence[Pair], mover: Mover, changes: Changes, before: Report) -> Report:
         """Bring over what was written since a comparison of all rows, and prove by the two that all is equal now."""
         self._watch(Progress("last"))
-        applied = mover.apply(changes.pending())
-        since = mover.proven(applied)
+        since = mover.level(changes.emptied(), lambda: changes.batches(_BATCH))
         tables = {one.table: one for one in before.tables}
         for pair in pairs:
             rows = mover.counts(pair)
@@ -279,7 +291,7 @@ class Transfer:
             assert path is not None
             writing = sqlite3.connect(path, timeout=10.0, isolation_level=None)
             try:
-                yield SqliteChanges(source.connection, writing, pairs)
+                yield SqliteChanges(source.connection, writing, pairs, source.waits)
             finally:
                 writing.close()
         else:
@@ -298,6 +310,9 @@ class Transfer:
                 url = f"sqlite:///{folder}/target.sqlite3"
             stack.push(_unmade(path))
             target = stack.enter_context(opened(url, "target"))
+            for side in (source, target):
+                if isinstance(side, SqliteSide):
+                    side.waits = lambda: self._watch(Progress("wait"))
             if source.identity == target.identity:
                 raise TransferRefusedError(["Source and target are the same database."])
             yield source, target

@@ -153,6 +153,59 @@ def test_a_server_is_followed_and_a_last_pass_reads_what_was_written(
     assert asked(first, logs) == []
 
 
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_a_log_of_any_length_is_brought_over_in_batches(
+    tmp_path: Path, empty: Empty, asked: Asked, monkeypatch: Any, kind: str
+) -> None:
+    monkeypatch.setattr("bedplate.database.transfer.transfer._BATCH", 2)
+    monkeypatch.setattr("bedplate.database.transfer.transfer._MOST", 7)
+    source, connection = shop(tmp_path)
+    if kind == "server":
+        file, source = source, empty()
+        Transfer(file, source).run()
+
+    def write(statement: str) -> None:
+        if kind == "server":
+            asked(source, statement)
+        else:
+            connection.execute(statement)
+
+    def during(progress: Any) -> None:
+        # Later than its first row is copied, so that batches are behind several times.
+        if progress.phase == "index":
+            write("UPDATE users SET email = email || '!' WHERE id < 30")
+
+    target = empty() if kind == "file" else f"sqlite:///{tmp_path}/back.sqlite3"
+    assert Transfer(source, target, watch=during).follow().equal
+    # Each has the address that another one had, across all batches.
+    write("UPDATE users SET email = 'tmp' || id")
+    write("UPDATE users SET email = 'user' || (id % 30 + 1) || '@example.org'")
+    write("DELETE FROM lines WHERE place = 1")
+    report = Transfer(source, target).run()
+    assert (report.state, report.equal, report.since >= 30) == ("finished", True, True)
+    assert Transfer(source, target).verify().equal
+
+
+def test_whoever_waits_for_the_right_to_write_says_so_and_gets_it(
+    tmp_path: Path, empty: Empty, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("bedplate.database.transfer.waiting._SOON", 0.0)
+    source, connection = shop(tmp_path)
+    server = empty()
+    assert Transfer(source, server).follow().equal
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO notes VALUES ('last', 1)")
+    phases: list[str] = []
+
+    def watch(progress: Any) -> None:
+        phases.append(progress.phase)
+        if progress.phase == "wait":
+            connection.execute("COMMIT")
+
+    report = Transfer(source, server, watch=watch).run()
+    assert (report.state, report.equal) == ("finished", True) and "wait" in phases
+
+
 def test_an_emptied_table_is_followed(tmp_path: Path, empty: Empty, asked: Asked) -> None:
     source, _ = shop(tmp_path)
     first, second = empty(), empty()
@@ -182,7 +235,7 @@ def test_nobody_writes_into_the_source_while_it_is_moved(tmp_path: Path, empty: 
 
 def test_a_source_that_is_written_to_is_not_moved_without_live(tmp_path: Path, empty: Empty, monkeypatch: Any) -> None:
     source, connection = shop(tmp_path)
-    monkeypatch.setattr("bedplate.database.transfer.sqlite_side._PATIENCE", 0.05)
+    monkeypatch.setattr("bedplate.database.transfer.waiting.PATIENCE", 0.05)
     connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(TransferError, match="--live"):
         Transfer(source, empty()).run()

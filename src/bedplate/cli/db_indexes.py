@@ -79,8 +79,8 @@ def indexes(
         bool,
         typer.Option(
             "--drop-to-compare",
-            help="With --measure: drop an index for the time of its measurement, while all who use its table wait."
-            " Never in production.",
+            help="With --measure: drop an index for the time of its measurement, at most 2 seconds, while all who use"
+            " its table wait. Never in production.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -25,7 +25,7 @@ from bedplate.problems import BedplateError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Measured", "Timing", "hidden", "measured", "verdict"]
+__all__ = ["DROPPED", "Measured", "Timing", "hidden", "measured", "verdict"]
 
 #: How often each sample is asked; the first time only warms the cache.
 RUNS = 5
@@ -36,6 +36,15 @@ PAYS = 1.5
 FEW = 1_000
 #: Seconds that a statement may take.
 LONGEST = 60.0
+#: Seconds that a table may be kept from all others while an index is dropped to compare, all statements together.
+DROPPED = 2.0
+
+_TOO_LONG = (
+    f"without it, it takes longer than the {DROPPED:g} s for which others may be kept waiting: measure on a copy, or "
+    "as a superuser, who can hide it"
+)
+#: Steps of SQLite's machine after which it looks at the clock.
+_STEPS = 10_000
 
 #: Of what is not partitioned the tree is empty.
 _TREE = """SELECT to_regclass(%(name)s)::oid::bigint
@@ -116,8 +125,12 @@ def verdict(measured: Measured) -> str:
     return f"pays: {times:,.0f} times faster" if times >= 10 else f"pays: {times:.1f} times faster"
 
 
-def measured(connection: Connection, index: Index) -> tuple[Timing | None, str]:
-    """Ask an access path; return what it took, or None and why it could not be asked. In a transaction to be undone."""
+def measured(connection: Connection, index: Index, *, within: float | None = None) -> tuple[Timing | None, str]:
+    """Ask an access path; return what it took, or None and why it could not be asked. In a transaction to be undone.
+
+    :param within: seconds that all of it may take, where others wait for it.
+    """
+    ends = None if within is None else time.monotonic() + within
     server = connection.dialect.name == "postgresql"
     try:
         if server:
@@ -128,11 +141,16 @@ def measured(connection: Connection, index: Index) -> tuple[Timing | None, str]:
         if not samples:
             return None, "its sample query returns no row"
         ask = _asked_of_server if server else _asked_of_file
-        return ask(connection, index, samples), ""
+        return ask(connection, index, samples, ends), ""
     except BedplateError as error:
         return None, str(error)
     except Exception as error:
+        if ends is not None and time.monotonic() >= ends:
+            return None, _TOO_LONG
         return None, f"its path fails: {said(error)}"
+    finally:
+        if ends is not None and not server:
+            _raw(connection).set_progress_handler(None, 0)
 
 
 def rows(connection: Connection, index: Index) -> int:
@@ -176,7 +194,27 @@ def _statement(index: Index, dialect: str) -> str:
     return statement
 
 
-def _asked_of_server(connection: Connection, index: Index, samples: list[dict[str, Any]]) -> Timing:
+def _in_time(connection: Connection, ends: float | None) -> None:
+    """See that all who wait for a table wait no longer than was said.
+
+    :raises BedplateError: when the time is over.
+    """
+    if ends is None:
+        return
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise BedplateError(_TOO_LONG)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}")
+    else:
+        _raw(connection).set_progress_handler(lambda: time.monotonic() >= ends, _STEPS)
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _asked_of_server(connection: Connection, index: Index, samples: list[dict[str, Any]], ends: float | None) -> Timing:
     from sqlalchemy import text
 
     tree = connection.exec_driver_sql(_NAMES, _name(connection, index))
@@ -186,6 +224,7 @@ def _asked_of_server(connection: Connection, index: Index, samples: list[dict[st
     taken, pages, nodes = [], [], dict[str, None]()
     for sample in samples:
         for run in range(RUNS + 1):
+            _in_time(connection, ends)
             found = connection.execute(question, sample).scalar_one()
             explained = (json.loads(found) if isinstance(found, str) else found)[0]
             if run:
@@ -207,7 +246,7 @@ def _scans(plan: Mapping[str, Any]) -> Iterator[str]:
         yield from _scans(inner)
 
 
-def _asked_of_file(connection: Connection, index: Index, samples: list[dict[str, Any]]) -> Timing:
+def _asked_of_file(connection: Connection, index: Index, samples: list[dict[str, Any]], ends: float | None) -> Timing:
     from sqlalchemy import text
 
     statement = _statement(index, "sqlite")
@@ -216,6 +255,7 @@ def _asked_of_file(connection: Connection, index: Index, samples: list[dict[str,
         lines = connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"), sample).all()
         nodes.update(dict.fromkeys(str(line[3]) for line in lines if str(line[3]).startswith(("SCAN", "SEARCH"))))
         for run in range(RUNS + 1):
+            _in_time(connection, ends)
             began = time.perf_counter()
             connection.execute(text(statement), sample).all()
             if run:
@@ -231,30 +271,33 @@ def _asked_of_file(connection: Connection, index: Index, samples: list[dict[str,
 
 
 @contextmanager
-def hidden(connection: Connection, index: Index, *, drop: bool) -> Iterator[str]:
-    """Let an index not be there for the rest of a transaction that is undone; yield why not, empty where it is so.
+def hidden(connection: Connection, index: Index, *, drop: bool) -> Iterator[tuple[str, bool]]:
+    """Let an index not be there for the rest of a transaction that is undone.
+
+    Yields why not, empty where it is so, and whether others wait for it until the end.
 
     :param drop: whether it may be dropped meanwhile, for which all who read the table wait.
     """
     if connection.dialect.name == "sqlite":
-        yield _hidden_in_file(connection, index, drop)
+        yield _hidden_in_file(connection, index, drop), drop
         return
     superuser = connection.exec_driver_sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").scalar()
     name = _name(connection, index)
     if superuser:
         found = [row[0] for row in connection.exec_driver_sql(_TREE, name)]
         connection.exec_driver_sql(_HIDE, {"found": found})
-        yield ""
+        yield "", False
     elif drop:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
         try:
             connection.exec_driver_sql(f"DROP INDEX {name['name']}")
         except Exception as error:
-            yield f"it cannot be dropped for a moment: {said(error)}"
+            yield f"it cannot be dropped for a moment: {said(error)}", False
             return
-        yield ""
+        yield "", True
     else:
-        yield "only a superuser can hide an index; --drop-to-compare drops it for the time of the measurement"
+        why = "only a superuser can hide an index; --drop-to-compare drops it for the time of the measurement"
+        yield why, False
 
 
 def _hidden_in_file(connection: Connection, index: Index, drop: bool) -> str:

@@ -151,10 +151,10 @@ def measure(
 
 def _without(place: Place, index: Index, drop: bool) -> tuple[measuring.Timing | None, str]:
     opened = place.writing() if place.dialect == "sqlite" and drop else place.reading()
-    with opened as connection, measuring.hidden(connection, index, drop=drop) as why:
+    with opened as connection, measuring.hidden(connection, index, drop=drop) as (why, waited):
         if why:
             return None, why
         try:
-            return measuring.measured(connection, index)
+            return measuring.measured(connection, index, within=measuring.DROPPED if waited else None)
         finally:
             connection.rollback()

@@ -69,7 +69,7 @@ def _do(file: Path, statement: str) -> None:
     connection.close()
 
 
-def test_all_kinds_are_made_and_used(file: Path) -> None:
+def test_all_kinds_are_made_and_used(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(f"sqlite:///{file}")
     assert {state.word for state in look(place, ALL).states} == {"missing"}
     before = measure(place, (CUSTOMER, LOWER, PLAN))
@@ -82,6 +82,9 @@ def test_all_kinds_are_made_and_used(file: Path) -> None:
             assert one.why == "SQLite finds nothing without it" or not one.without
         else:
             assert one.without is not None and not one.without.used
+    monkeypatch.setattr("bedplate.database.indexes.measure.DROPPED", 0.0)
+    late = measure(place, [CUSTOMER], drop=True)[0]
+    assert late.without is None and "kept waiting" in late.why
     # What was dropped for a moment is there.
     assert look(place, ALL).complete
     assert "--drop-to-compare" in measure(place, [CUSTOMER])[0].why

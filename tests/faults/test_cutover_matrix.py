@@ -24,7 +24,7 @@ from tests.postgres import Postgres, postgres
 from tests.steered import ACTS, Desk, Worker
 
 TABLES = ("entries", "notes")
-ROWS = size(2_000, 60_000)
+ROWS = size(2_000, 20_000)
 #: Writes in each of the runs, and how often somebody is killed in the middle of each act.
 WRITES, TIMES = size(0, 260_000), size(1, 3)
 #: In which acts somebody presses the way back, before the switch.

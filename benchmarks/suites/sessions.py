@@ -39,7 +39,8 @@ the server's clock, and a save that merges with others' changes.
 
 starsessions writes a session that was loaded with every request, changed or not, since it has no other way to let it
 slide. Ours is held near, coherent by the server's notices, and when it was last used is written once a minute; in P12b
-each request costs two round trips, as the save makes what is held near stale."""
+each request costs one round trip: what was saved is held near as soon as the server has told of that change, from when
+on it tells of others'."""
 
 
 def run(lab: Lab) -> list[Row]:

@@ -80,6 +80,8 @@ class Operation:
     :param script: a Lua text, called with the keys and arguments.
     :param memory: the same, in the process. Integers that a script gets as text are given to it as they are.
     :param reads: it changes nothing, so it may be sent once more when an answer was lost.
+    :param holds: it changes its keys and reads them afterwards, so that whoever tracks them (see :meth:`Store.track`)
+        is told of its own change right after ``parsed`` was called, and of every later one.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Operation:
     command: tuple[str, ...] = ()
     script: str = ""
     reads: bool = False
+    holds: bool = False
     #: The script's name at the server.
     sha: str = field(init=False, default="")
 
@@ -97,10 +100,11 @@ class Operation:
         object.__setattr__(self, "sha", sha1(self.script.encode(), usedforsecurity=False).hexdigest())
 
     @classmethod
-    def lua(cls, path: Path, memory: InProcess, *, reads: bool = False) -> Operation:
+    def lua(cls, path: Path, memory: InProcess, *, reads: bool = False, holds: bool = False) -> Operation:
         """Return the operation whose script is a file, ``take.lua``; it is named after it and its folder."""
         name = f"{path.parent.name}_{path.stem}"
-        return cls(name=name, script=path.read_text(encoding="utf-8"), memory=memory, reads=reads)
+        script = path.read_text(encoding="utf-8")
+        return cls(name=name, script=script, memory=memory, reads=reads, holds=holds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,25 @@ async def test_what_one_instance_opens_another_knows_until_one_of_them_ends_it(b
         assert not await other.revoke(session.id)
 
 
+async def test_two_that_change_a_session_by_turns_lose_nothing(backend: Backend) -> None:
+    async with backend.instances(make) as (one, other):
+        token, _ = await one.open("ada")
+        for number in range(20):
+            saves, reads = (one, other) if number % 2 else (other, one)
+            session = await saves.find(token)
+            assert session is not None
+            session["n"] = number
+            await session.save()
+            own = await saves.find(token)
+            assert own is not None and own["n"] == number
+            await soon(lambda reads=reads, number=number: _reads(reads, token, number))  # type: ignore[misc]
+
+
+async def _reads(sessions: Sessions, token: str, number: int) -> bool:
+    found = await sessions.find(token)
+    return found is not None and found.get("n") == number
+
+
 async def _is_gone(sessions: Sessions, token: str) -> bool:
     return await sessions.find(token) is None
 

@@ -66,6 +66,6 @@ class Common:
         return form
 
     def tracks(self, operation: Operation, keys: Sequence[str]) -> bool:
-        """Whether the server is to remember that these keys were read."""
+        """Whether the server is to remember that these keys were read, or written and then read."""
         prefixes = self.pushes.prefixes
-        return operation.reads and any(key.startswith(prefixes) for key in keys)
+        return (operation.reads or operation.holds) and any(key.startswith(prefixes) for key in keys)

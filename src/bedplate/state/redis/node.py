@@ -123,16 +123,20 @@ class Node:
             connection.arm(deadline)
         mark = 0
         if self._common.pushes.prefixes and self._common.tracks(operation, keys):
-            mark, parsed = self._remembered(connection, parsed, keys)
+            mark, parsed = self._remembered(connection, operation, parsed, keys)
         slots.append((waiter, parsed, form[1], now, deadline, operation, keys, packed, mark))
         connection.out.append(packed)
         connection.unsent += 1
 
     def _remembered(
-        self, connection: Connection, parsed: Callable[[Reply], None] | None, keys: Sequence[str]
+        self,
+        connection: Connection,
+        operation: Operation,
+        parsed: Callable[[Reply], None] | None,
+        keys: Sequence[str],
     ) -> tuple[int, Callable[[Reply], None] | None]:
         if not connection.tracked:
-            return 0, self._common.pushes.forgetting(parsed, keys)
+            return 0, self._common.pushes.forgetting(operation, parsed, keys)
         connection.say(skip(CACHING, connection.now))
         return TRACKED, parsed
 
@@ -213,8 +217,8 @@ class Node:
         return True
 
     def _forgotten(self, slot: Slot) -> Slot:
-        """Return a read of which nothing may be held, as nobody will tell of changes."""
-        return (slot[FUTURE], self._common.pushes.forgetting(slot[PARSED], slot[KEYS]), *slot[METER:])
+        """Return an operation of which nothing may be held, as nobody will tell of changes."""
+        return (slot[FUTURE], self._common.pushes.forgetting(slot[OPERATION], slot[PARSED], slot[KEYS]), *slot[METER:])
 
     def forsaken(self) -> list[Slot]:
         """Return what waits for the server to come back; for a router that knows better. It waits here no more."""

@@ -25,7 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bedplate.state.redis.replies import away
-from bedplate.state.store import Reply
+from bedplate.state.store import Operation, Reply
 
 if TYPE_CHECKING:
     from bedplate.state.redis.connection import Connection
@@ -196,8 +196,15 @@ class Pushes:
         for _, changed in self._trackers:
             _call(changed, None)
 
-    def forgetting(self, parsed: Callable[[Reply], None] | None, keys: Sequence[str]) -> Callable[[Reply], None]:
-        """Return what a read's reply is given to where the server does not track: nothing may be held of it."""
+    def forgetting(
+        self, operation: Operation, parsed: Callable[[Reply], None] | None, keys: Sequence[str]
+    ) -> Callable[[Reply], None] | None:
+        """Return what a reply is given to where the server does not track: nothing may be held of it.
+
+        What was written is held once its change is told of, which it is not here.
+        """
+        if not operation.reads:
+            return parsed
 
         def fill(reply: Reply) -> None:
             if parsed is not None:

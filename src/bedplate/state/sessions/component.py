@@ -181,7 +181,7 @@ class Sessions:
         self._host, self._keeper = host, keeper
 
         def changed(keys: Sequence[str] | None) -> None:
-            keeper.near.changed(keys and map(names.tag_in, keys), keeper.monotonic())
+            keeper.changed(None if keys is None else map(names.tag_in, keys))
 
         def missed() -> None:
             # Whoever ended a session meanwhile may have been heard by nobody.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic as system_monotonic
 from typing import Any
 
@@ -45,7 +45,7 @@ class Keeper:
         self.is_told = False
         self._store = store
         self._changed = changed
-        self._idle = int(settings.idle * 1000)
+        self.idle = int(settings.idle * 1000)
         self._longest = int(settings.longest * 1000)
         self._loads = {outcome: host.bind(LOADS, sessions=name, outcome=outcome) for outcome in _values(LOADS, 1)}
         self._writes: dict[tuple[str, str], BoundCounter] = {
@@ -54,6 +54,8 @@ class Keeper:
             for outcome in _values(WRITES, 2)
         }
         self._near, self._saved = self._loads["near"], self._writes["save", "done"]
+        #: By user: what was saved, until the store tells of that change.
+        self._own: dict[str, _Saving] = {}
         gauges = (host.bind(metric, sessions=name) for metric in (NEAR, REMEMBERED, WAITING))
         self._held, self._remembered, self._waiting = gauges
 
@@ -77,7 +79,7 @@ class Keeper:
             entry = await self._load(tag, field)
             if entry is None and (before := self.names.previous_field(secret)) is not None:
                 # The service's secret has been rotated since: the session gets its new name.
-                await self._store.run(ops.TOUCH, (self.names.key(tag),), (before, self._idle, field))
+                await self._store.run(ops.TOUCH, (self.names.key(tag),), (before, self.idle, field))
                 entry = await self._load(tag, field)
         except StoreError as error:
             return self._known(tag, field, error), True
@@ -148,6 +150,18 @@ class Keeper:
             self.near.clear()
             self.endings.wake_all()
 
+    def changed(self, tags: Iterable[str] | None) -> None:
+        """Be told of users whose sessions changed; None when some may have been missed."""
+        if tags is None:
+            self._own.clear()
+            self.near.lost(self.monotonic())
+            return
+        for tag in tags:
+            self.near.drop(tag)
+            own = self._own.pop(tag, None)
+            if own is not None:
+                own.told()
+
     # Writing
 
     async def begin(self, tag: str, field: str, about: bytes, data: bytes, instead_of: str = "") -> Entry:
@@ -158,7 +172,7 @@ class Keeper:
                 await self.hear_of_everyone()
             except StoreError as error:
                 raise self._refused("begin", error) from error
-        args = (field, instead_of, self._idle, self._longest, most, self.revoked.everyone, about, data)
+        args = (field, instead_of, self.idle, self._longest, most, self.revoked.everyone, about, data)
         now, raw = await self._write("begin", ops.CREATE, tag, args)
         self._writes["begin", "done"].inc()
         return Entry(raw, now, self.monotonic())
@@ -170,21 +184,27 @@ class Keeper:
 
         :raises SessionsUnavailableError: when the store is away; perhaps it was saved then.
         """
+        saving = _Saving(self, tag, field, read, data)
+        args = (field, read.version, self.idle, data)
         try:
-            now, raw, saved = await self._store.run(
-                ops.SAVE, (self.names.key(tag),), (field, read.version, self._idle, data)
-            )
+            now, raw, _ = await self._store.run(ops.SAVE, (self.names.key(tag),), args, parsed=saving)
         except StoreError as error:
             raise self._refused("save", error) from error
-        # Who comes now reads it anew; what changes later is told, as of anything that is read.
-        self.near.drop(tag)
-        if saved and not self.revoked.covers(tag, field, read.created):
+        finally:
+            saving.awaited = False
+            if self._own.get(tag) is saving:
+                del self._own[tag]
+        if saving.entry is not None:
             self._saved.inc()
-            return read.saved(data, now, self.monotonic(), self._idle), True
+            return saving.entry, True
         if raw is None or self.revoked.covers(tag, field, read.created):
             self._writes["save", "gone"].inc()
             return None, False
         return Entry(raw, now, self.monotonic()), False
+
+    def await_own(self, tag: str, saving: _Saving) -> None:
+        """Hold what was saved when the store tells of it."""
+        self._own[tag] = saving
 
     def merged(self) -> None:
         """Count a save that had to take in another's change."""
@@ -193,7 +213,7 @@ class Keeper:
     async def touch(self, tag: str, field: str) -> None:
         """Say that a session is in use; while the store is away nothing is said."""
         try:
-            _, raw = await self._store.run(ops.TOUCH, (self.names.key(tag),), (field, self._idle, ""))
+            _, raw = await self._store.run(ops.TOUCH, (self.names.key(tag),), (field, self.idle, ""))
         except StoreError:
             self._writes["touch", "refused"].inc()
         else:
@@ -205,7 +225,7 @@ class Keeper:
 
         :raises SessionsUnavailableError: when the store is away; perhaps the old secret is good no more then.
         """
-        now, raw = await self._write("rotate", ops.TOUCH, tag, (field, self._idle, new))
+        now, raw = await self._write("rotate", ops.TOUCH, tag, (field, self.idle, new))
         entry = None if raw is None else Entry(raw, now, self.monotonic())
         if entry is None or self.revoked.covers(tag, field, entry.created):
             self._writes["rotate", "gone"].inc()
@@ -337,6 +357,37 @@ class _Reading:
 
     def __call__(self, reply: Reply) -> None:
         self.entry = self._keeper.parsed(self._tag, self._field, reply)
+
+
+class _Saving:
+    """Takes in that a session was saved, and holds it as soon as the store has told of that change.
+
+    Then the store tells of every later one, too. It tells right after its reply, before whoever saved goes on; a change
+    that is told of afterwards is another's.
+    """
+
+    __slots__ = ("_data", "_field", "_keeper", "_read", "_tag", "awaited", "entry")
+
+    def __init__(self, keeper: Keeper, tag: str, field: str, read: Entry, data: bytes) -> None:
+        self._keeper, self._tag, self._field, self._read, self._data = keeper, tag, field, read, data
+        self.awaited = True
+        self.entry: Entry | None = None
+
+    def __call__(self, reply: Reply) -> None:
+        keeper, tag = self._keeper, self._tag
+        now, _, saved = reply
+        keeper.near.drop(tag)
+        if saved and not keeper.revoked.covers(tag, self._field, self._read.created):
+            self.entry = self._read.saved(self._data, now, keeper.monotonic(), keeper.idle)
+            if self.awaited:
+                keeper.await_own(tag, self)
+
+    def told(self) -> None:
+        """Hold what was saved, unless it has ended meanwhile."""
+        keeper, entry = self._keeper, self.entry
+        if entry is not None and not keeper.revoked.covers(self._tag, self._field, entry.created):
+            entry.coherent = keeper.near.coherent
+            keeper.near.put(self._tag, self._field, entry)
 
 
 def _values(metric: Any, label: int) -> Sequence[str]:

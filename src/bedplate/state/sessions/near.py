@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 
 from bedplate.state.sessions.record import Entry
 
@@ -74,19 +73,11 @@ class Near:
         """Forget all."""
         self._kept.clear()
 
-    def changed(self, tags: Iterable[str] | None, monotonic: float) -> None:
-        """Be told of users whose sessions changed; None when some may have been missed: then all is asked for again.
+    def lost(self, monotonic: float) -> None:
+        """Trust nothing without asking: changes may have been missed. What was right until now is known from now on.
 
         It is not forgotten: while the store is away it is what is known.
         """
-        if tags is not None:
-            for tag in tags:
-                self._kept.pop(tag, None)
-        else:
-            self.lost(monotonic)
-
-    def lost(self, monotonic: float) -> None:
-        """Trust nothing without asking; what was right until now is known from now on."""
         if not self._read:
             return  # since the last gap nothing was read that could be wrong
         self._read = False

@@ -170,7 +170,7 @@ LIST = Operation.lua(_HERE / "list.lua", _list, reads=True)
 CREATE = Operation.lua(_HERE / "create.lua", _create)
 #: New data of a session: ``[ms, nil, 1]``, ``[ms, record, 0]`` when somebody else has changed it, ``[ms, nil, 0]``
 #: when it is gone.
-SAVE = Operation.lua(_HERE / "save.lua", _save)
+SAVE = Operation.lua(_HERE / "save.lua", _save, holds=True)
 #: A session is in use, and perhaps gets another name: ``[ms, record or nil]``.
 TOUCH = Operation.lua(_HERE / "touch.lua", _touch)
 #: The end of some sessions of a user: ``[ms, how many there were]``.

@@ -24,7 +24,7 @@ class Twin:
 
     @property
     def spec(self) -> Spec:
-        return replace(self.locks.spec, kind="twin", alerts=(), panels=(), runbook=None)
+        return replace(self.locks.spec, kind="twin", degradation=None, alerts=(), panels=(), runbook=None)
 
     def lifespan(self, host: Host) -> AbstractAsyncContextManager[None]:
         return self.locks.lifespan(host)

@@ -7,7 +7,7 @@ from typing import Any
 from bedplate.state.redis import RedisSettings
 from bedplate.state.store import Operation
 
-__all__ = ["ADD", "GET", "PEEK", "SET", "hasty"]
+__all__ = ["ADD", "BUMP", "GET", "PEEK", "SET", "hasty"]
 
 
 def _nothing(space: Any, keys: Any, args: Any) -> None:
@@ -18,6 +18,20 @@ GET = Operation(name="get", command=("GET",), memory=_nothing, reads=True)
 SET = Operation(name="set", command=("SET",), memory=_nothing)
 ADD = Operation(name="add", script="return redis.call('INCRBY', KEYS[1], ARGV[1]) + tonumber(ARGV[2])", memory=_nothing)
 PEEK = Operation(name="peek", script="return redis.call('GET', KEYS[1])", memory=_nothing, reads=True)
+
+#: Adds to a number, and reads it after all that changes it.
+BUMP = Operation(
+    name="bump",
+    script="""
+        redis.call('GET', KEYS[1])
+        local count = redis.call('INCR', KEYS[1])
+        redis.call('PEXPIRE', KEYS[1], 60000)
+        redis.call('GET', KEYS[1])
+        return count
+    """,
+    memory=_nothing,
+    holds=True,
+)
 
 
 def hasty(**values: Any) -> RedisSettings:

@@ -13,7 +13,7 @@ from bedplate.state.store import Call, StoreUnavailableError
 from bedplate.testing import running
 from tests.redis import Server
 from tests.redis import server as started
-from tests.unit.state.redis.redis_operations import GET, PEEK, SET, hasty
+from tests.unit.state.redis.redis_operations import BUMP, GET, PEEK, SET, hasty
 
 
 async def test_messages_are_heard_by_all_who_listen_and_by_nobody_else(server: Server) -> None:
@@ -154,6 +154,21 @@ async def test_scripts_reads_are_remembered_also_by_a_server_that_did_not_know_t
         await redis.run(PEEK, ("app:k",))
         server.call("SET", "app:k", 1)
         await harness.eventually(lambda: changes == [["app:k"]])
+
+
+async def test_who_writes_and_then_reads_is_told_of_its_own_change_once_and_first(server: Server) -> None:
+    redis = Redis(server.url)
+    told: list[Any] = []
+    async with running(redis) as harness:
+        redis.track("app:", told.append)
+        await redis.run(BUMP, ("app:k",))  # the server does not know the script yet, so this one is sent twice
+        for count in (2, 3, 4):
+            told.clear()
+            answers = [redis.run(BUMP, ("app:k",), parsed=told.append), redis.run(GET, ("other",), parsed=told.append)]
+            await asyncio.gather(*answers)
+            assert told == [count, ["app:k"], None]
+        server.call("SET", "app:k", 9)
+        await harness.eventually(lambda: told == [4, ["app:k"], None, ["app:k"]])
 
 
 async def test_only_what_is_tracked_is_told(server: Server) -> None:

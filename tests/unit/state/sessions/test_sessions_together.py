@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedplate.state.sessions import SessionConflictError, SessionEndedError
+from bedplate.state.sessions import SessionConflictError, SessionEndedError, SessionsUnavailableError
 from bedplate.state.sessions.session import _merged
 from tests.linked import snapshot
 
@@ -60,6 +61,40 @@ async def test_a_change_by_one_instance_is_seen_by_the_other(world) -> None:
     session["a"] = 1
     await session.save()
     assert (await other.sessions.find(token))["a"] == 1
+
+
+async def test_what_was_saved_is_held_until_another_changes_it(world) -> None:
+    one, other = await world.instance(), await world.instance()
+    token, session = await one.sessions.open("ada")
+    for number in range(3):
+        session["n"] = number
+        await session.save()
+        one.link.asked.clear()
+        assert (await one.sessions.find(token))["n"] == number
+        assert one.link.asked == []
+        theirs = await other.sessions.find(token)
+        theirs["n"] = -1
+        await theirs.save()
+        session = await one.sessions.find(token)
+        assert session["n"] == -1
+    await other.sessions.revoke(session)
+    assert await one.sessions.find(token) is None
+
+
+async def test_what_was_saved_is_not_held_when_nobody_tells_of_changes_or_waits_for_the_answer(world) -> None:
+    one, other = await world.instance(), await world.instance()
+    token, session = await one.sessions.open("ada")
+    for lost in (False, True):
+        one.link.is_deaf, one.link.loses_replies = not lost, lost
+        session["n"] = 1
+        with suppress(SessionsUnavailableError):
+            await session.save()
+        one.link.is_deaf = one.link.loses_replies = False
+        theirs = await other.sessions.find(token)
+        theirs["n"] = 2
+        await theirs.save()
+        session = await one.sessions.find(token)
+        assert session["n"] == 2
 
 
 async def test_changes_of_requests_at_once_are_all_kept(one) -> None:

@@ -60,26 +60,58 @@ def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequ
     specs = {view.spec.label: view.spec for view in views}
     firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
     following: dict[str, list[Finding]] = {}
+    beneath: dict[str, list[Finding]] = {}
     found: list[Finding] = []
     for key, alert in firing.items():
         cause = _root(key, firing)
         (found if cause == key else following.setdefault(cause, [])).append(_of_alert(alert, specs))
     explaining = {(cause.name, cause.source): cause.dependents for cause in causes(view.spec for view in views)}
+    reasons = list(reasons)
+    under = _under(reasons, views)
     for reason in reasons:
         why = next(
             (key for key, one in firing.items() if reason.component in explaining.get((one.name, one.source), ())), ""
         )
-        place = following.setdefault(_root(why, firing), []) if why else found
-        place.append(_of_reason(reason, specs))
+        if why:
+            following.setdefault(_root(why, firing), []).append(_of_reason(reason, specs))
+        elif (cause := under[reason.component]) == reason.component:
+            found.append(_of_reason(reason, specs))
+        else:
+            # No alert fires yet, but what it needs is not well either.
+            beneath.setdefault(cause, []).append(_of_reason(reason, specs))
+    found = [
+        replace(one, follows=tuple(_sorted(beneath.pop(one.component))))
+        if not one.alert and one.component in beneath
+        else one
+        for one in found
+    ]
+    # Of causes that an alert tells of, what follows stands there.
+    found += [one for those in beneath.values() for one in those]
     by_path = {f"/alerts/{key}": _sorted(those) for key, those in following.items()}
-    return _folded(_sorted(replace(one, follows=tuple(by_path.get(one.path, ()))) for one in found))
+    told = (replace(one, follows=(*one.follows, *by_path.get(one.path, ()))) for one in found)
+    return _folded(_sorted(told))
+
+
+def _under(reasons: Sequence[Reason], views: Sequence[ComponentView]) -> dict[str, str]:
+    """Return, by component, which of those that are not well it stands on in the end; itself where on none."""
+    needs = {view.spec.label: [need.spec.label for need in view.spec.needs] for view in views}
+    unwell = {reason.component for reason in reasons}
+
+    def lowest(label: str, seen: frozenset[str]) -> str:
+        for need in needs.get(label, ()):
+            if need not in seen and (found := lowest(need, seen | {need})) in unwell:
+                return found
+        return label
+
+    return {label: lowest(label, frozenset({label})) for label in unwell}
 
 
 def _folded(found: Sequence[Finding]) -> list[Finding]:
     """Return them with one alert that fires for many things told once: a page of the same sentence hides the rest."""
     kinds: dict[tuple[str, str, bool], list[Finding]] = {}
     for place, one in enumerate(found):
-        kinds.setdefault((one.component, one.alert or f"no alert {place}", bool(one.quiet)), []).append(one)
+        kind = (one.component, one.alert) if one.alert else ("", f"{one.probe} {one.meaning or place}")
+        kinds.setdefault((*kind, bool(one.quiet)), []).append(one)
     told: list[Finding] = []
     for those in kinds.values():
         told += those if len(those) <= _ALIKE else [replace(those[0], alike=tuple(those[1:]))]

@@ -92,8 +92,11 @@ def _sentences(sources: Sources, status: Any, firing: int, pending: int) -> list
         said.append(f"{ready} {every} {plural(len(views), 'component')} run{'s' if len(views) == 1 else ''}.")
     else:
         said.append(ready)
-    probes = [probe for view in views for probe in sources.health.probes(view.spec.label, history=False)]
-    down = [probe["name"] for probe in probes if probe["status"] == "down"]
+    probes = [(view, probe) for view in views for probe in sources.health.probes(view.spec.label, history=False)]
+    down = [probe["name"] for _, probe in probes if probe["status"] == "down"]
+    if len(set(down)) < len(down):
+        # Probes of many components have one name; whose they are tells them apart.
+        down = [view.spec.label for view, probe in probes if probe["status"] == "down"]
     if down:
         said.append(
             f"{plural(len(down), 'probe')} of {len(probes)} {'is' if len(down) == 1 else 'are'} down: {spell(down)}."

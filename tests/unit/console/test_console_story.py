@@ -1,0 +1,53 @@
+"""What the home page makes of many things that are not well at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bedplate.component import ComponentView, Spec
+from bedplate.console.story import findings
+from bedplate.monitor.health.status import Reason
+
+
+@dataclass
+class Part:
+    """A component that is only declared."""
+
+    spec: Spec
+
+    def lifespan(self, host: Any) -> Any:
+        raise NotImplementedError
+
+
+def parts(*needs: tuple[str, Sequence[str]]) -> dict[str, Part]:
+    made: dict[str, Part] = {}
+    for kind, on in needs:
+        made[kind] = Part(Spec(kind=kind, summary="A part.", needs=tuple(made[one] for one in on)))
+    return made
+
+
+def reason(component: str, since: float, meaning: str = "") -> Reason:
+    return Reason(component, "store", "degraded", since, "no answer", meaning or f"{component} does without.")
+
+
+def views(made: dict[str, Part]) -> list[ComponentView]:
+    return [ComponentView(part, part.spec, "running") for part in made.values()]
+
+
+def test_what_stands_on_something_that_is_not_well_follows_from_it_before_any_alert_fires() -> None:
+    made = parts(("store", ()), ("near", ("store",)), ("cache", ("near",)), ("disk", ()))
+    told = findings([reason("cache", 1.0), reason("store", 2.0), reason("disk", 3.0)], (), views(made))
+    assert [(one.component, [each.component for each in one.follows]) for one in told] == [
+        ("store", ["cache"]), ("disk", []),
+    ]  # fmt: skip
+
+
+def test_what_many_have_alike_is_told_once_and_names_the_others() -> None:
+    made = parts(*((f"limit{number}", ()) for number in range(5)), ("disk", ()))
+    reasons = [reason(f"limit{number}", number, "It counts alone.") for number in range(5)] + [reason("disk", 9.0)]
+    told = findings(reasons, (), views(made))
+    assert [(one.component, len(one.alike)) for one in told] == [("limit0", 4), ("disk", 0)]
+    few = findings(reasons[:2], (), views(made))
+    assert [(one.component, len(one.alike)) for one in few] == [("limit0", 0), ("limit1", 0)]

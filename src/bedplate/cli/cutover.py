@@ -168,12 +168,12 @@ def _show(found: Preflight) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "table", "what", "cost", "mend", box=None, header_style="dim")
     for one in found.findings:
         colour = _COLOURS[one.severity]
-        cells = (escape(text) for text in (one.table, one.what, one.cost, one.mend))
-        table.add_row(f"[{colour}]{one.severity}[/{colour}]", *cells)
-    console.print(table)
+        console.print(f"[{colour}]{one.severity}[/{colour}]  [bold]{escape(one.table)}[/bold]: {escape(one.what)}")
+        for said in (one.cost, one.mend):
+            if said:
+                console.print(f"    [dim]{escape(said)}[/dim]")
     sizes = Table("table", "rows", "size", "disk", "WAL", "backfill", "lock", box=None, header_style="dim")
     for each in found.estimates:
         sizes.add_row(

@@ -163,9 +163,10 @@ def status(service: Service = "", name: Name = "", url: Url = "", as_json: AsJso
         print_json({**figures, "record": record.to_json()})
     else:
         _show(sight, record)
-        console.print(f"Readiness {ready.score} of 100{'' if ready.ready else ': not yet'}")
-        for reason in ready.reasons:
-            console.print(f"  [yellow]{_plain(reason)}[/yellow]")
+        if record.state not in ("switched", "finalized"):
+            console.print(f"Readiness {ready.score} of 100{'' if ready.ready else ': not yet'}")
+            for reason in ready.reasons:
+                console.print(f"  [yellow]{_plain(reason)}[/yellow]")
     if record.trouble == "waits" or any(one.differing for one in sight.tables):
         raise typer.Exit(EXIT_FAULTS)
 

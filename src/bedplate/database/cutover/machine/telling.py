@@ -158,7 +158,8 @@ def _throttled(detail: Mapping[str, Any]) -> str:
 def _turned(detail: Mapping[str, Any]) -> str:
     tries, keys = int(detail.get("attempts", 1)), int(detail.get("compared", 0))
     attempts = "at the first attempt" if tries == 1 else f"at attempt {tries}"
-    return f"for {float(detail.get('held', 0.0)) * 1000:.1f} ms, {attempts}; {_count(keys)} keys compared under it"
+    compared = "1 key" if keys == 1 else f"{_count(keys)} keys"
+    return f"for {float(detail.get('held', 0.0)) * 1000:.1f} ms, {attempts}; {compared} compared under it"
 
 
 def _compared(detail: Mapping[str, Any]) -> str:

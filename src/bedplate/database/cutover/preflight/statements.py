@@ -73,7 +73,8 @@ def statements(connection: Connection[Any], table: Table, key: str, partitions: 
     for text, calls, mean in counted:
         if told >= _MOST or not touches(text, table.name):
             continue
-        short = " ".join(text.split())[:160]
+        whole = " ".join(text.split())
+        short = whole if len(whole) <= 160 else f"{whole[:159]}…"
         conflict = conflicts(text, key)
         if conflict is not None:
             told += 1

@@ -67,6 +67,7 @@ class Builtins:
             traces=self.traces.recorder,
             errors=self.errors.store,
             redactor=self.redactor,
+            before_reading=self.metrics.before_reading,
         )
         self.auth = Authenticator(settings.section(AuthSettings, "auth"), environment=settings.environment)
         self.health = Health(settings.section(HealthSettings, "health"), redactor=self.redactor)

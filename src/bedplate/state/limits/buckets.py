@@ -8,6 +8,7 @@ exactly n.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,6 +16,8 @@ from typing import Protocol
 from bedplate.state.limits.limit import Limit
 
 __all__ = ["Buckets", "MemoryBuckets"]
+
+_ONE_THREAD_AT_A_TIME = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Buckets(Protocol):
@@ -41,10 +44,12 @@ class MemoryBuckets:
 
     __slots__ = (
         "_half",
+        "_interval",
         "_intervals",
         "_lock",
         "_old",
         "_period",
+        "_tolerance",
         "_tolerances",
         "_turn",
         "_young",
@@ -55,6 +60,7 @@ class MemoryBuckets:
     def __init__(self, limits: Sequence[Limit], capacity: int) -> None:
         self._intervals = tuple(limit.interval for limit in limits)
         self._tolerances = tuple(limit.tolerance for limit in limits)
+        self._interval, self._tolerance = self._intervals[0], self._tolerances[0]
         self._period = max(self._tolerances)
         self._half = max(1, capacity // 2)
         self._young: dict[str, tuple[int, ...]] = {}
@@ -88,6 +94,23 @@ class MemoryBuckets:
                 return False, owing
             self._young[key] = tuple([now + debt for debt in debts])
             return True, debts
+
+    def spend(self, key: str, now: int) -> int:
+        """Use one unit of the only limit and return the debt; -1 when :meth:`take` has to be asked.
+
+        It is for what is done with every request, and takes no lock: between look and entry there is no call, and only
+        at calls do other threads come in (see ``telemetry/metrics/instruments.py``).
+        """
+        if now < self._turn and _ONE_THREAD_AT_A_TIME:
+            try:
+                (arrival,) = self._young[key]
+            except KeyError:
+                return -1
+            debt = self._interval + (arrival - now if arrival > now else 0)
+            if debt <= self._tolerance:
+                self._young[key] = (now + debt,)
+                return debt
+        return -1
 
     def charge(self, key: str, cost: int, now: int) -> None:
         """Use ``cost`` units whatever is left, or give them back; nobody ever owes more than two full bursts."""

@@ -72,17 +72,19 @@ class InProcess:
             return None
         if self._plan is None:
             return self._judge(key, scope)
-        # What _take() and said() do, for the one limit that most have: two calls less on every request.
-        buckets, (interval, tolerance) = self._buckets, self._plan
-        allowed, debts = buckets.take(key, 1, self._now())
-        counter = self._allowed if allowed else self._refused
-        if counter is not None:
-            counter.inc()
-        if buckets.entered != self._entered:
-            self._count()
-        if not allowed:
-            return None if self._shadow else refusal(self._decide(False, debts, 1))
-        said = ((tolerance - debts[0]) // interval, -(-debts[0] // _SECOND))
+        # What _take() and said() do, for the one limit that most have.
+        interval, tolerance = self._plan
+        now = self._now()
+        debt = self._buckets.spend(key, now)
+        if debt >= 0:
+            if self._allowed is not None:
+                self._allowed.inc()
+        else:
+            allowed, debts = self._take(key, 1, now)
+            if not allowed:
+                return None if self._shadow else refusal(self._decide(False, debts, 1))
+            debt = debts[0]
+        said = ((tolerance - debt) // interval, -(-debt // _SECOND))
         verdict = self._verdicts.get(said)
         return self._answers.verdict(said) if verdict is None else verdict
 
@@ -136,9 +138,9 @@ class InProcess:
         said = self._answers.said(self._left(debts), debts)
         return self._verdicts.get(said) or self._answers.verdict(said)
 
-    def _take(self, key: str, cost: int) -> tuple[bool, tuple[int, ...]]:
+    def _take(self, key: str, cost: int, now: int | None = None) -> tuple[bool, tuple[int, ...]]:
         buckets = self._buckets
-        allowed, debts = buckets.take(key, cost, self._now())
+        allowed, debts = buckets.take(key, cost, self._now() if now is None else now)
         counter = self._allowed if allowed else self._refused
         if counter is not None:
             counter.inc()

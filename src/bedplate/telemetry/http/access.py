@@ -6,7 +6,7 @@ around it; texts that come from the client are redacted and escaped once, and re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from logging import INFO
 from time import time
 from typing import Any
@@ -48,9 +48,10 @@ class AccessLog:
     :param secret_parameters: names of query parameters whose values are not shown, besides those that ``redactor``
         knows.
     :ivar service: the service's name, a field of every record.
+    :ivar writer: who forms the lines; None when each goes to the sink at once.
     """
 
-    __slots__ = ("_defer", "_escaped", "_redactor", "_secrets", "_sink", "service")
+    __slots__ = ("_escaped", "_redactor", "_secrets", "_sink", "service", "writer")
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class AccessLog:
         secret_parameters: Iterable[str] = (),
     ) -> None:
         self._sink: Sink = sink.write if isinstance(sink, Writer) else sink
-        self._defer = sink.defer if isinstance(sink, Writer) else None
+        self.writer = sink if isinstance(sink, Writer) else None
         self._redactor = redactor or Redactor()
         self._secrets = frozenset(name.lower() for name in secret_parameters)
         self._escaped: dict[str, str] = {}
@@ -102,16 +103,24 @@ class AccessLog:
         # What may change after the request is written down now, and text is made of the rest when it is handed over.
         rest = None if more is None and context.fields is None else self._rest(context, more)
         record = (
-            level, self._line, time(), shared, context.request_id, context.trace_id, context.span_id, path, client,
+            level, self.line, time(), shared, context.request_id, context.trace_id, context.span_id, path, client,
             duration, request_size, response_size, scope["query_string"], rest,
         )  # fmt: skip
-        if self._defer is None:
-            self._sink(self._line(record))
+        if self.writer is None:
+            self._sink(self.line(record))
         else:
-            self._defer(record, _SIZE + len(path))
+            self.writer.defer(record, _SIZE + len(path))
 
-    def _line(self, record: Record) -> bytes:
-        """Return the line of a record."""
+    def write_all(self, records: Sequence[Record], paths: int) -> None:
+        """Write records of level INFO that were put off, as :meth:`line` takes them; ``paths`` is the length of their
+        paths together."""
+        assert self.writer is not None
+        self.writer.defer_all(records, _SIZE * len(records) + paths)
+
+    def line(self, record: Record) -> bytes:
+        """Return the line of a record: level, this method, Unix time, what its kind shares, request id, trace id, span
+        id, path, client, duration, sizes, query, and what few records have.
+        """
         level, _, at, shared, request, trace, span, text, client, duration, received, sent, query, rest = record
         path = self._escaped.get(text)
         if path is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
@@ -82,6 +82,8 @@ class Http:
     :param traces: decides what is sampled and what is slow, and takes the traces of such requests and of failed ones.
     :param errors: where unhandled exceptions go.
     :param redactor: what keeps secrets out of the access log; one with default rules if None.
+    :param before_reading: what is called before metrics are read, ``Metrics.before_reading``: with it, reports of
+        ordinary requests are put off and made together; without it each is made at the request's end.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Http:
         traces: TraceRecorder | None = None,
         errors: ErrorSink | None = None,
         redactor: Redactor | None = None,
+        before_reading: list[Callable[[], None]] | None = None,
     ) -> None:
         self.settings = settings or HttpSettings()
+        self._before_reading = before_reading
         self._traces = traces
         self._errors = errors
         self._redactor = redactor
@@ -133,6 +137,7 @@ class Http:
             access=access,
             traces=self._traces,
             errors=self._errors,
+            before_reading=self._before_reading,
         )
         self._wrapped.append(middleware)
         if self._host is not None:

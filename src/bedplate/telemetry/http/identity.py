@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.traces.propagation import clean_tracestate, parse_traceparent
 
-__all__ = ["Identifier"]
+__all__ = ["TOLD", "Identifier"]
 
 # Not the module's own generator: a service that seeds that one would repeat its ids in every worker.
 _random = random.Random()
@@ -21,7 +21,7 @@ _random = random.Random()
 #: Ids made in advance, trace and span: many in one loop cost half of what they cost one by one between other work.
 _ids: list[tuple[str, str]] = []
 _take = _ids.pop
-_IN_ADVANCE = 64
+_IN_ADVANCE = 256
 
 
 def _make() -> tuple[str, str]:
@@ -42,7 +42,8 @@ def _forked() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
-_OURS = frozenset({b"x-request-id", b"traceparent"})
+#: Headers in which a caller tells who a request is.
+TOLD = frozenset({b"x-request-id", b"traceparent"})
 
 #: Short, and without a character that would have to be escaped in JSON, a header or a shell.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}\Z")
@@ -65,38 +66,36 @@ class Identifier:
         self._trust_parent = trust_parent
         self._trust_request_id = trust_request_id
 
-    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> WorkContext:
-        """Return the context of a request with these headers, as the server gave them."""
+    def anew(self) -> WorkContext:
+        """Return the context of a request whose caller tells nothing."""
         try:
             trace_id, span_id = _take()
         except IndexError:
             trace_id, span_id = _make()
-        request_id = ""
-        parents: list[bytes] | None = None
-        for name, value in headers:
-            if name in _OURS:
-                if name == b"traceparent":
-                    parents = [*(parents or ()), value]
-                elif self._trust_request_id and _REQUEST_ID.match(value):
-                    request_id = value.decode("ascii")
-        # Who quotes the id of a request has the id of its trace, too; unless the trace is the caller's and has others.
-        request_id = request_id or trace_id
-        if parents is not None:
-            context = self._continue(request_id, span_id, parents, headers)
-            if context is not None:
-                return context
-        return WorkContext(request_id, trace_id, span_id, "", trace_id[16:] < self._bound)
+        # Who quotes the id of a request has the id of its trace, too.
+        return WorkContext(trace_id, trace_id, span_id, "", trace_id[16:] < self._bound)
 
-    def _continue(
-        self, request_id: str, span_id: str, parents: list[bytes], headers: Iterable[tuple[bytes, bytes]]
-    ) -> WorkContext | None:
+    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> WorkContext:
+        """Return the context of a request with these headers, as the server gave them."""
+        context = self.anew()
+        self.told(context, headers)
+        return context
+
+    def told(self, context: WorkContext, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over into a new context what the caller tells."""
+        parents: list[bytes] = []
+        for name, value in headers:
+            if name == b"traceparent":
+                parents.append(value)
+            elif name == b"x-request-id" and self._trust_request_id and _REQUEST_ID.match(value):
+                context.request_id = value.decode("ascii")
         # Two callers contradict each other: the trace begins anew.
         caller = parse_traceparent(parents[0].decode("latin-1")) if len(parents) == 1 else None
         if caller is None:
-            return None
-        sampled = caller.sampled if self._trust_parent else caller.trace_id[16:] < self._bound
-        context = WorkContext(request_id, caller.trace_id, span_id, caller.span_id, sampled)
+            return
+        # The request's id stays its own: the trace has other requests.
+        context.trace_id, context.parent_id = caller.trace_id, caller.span_id
+        context.sampled = caller.sampled if self._trust_parent else caller.trace_id[16:] < self._bound
         states = [value.decode("latin-1") for name, value in headers if name == b"tracestate"]
         if states:
             context.tracestate = clean_tracestate(*states)
-        return context

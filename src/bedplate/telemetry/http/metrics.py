@@ -16,6 +16,7 @@ __all__ = [
     "REQUEST_SIZE",
     "RESPONSE_SIZE",
     "UNMATCHED",
+    "UNROUTED",
     "WEBSOCKETS",
     "WEBSOCKET_DURATION",
 ]
@@ -26,6 +27,8 @@ OTHER_METHOD = "_OTHER"
 
 #: The route of requests that match none.
 UNMATCHED = "_unmatched"
+#: How a router answers what it has no route for.
+UNROUTED = frozenset({404, 405})
 #: The route of requests that a guard refused before routing.
 REFUSED = "_refused"
 

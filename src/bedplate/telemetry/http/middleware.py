@@ -6,7 +6,10 @@ each with a wrapped ``send`` of its own. Here they share one pass over the heade
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from weakref import WeakSet
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,7 +20,7 @@ from bedplate.telemetry.http import otel
 from bedplate.telemetry.http.access import AccessLog
 from bedplate.telemetry.http.exchange import Exchange
 from bedplate.telemetry.http.headers import ResponseHeaders
-from bedplate.telemetry.http.identity import Identifier
+from bedplate.telemetry.http.identity import TOLD, Identifier
 from bedplate.telemetry.http.report import ErrorSink, Reporter
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.http.websocket import WebSocketExchange
@@ -33,6 +36,9 @@ Guard = Callable[[Scope], Verdict | Awaitable[Verdict | None] | None]
 #: Seconds between two looks whether OpenTelemetry has been configured.
 _LOOK = 1.0
 
+#: Exchanges made in advance; more would have left the processor's nearest cache before they are used.
+_IN_ADVANCE = 32
+
 
 class HttpMiddleware:
     """A pure ASGI middleware, meant to be the outermost; see :class:`~bedplate.telemetry.http.Http` for how to get one.
@@ -44,6 +50,7 @@ class HttpMiddleware:
     :param access: the access log, None for none.
     :param traces: decides what is sampled and slow, and takes such requests; without it 1 % is sampled, for exemplars.
     :param errors: takes unhandled exceptions.
+    :param before_reading: what is called before metrics are read, for who puts reports off; None to put off none.
     """
 
     def __init__(
@@ -55,20 +62,23 @@ class HttpMiddleware:
         access: AccessLog | None = None,
         traces: TraceRecorder | None = None,
         errors: ErrorSink | None = None,
+        before_reading: list[Callable[[], None]] | None = None,
     ) -> None:
         self.app = app
         self._settings = settings = settings or HttpSettings()
         self._guards = tuple(guards)
-        self._report = Reporter(settings, access, traces, errors)
+        self._report = Reporter(settings, access, traces, errors, before_reading)
         self._traces = traces
-        self._identify = Identifier(
+        self._identifier = Identifier(
             (TraceSettings() if traces is None else traces.settings).sample_ratio,
             trust_parent=settings.trust_parent,
             trust_request_id=settings.trust_request_id,
-        ).identify
+        )
+        self._ready: list[Exchange] = []
         self._tracing = False
         self._looked = 0.0
         self._headers = ResponseHeaders(settings, "development")
+        _all.add(self)
 
     def knows(self, application: object) -> None:
         """Look through the routes of an application for the name of what was answered before it was routed."""
@@ -78,28 +88,56 @@ class HttpMiddleware:
         """Measure with the service's registry; the security headers become those of its environment."""
         self._headers = ResponseHeaders(self._settings, host.environment)
         self._report.start(host)
+        self._ready.clear()
 
     def stop(self) -> None:
         """Measure no more."""
         self._report.stop()
+        self._ready.clear()
+
+    def forked(self) -> None:
+        """Begin anew in the child of a fork: identities made in advance and reports put off are its parent's."""
+        self._ready.clear()
+        self._report.forked()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket; other scopes are passed on."""
         kind = scope["type"]
-        if kind != "http" and kind != "websocket":
-            await self.app(scope, receive, send)
-            return
         if "router" in scope:
             scope = _as_root(scope)
-        context = self._identify(scope["headers"])
-        kept: type[Exchange | WebSocketExchange] = Exchange if kind == "http" else WebSocketExchange
-        exchange = kept(scope, receive, send, context, self._headers, self._report)
+        exchange: Exchange | WebSocketExchange
+        if kind == "http":
+            try:
+                exchange = self._ready.pop()
+            except IndexError:
+                exchange = self._prepare()
+            exchange.scope = scope
+            exchange.incoming = receive
+            exchange.outgoing = send
+            exchange.started = started = perf_counter()
+            if exchange.active is not None:
+                # In place, as all of an exchange runs in one thread: calls are what a request costs.
+                words, index = exchange.active
+                words[index] += 1.0
+            context = exchange.context
+            for name, _ in scope["headers"]:
+                if name in TOLD:
+                    self._identifier.told(context, scope["headers"])
+                    exchange.identity = (b"x-request-id", context.request_id.encode())
+                    break
+        elif kind == "websocket":
+            context = self._identifier.identify(scope["headers"])
+            context.recorder = self._traces
+            exchange = WebSocketExchange(scope, receive, send, context, self._headers, self._report)
+            started = exchange.started
+        else:
+            await self.app(scope, receive, send)
+            return
         token = current.set(context)
-        context.recorder = self._traces
         if not context.sampled:
             scope.setdefault(otel.FASTAPI_KEY, None)
-        if exchange.started - self._looked > _LOOK:
-            self._look(exchange.started)
+        if started - self._looked > _LOOK:
+            self._look(started)
         ambient = None
         if self._tracing:
             ambient = OtelContext()
@@ -128,6 +166,14 @@ class HttpMiddleware:
                 ambient.__exit__(None, None, None)
             current.reset(token)
 
+    def _prepare(self) -> Exchange:
+        """Make exchanges in advance, and return one of them."""
+        for _ in range(_IN_ADVANCE):
+            context = self._identifier.anew()
+            context.recorder = self._traces
+            self._ready.append(Exchange(context, self._headers, self._report))
+        return self._ready.pop()
+
     def _look(self, now: float) -> None:
         """See whether OpenTelemetry is configured by now, so that libraries may ask for the parent of their spans."""
         self._looked = now
@@ -139,3 +185,15 @@ def _as_root(scope: Scope) -> Scope:
     """Return the scope without what an outer router left, so that the application's routes stand on their own."""
     outer = ("router", "route", "endpoint", "app_root_path", "path_params", "fastapi")
     return {key: value for key, value in scope.items() if key not in outer}
+
+
+_all: WeakSet[HttpMiddleware] = WeakSet()
+
+
+def _forked() -> None:
+    for middleware in list(_all):
+        middleware.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

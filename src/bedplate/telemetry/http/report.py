@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Iterable
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.types import Scope
@@ -13,6 +13,7 @@ from starlette.types import Scope
 from bedplate.component import BoundCounter, Host
 from bedplate.telemetry.context import WorkContext
 from bedplate.telemetry.http.access import AccessLog, Shared
+from bedplate.telemetry.http.later import Later, Record
 from bedplate.telemetry.http.metrics import (
     ACTIVE,
     DURATION,
@@ -21,6 +22,8 @@ from bedplate.telemetry.http.metrics import (
     OTHER_METHOD,
     REQUEST_SIZE,
     RESPONSE_SIZE,
+    UNMATCHED,
+    UNROUTED,
     WEBSOCKET_DURATION,
     WEBSOCKETS,
 )
@@ -38,6 +41,9 @@ __all__ = ["ErrorSink", "Reporter", "type_name"]
 
 #: How a WebSocket's requests are named beside the methods of HTTP.
 WEBSOCKET = "WEBSOCKET"
+
+#: Routes with a method and a status that are remembered by identity; beyond it the memory starts anew.
+_REMEMBERED = 10_000
 
 _logger = logging.getLogger("bedplate.http")
 
@@ -65,21 +71,25 @@ class Reporter:
     """Where exchanges report to; one a middleware. Before :meth:`start` and after :meth:`stop` nothing is measured.
 
     :ivar active: the word of the gauge of active requests, while it is measured: memory and index.
+    :ivar later: takes the reports of ordinary requests, while they may be put off.
     """
 
     __slots__ = (
         "_access",
-        "_direct",
+        "_askers",
+        "_before_reading",
         "_errors",
         "_everything",
         "_failures",
         "_host",
         "_kinds",
+        "_ordinary",
         "_ratio",
         "_skip",
         "_slow",
         "_traces",
         "active",
+        "later",
         "proxies",
         "reraise",
         "templates",
@@ -91,10 +101,13 @@ class Reporter:
         access: AccessLog | None,
         traces: TraceRecorder | None,
         errors: ErrorSink | None,
+        before_reading: list[Callable[[], None]] | None = None,
     ) -> None:
         self.templates = Templates()
         self.proxies = TrustedProxies(settings.trusted_proxies)
-        self._direct = self.proxies.nobody
+        self.later: Later | None = None
+        self._before_reading = before_reading
+        self._askers: list[list[Callable[[], None]]] = []
         self.reraise = settings.reraise
         self.active: tuple[Any, int] | None = None
         self._failures: dict[tuple[str, str], BoundCounter] = {}
@@ -107,23 +120,42 @@ class Reporter:
         self._everything = self._ratio >= 1.0
         self._host: Host | None = None
         self._kinds: dict[tuple[str, str, int], Kind] = {}
+        # By a route's identity, which is unique while the route is kept beside it.
+        self._ordinary: dict[tuple[int, str, int], tuple[Kind, Any]] = {}
 
     def start(self, host: Host) -> None:
         """Bind to the registry of a service."""
-        self._forget()
+        self.stop()
         self._host = host
         active: Any = host.bind(ACTIVE)
         self.active = active.word
         if self._access is not None:
             self._access.service = host.service
+        writer = None if self._access is None else self._access.writer
+        if self._before_reading is not None and (writer is not None or self._access is None):
+            self.later = Later(self._say, self._slow, None if self.proxies.nobody else self.proxies.client)
+            self._askers = [self._before_reading] if writer is None else [self._before_reading, writer.sources]
+            for asker in self._askers:
+                asker.append(self.later.flush)
 
     def stop(self) -> None:
         """Measure no more."""
+        later, self.later = self.later, None
+        if later is not None:
+            later.close()
+            for asker in self._askers:
+                asker.remove(later.flush)
         self._forget()
         self._host = self.active = None
 
+    def forked(self) -> None:
+        """Forget, in the child of a fork, what its parent will report."""
+        if self.later is not None:
+            self.later.forget()
+
     def _forget(self) -> None:
         self._kinds.clear()
+        self._ordinary.clear()
         self._failures.clear()
 
     def request(
@@ -133,6 +165,8 @@ class Reporter:
 
         ``route`` is a template; unknown methods become one here, so that all labels are bounded.
         """
+        if self.later is not None and self.later.records:
+            self.later.flush()  # what ended before comes before it in the log
         scope = exchange.scope
         context = exchange.context
         status = exchange.status
@@ -155,7 +189,7 @@ class Reporter:
                 self._failed(error, context, route)
         kept = sampled or context.keep or status >= 500 or duration >= self._slow
         access = self._access
-        if access is not None and (kept or status >= 400 or self._everything or self._wanted(context)):
+        if access is not None and (kept or status >= 400 or self._everything or self._wanted(context.trace_id)):
             path: str = scope["path"]
             root = scope.get("root_path")
             if status >= 400 or (path.removeprefix(root) if root else path) not in self._skip:
@@ -163,14 +197,54 @@ class Reporter:
                 if error_type or method is OTHER_METHOD:
                     more = _rare(scope, method, error_type)
                 level = logging.ERROR if error_type else logging.INFO
-                if self._direct:
-                    peer = scope.get("client")
-                    client = peer[0] if peer else ""
-                else:
-                    client = self.proxies.client(scope)
+                client = self.proxies.client(scope)
                 access.write(level, shared, context, scope, duration, received, sent, client, more)
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, exchange.started, duration, error)
+
+    def _say(self, records: Iterable[Record]) -> None:
+        """Report ordinary requests: what :meth:`request` does with any, in a loop that does nothing else."""
+        ordinary, skip, access = self._ordinary, self._skip, self._access
+        everything, plain = self._everything, self.proxies.nobody
+        line = None if access is None else access.line
+        offset = time() - perf_counter()
+        lines: list[Record] = []
+        size = 0
+        try:
+            for (
+                route, method, status, path, root, query, client, received, sent, duration, ended, request, trace, span,
+            ) in records:  # fmt: skip
+                known = ordinary.get((id(route), method, status))
+                if known is None:
+                    known = self._of_route(route, method, status, path, root)
+                observe, _, shared = known[0]
+                observe(duration, received, sent)
+                if line is None or not (status >= 400 or everything or self._wanted(trace)):
+                    continue
+                if status >= 400 or (path.removeprefix(root) if root else path) not in skip:
+                    if plain:
+                        client = client[0] if client else ""
+                    lines.append((
+                        logging.INFO, line, ended + offset, shared, request, trace, span, path, client, duration,
+                        received, sent, query, None,
+                    ))  # fmt: skip
+                    size += len(path)
+        finally:
+            if access is not None and lines:
+                access.write_all(lines, size)
+
+    def _of_route(self, route: Any, method: str, status: int, path: str, root: str) -> tuple[Kind, Any]:
+        """Return what requests of a route share, and remember it."""
+        template = self.templates.of_route(route)
+        if template == UNMATCHED and status not in UNROUTED:
+            template = self.templates.before_routing({"path": path, "root_path": root})
+        kind = self._kinds.get((method, template, status)) or self._meet(method, template, status)
+        if template == UNMATCHED:
+            return kind, route
+        if len(self._ordinary) >= _REMEMBERED:
+            self._ordinary.clear()
+        known = self._ordinary[id(route), method, status] = (kind, route)
+        return known
 
     def _meet(self, method: str, route: str, status: int) -> Kind:
         """Bind the children of a method, route and status that are seen for the first time."""
@@ -186,10 +260,10 @@ class Reporter:
         self._kinds[method, route, status] = kind
         return kind
 
-    def _wanted(self, context: WorkContext) -> bool:
+    def _wanted(self, trace_id: str) -> bool:
         """Return whether a success is among the share that is logged."""
         # Other digits of the trace id than those that decide on sampling.
-        return int(context.trace_id[:8], 16) < self._ratio * 2**32
+        return int(trace_id[:8], 16) < self._ratio * 2**32
 
     def late(self, context: WorkContext, route: str, error: BaseException) -> None:
         """Report an exception that came after the request was reported, from a background task."""

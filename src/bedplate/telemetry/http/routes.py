@@ -67,12 +67,16 @@ class Templates:
                 effective = fastapi.get("effective_route_context")
                 if effective is not None and effective.original_route is route:
                     route = effective
-            known = self._known.get(id(route))
-            return known[1] if known is not None else self._learn(route)
+            return self.of_route(route)
         endpoint = scope.get("endpoint")
         if endpoint is None:
             return str(scope.get(ROUTE_KEY, UNMATCHED))
         return self._look_up(scope, endpoint)
+
+    def of_route(self, route: Any) -> str:
+        """Return the template of a route, or of FastAPI's context of one."""
+        known = self._known.get(id(route))
+        return known[1] if known is not None else self._learn(route)
 
     def before_routing(self, scope: Scope) -> str:
         """Return the template of the route that would have answered, had nobody answered before; by its path alone."""

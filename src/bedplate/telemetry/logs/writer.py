@@ -8,6 +8,8 @@ cost one by one between other work, and nobody waits for them. What may be lost,
 - A line of level ERROR or above is handed over at once, in the caller's thread, with all that came before it. Only when
   another thread is writing just then, or a pipe is full, is it left to the thread, which is woken; and so is a line
   that was put off, for what it tells of has been told by its own record.
+- Whoever puts lines off outside, as HTTP does with the access log, is asked for them before lines are handed over at
+  somebody's wish and at the end; SIGKILL loses what they have, too (:mod:`bedplate.telemetry.http.later`).
 - The end of the process (``sys.exit``, an unhandled exception, SIGINT, a service's stop) hands over everything.
 - SIGKILL, ``os._exit`` and a crash of the interpreter lose what gathered since the last hand-over: less than
   ``interval`` seconds of lines below ERROR.
@@ -64,6 +66,8 @@ class Writer:
         self.backlog_bytes = backlog_bytes
         self.dropped = 0
         self.outputs: tuple[Output, ...] = ()
+        #: Called before lines are handed over because somebody asked, and at the end: they write what they put off.
+        self.sources: list[Callable[[], None]] = []
         #: Called with every batch after it was written, in the thread that wrote it.
         self.listeners: tuple[Callable[[Batch], None], ...] = ()
         self._pending: deque[Deferred] = deque()
@@ -82,6 +86,8 @@ class Writer:
 
         :param level: the record's level; 0 to read it from the line, where it follows the timestamp.
         """
+        if level >= ERROR:
+            self._gather()
         size = self._bytes + len(line)
         if size > self.backlog_bytes:
             self.dropped += 1
@@ -111,6 +117,20 @@ class Writer:
         elif (size > self.flush_bytes or record[0] >= ERROR) and not self._wake.is_set():
             self._wake.set()
 
+    def defer_all(self, records: Sequence[Deferred], size: int) -> None:
+        """Take records as :meth:`defer` does, none of them of level ERROR; ``size`` is that of all lines together."""
+        size += self._bytes
+        if size > self.backlog_bytes:
+            self.dropped += len(records)
+            self._wake.set()
+            return
+        self._bytes = size
+        self._pending.extend(records)
+        if self._at_once:
+            self.flush(patient=False)
+        elif size > self.flush_bytes and not self._wake.is_set():
+            self._wake.set()
+
     def start(self, outputs: Sequence[Output]) -> None:
         """Hand lines over in the background from now on, beginning with those that were written before."""
         self.outputs = tuple(outputs)
@@ -123,6 +143,7 @@ class Writer:
         """Hand everything over and end the thread; a line written later is handed over at once."""
         if not self._started:
             return
+        self._gather()
         thread, self._thread = self._thread, None
         self._at_once = True
         self._wake.set()
@@ -143,6 +164,8 @@ class Writer:
         """
         if not self._started:
             return
+        if self._thread is not threading.current_thread():
+            self._gather()
         if not self._handing_over.acquire(blocking=patient):
             self._wake.set()
             return
@@ -157,6 +180,11 @@ class Writer:
                 self._busy = False
         finally:
             self._handing_over.release()
+
+    def _gather(self) -> None:
+        for write in tuple(self.sources):
+            with suppress(Exception):  # as with listeners
+                write()
 
     def _loop(self) -> None:
         while self._thread is threading.current_thread():

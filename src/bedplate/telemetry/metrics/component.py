@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ __all__ = ["Metrics"]
 
 
 class Metrics:
-    """Metrics of the service: cells, exposition, and what other libraries keep in prometheus-client."""
+    """Metrics of the service: cells, exposition, and what other libraries keep in prometheus-client.
+
+    :ivar before_reading: called before anything is read in this process; who puts off what is to be counted is here.
+    """
 
     def __init__(self) -> None:
+        self.before_reading: list[Callable[[], None]] = []
         self._registry: Registry | None = None
         self._closed = Registry()
 
@@ -38,7 +42,7 @@ class Metrics:
 
     def open(self, service: str, directory: Path | None, metrics: Iterable[Metric]) -> Registry:
         """Open the registry with all families of the service; called once a start, before any component."""
-        self._registry = Registry(service, directory)
+        self._registry = Registry(service, directory, self.before_reading)
         self._registry.declare(metrics)
         return self._registry
 

@@ -197,6 +197,18 @@ class KeyLog:
             for statement in self.late:
                 ask(self._connection, statement)
 
+    def renew(self, *, patience: float = 0.15) -> None:
+        """Put the log in place anew, whatever is left of it; what was in it, and what it missed, nobody knows then.
+
+        :raises psycopg.errors.LockNotAvailable: when somebody held the table longer; try again.
+        """
+        with transaction(self._connection):
+            locally(self._connection, lock_timeout=f"{int(patience * 1000)}ms")
+            # With its partitions, at once: triggers would be taken from them one by one.
+            ask(self._connection, f"LOCK TABLE {self._source.sql} IN ACCESS EXCLUSIVE MODE")
+            self.drop(patience=patience)
+            self.create(patience=patience)
+
     def lay(self, *, patience: float = 0.15) -> None:
         """Make ready all that can be before a switch, anew; the statements of ``late`` let it work.
 

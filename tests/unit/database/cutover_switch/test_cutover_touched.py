@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from bedplate.database.cutover import CutoverError
+from bedplate.database.cutover.machine.real import compare_what_is_left
 from bedplate.database.cutover.steps import repair, tend, verify
 from bedplate.database.cutover.switch import finalize, rollback, switch
 from tests.moving import apart
@@ -162,3 +163,37 @@ def test_a_backlog_that_one_round_does_not_take_is_worked_off_before_the_lock(re
         other.execute("INSERT INTO orders (organization_id) SELECT i % 12 FROM generate_series(1, 12000) i")
         assert switch(work).attempts == 1
         assert apart(other, "orders", "orders_legacy") == 0
+
+
+@pytest.mark.parametrize("first", [None, switch])
+def test_a_log_that_is_not_in_place_is_put_in_place_anew_by_a_repair(ready: str, first: Any) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        if first is not None:
+            first(work)
+        # What people write after a bulk load; it lets triggers fire that are for replicas alone.
+        other.execute("ALTER TABLE lines DISABLE TRIGGER ALL; UPDATE lines SET note = 'unseen' WHERE id = 7")
+        other.execute("ALTER TABLE lines ENABLE TRIGGER ALL; UPDATE lines SET note = 'seen' WHERE id = 8")
+        for step in (tend, verify, switch if first is None else rollback):
+            with pytest.raises(CutoverError, match="not in place") as told:
+                step(work)
+            assert "`repair`" in told.value.mend
+        found = repair(work)
+        assert found.equal and 1 <= found.repaired["lines"] <= 2
+        other.execute("UPDATE lines SET note = 'again' WHERE id = 9")
+        (switch if first is None else rollback)(work)
+        notes = other.execute("SELECT note FROM lines WHERE id IN (7, 8, 9) ORDER BY id").fetchall()
+        assert notes == [("unseen",), ("seen",), ("again",)]
+
+
+def test_who_has_removed_the_legacy_tables_by_hand_can_still_end_it(ready: str) -> None:
+    with psycopg.connect(ready, autocommit=True) as other, switching(ready) as work:
+        switch(work)
+        other.execute("DROP TABLE orders_legacy")
+        for step in (tend, rollback):
+            with pytest.raises(CutoverError, match="orders_legacy beside it") as told:
+                step(work)
+            assert "finalize" in told.value.mend
+        assert compare_what_is_left(work).rows.keys() == {"lines"}
+        assert [name for name in finalize(work).dropped if "lines_legacy" in name]
+        left = "SELECT relname FROM pg_class WHERE relname ~ '_(legacy|keys)' AND relkind IN ('r', 'p')"
+        assert not other.execute(left).fetchall() and not other.execute("SELECT tgname FROM pg_trigger").fetchall()

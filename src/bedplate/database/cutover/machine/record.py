@@ -65,6 +65,11 @@ class Record:
     changed_at: datetime
     verified_at: datetime | None
 
+    @property
+    def active(self) -> bool:
+        """Whether its tables are in its hands: something is wanted, or has been done that is not at its end."""
+        return self.state != "finalized" and (bool(self.wanted) or self.state != "none")
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return {
@@ -149,20 +154,30 @@ class Book:
         :raises CutoverError: when another one does.
         """
         for table in plan.tables:
-            # By its name, which stays with what is live, and not by the schema that its row is in.
-            rows = ask(
-                self._connection,
-                """SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
-                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)""",
-                (table,),
-            )
-            key = _key(f"bedplate cutover of {rows[0][0]}") if rows else 0
-            if not rows or ask(self._connection, "SELECT pg_try_advisory_lock(%s)", (key,))[0][0]:
+            key = self._claimed(table)
+            if key is None or ask(self._connection, "SELECT pg_try_advisory_lock(%s)", (key,))[0][0]:
                 continue
             holder = ask(self._connection, _HOLDER, (key,))
             who = f"process {holder[0][0]} ({holder[0][1]})" if holder else "a process that ends just now"
             what = f"{table} is moved by another worker already, {who}, for a cutover of another name or schema."
+            self.release(plan)
             raise CutoverError(what, "Move each table by one cutover only: end the other one, or roll this one back.")
+
+    def release(self, plan: Plan) -> None:
+        """Leave the tables of a plan to others, where nothing is wanted any more."""
+        for table in plan.tables:
+            # Of what is not held this only warns.
+            ask(self._connection, "SELECT pg_advisory_unlock(%s)", (self._claimed(table) or 0,))
+
+    def _claimed(self, table: str) -> int | None:
+        # By its name, which stays with what is live, and not by the schema that its row is in.
+        rows = ask(
+            self._connection,
+            """SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)""",
+            (table,),
+        )
+        return _key(f"bedplate cutover of {rows[0][0]}") if rows else None
 
     def others(self, plan: Plan, *, begun: bool = True) -> list[tuple[str, str]]:
         """Return the tables of a plan, as it calls them, that another cutover under way moves, with that one's name.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import CutoverError, ask, connected, direct
+from bedplate.database.cutover.asking import ask, connected, direct
 from bedplate.database.cutover.machine.actions import Act, Steps
 from bedplate.database.cutover.machine.control import Control, WorkerPace
 from bedplate.database.cutover.machine.journal import RowJournal
@@ -172,12 +172,6 @@ class Runner:
         journal = RowJournal(connection, self.name, epoch, self._listener.event)
         record = book.read()
         assert record is not None
-        try:
-            book.claim(record.plan)
-        except CutoverError as error:
-            if record.wanted:
-                book.set(epoch=epoch, trouble="retries", error=error.what, mend=error.mend)
-            raise
         work = Work(
             connection=connection,
             connect=self._session,
@@ -189,11 +183,15 @@ class Runner:
         machine = Machine(
             work, journal, self._steps, self.control, verify_every=self._verify_every, failed=self._listener.failed
         )
-        failures = 0
+        failures, claimed = 0, False
         felt = self._listener.felt
         with Senses(self._session, self.name, self.control, machine.changed, every=self._idle, felt=felt):
             while not self.control.stop.is_set():
+                record = machine.record()
                 try:
+                    if claimed is not record.active:
+                        (book.claim if record.active else book.release)(work.plan)
+                        claimed = record.active
                     act = machine.turn()
                     failures = 0
                 except (Stopped, TakenOver):

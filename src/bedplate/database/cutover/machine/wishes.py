@@ -73,7 +73,8 @@ def _follows(record: Record) -> str | None:
 def _repair(record: Record) -> str | None:
     if (said := _follows(record)) is not None:
         return said
-    return None if _differing(record) else "The last comparison found nothing to repair."
+    # Who waits may wait for what this mends as well: a log that is not in place.
+    return None if _differing(record) or record.trouble == "waits" else "The last comparison found nothing to repair."
 
 
 def _differing(record: Record) -> int:
@@ -178,7 +179,8 @@ def _values(record: Record, wish: Wish, actor: str, percent: int) -> dict[str, A
             raise CutoverError(f"{percent} percent is no throttle.", "Give 1 to 100; pause it to stop it.")
         return {"throttle": percent}
     if wish in ("verify", "repair"):
-        return {"task": wish, "paused": False, "wanted": record.wanted or "verified"}
+        mended = clear if wish == "repair" and record.trouble == "waits" else {}
+        return {"task": wish, "paused": False, "wanted": record.wanted or "verified", **mended}
     if wish == "switch":
         return {"wanted": "switched", "asked_by": actor, **clear}
     if wish == "rollback":

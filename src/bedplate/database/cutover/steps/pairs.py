@@ -40,8 +40,11 @@ def pair_of(connection: Connection[Any], plan: Plan, table: str) -> Pair:
         live = read(connection, table)
         heap = live
         if live.kind == "p":
-            heap = read(connection, quoted(live.schema, legacy_name(live.name)))
-            shadow = heap.sql
+            shadow = quoted(live.schema, legacy_name(live.name))
+            if not ask(connection, "SELECT to_regclass(%s) IS NOT NULL", (shadow,))[0][0]:
+                what = f"{table} has no {legacy_name(live.name)} beside it any more, so nothing can go back."
+                raise CutoverError(what, "Was it removed by hand? Then `finalize` takes away what is left.")
+            heap = read(connection, shadow)
         else:
             shadow = quoted(live.schema, twin_name(live.name))
     return Pair(table, live.sql, shadow, _identifying(heap, plan.key))

@@ -74,8 +74,9 @@ class Replay:
         :raises CutoverError: when it is not: then nobody knows what has changed.
         """
         if not self.log.intact:
-            what = f"The key log of {self.pair.table} is not in place, or one of its triggers is disabled."
-            raise CutoverError(what, "Roll the cutover back and begin again: changes may have been missed.")
+            what = f"The key log of {self.pair.table} is not in place, or one of its triggers is disabled or altered."
+            mend = "Changes may have been missed: press `repair`, which puts it in place anew and compares all rows."
+            raise CutoverError(what, mend)
 
     def round(self, *, most: int | None = None) -> Round:
         """Do one round: of all rows of the log, or of as many as take about a second."""

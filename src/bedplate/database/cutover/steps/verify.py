@@ -17,6 +17,7 @@ from bedplate.database.cutover.keylog import Taken
 from bedplate.database.cutover.layout import layout
 from bedplate.database.cutover.likeness import unlike
 from bedplate.database.cutover.parity import Comparison, Difference, Parity
+from bedplate.database.cutover.steps.capture import patiently
 from bedplate.database.cutover.steps.replay import Replay, replays
 from bedplate.database.cutover.work import Verdict, Work
 
@@ -40,10 +41,16 @@ def verify(work: Work) -> Verdict:
 def repair(work: Work, differences: Mapping[str, Sequence[Difference]] | None = None) -> Verdict:
     """Make rows that differ in the shadow what they are in the live table, tell each, and compare all again.
 
+    A log that is not in place is put in place first: what it missed is among the rows that differ.
+
     :param differences: by the plan's name of the table; by default what a comparison now finds.
     """
     found = replays(work)
     repaired: dict[str, int] = {}
+    for one in found:
+        if not one.log.intact:
+            patiently(work, "repair", one.pair, one.log.renew)
+            work.journal.note("log made anew", table=one.pair.table)
     for one in found:
         table = one.pair.table
         losses = _losses(work, one)[1] if differences is None else differences.get(table, ())

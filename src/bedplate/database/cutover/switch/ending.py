@@ -13,7 +13,7 @@ from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.keylog import KeyLog
 from bedplate.database.cutover.layout import twin_name
 from bedplate.database.cutover.made import marked
-from bedplate.database.cutover.steps import keylog, pair_of, pairs
+from bedplate.database.cutover.steps import keylog, pairs
 from bedplate.database.cutover.switch import fence
 from bedplate.database.cutover.switch.locking import PATIENCE, WITHIN, Patience, short
 from bedplate.database.cutover.switch.sides import Side, sides
@@ -83,8 +83,9 @@ def _removed(work: Work, side: Side, patience: float) -> None:
 
 def _logs(work: Work, side: Side) -> list[KeyLog]:
     """Return the logs of both directions, as far as their tables are there."""
-    pair = pair_of(work.connection, work.plan, side.table)
-    return [keylog(work.connection, pair, of=table.sql) for table in (side.live, side.shadow) if table is not None]
+    there = (table for table in (side.live, side.shadow) if table is not None)
+    # By its names alone; which columns it has does not matter to who takes it away.
+    return [KeyLog(work.connection, table.sql, name=side.live.name) for table in there]
 
 
 def _drop(connection: Connection[Any], table: Table) -> None:
@@ -108,10 +109,12 @@ def finalize(work: Work, *, keep: str = "", patience: float = PATIENCE, within: 
     connection = work.connection
     with transaction(connection):
         found = _finalizable(connection, work)
-        words = [_words(connection, side.other) for side in found]
-    finish(work)
+        words = [_words(connection, side.shadow) for side in found if side.shadow is not None]
+    if len(words) == len(found):
+        finish(work)
     trying = Patience(work, [side.live for side in found], patience=patience, within=within)
-    kept = tuple(quoted(side.live.schema, twin_name(side.live.name, keep)) for side in found) if keep else ()
+    left = [side for side in found if side.shadow is not None]
+    kept = tuple(quoted(side.live.schema, twin_name(side.live.name, keep)) for side in left) if keep else ()
     trying.tried(partial(_final, work, found, keep))
     done = Finalized(() if keep else tuple(words), kept)
     work.journal.note("legacy tables", dropped=list(done.dropped), kept=list(done.kept))
@@ -127,14 +130,15 @@ def _finalizable(connection: Connection[Any], work: Work) -> list[Side]:
     if not all(side.switched for side in found):
         raise CutoverError("It is not switched: there is no legacy table to drop.", "Switch first.")
     # What was missed would be gone with the legacy tables.
-    proof.check(connection, work.journal, [(side.table, side.live.sql) for side in found])
+    there = [(side.table, side.live.sql) for side in found if side.shadow is not None]
+    proof.check(connection, work.journal, there)
     return found
 
 
 def _final(work: Work, found: list[Side], keep: str, patience: float) -> None:
     connection = work.connection
     logs = [log for side in found for log in _logs(work, side)]
-    ending = [statement for pair in pairs(connection, work.plan) for statement in keylog(connection, pair).ending]
+    ending = [statement for side in found for statement in _logs(work, side)[0].ending]
     ending += [f"DROP TRIGGER IF EXISTS {fence.FENCE} ON {side.live.sql}" for side in found]
     with short(connection, patience, 2 * len(found)):
         work.journal.enter("finalized")
@@ -145,13 +149,15 @@ def _final(work: Work, found: list[Side], keep: str, patience: float) -> None:
         for log in logs:
             log.drop(patience=patience)
         for side in found:
-            for statement in fence.unfenced(side.live.schema, side.live.name, side.other):
+            there = [] if side.shadow is None else [side.shadow]
+            for statement in fence.unfenced(side.live.schema, side.live.name, *there):
                 ask(connection, statement)
-            if keep:
-                name = twin_name(side.live.name, keep)
-                ask(connection, f"ALTER TABLE {side.other.sql} RENAME TO {quoted(name)}")
-            else:
-                _drop(connection, side.other)
+            for legacy in there:
+                if keep:
+                    name = twin_name(side.live.name, keep)
+                    ask(connection, f"ALTER TABLE {legacy.sql} RENAME TO {quoted(name)}")
+                else:
+                    _drop(connection, legacy)
         ask(connection, "COMMIT")
     work.meter.held("finalize", time.monotonic() - began)
 

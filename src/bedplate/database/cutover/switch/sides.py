@@ -54,7 +54,8 @@ class Side:
         """
         if self.shadow is None:
             what = f"{self.table} has no {twin_name(self.live.name, self.back)} beside it."
-            raise CutoverError(what, "Was it removed by hand? Undo the cutover, and start it anew.")
+            mend = "finalize takes away what is left" if self.switched else "roll back, and start it anew"
+            raise CutoverError(what, f"Was it removed by hand? Then {mend}.")
         return self.shadow
 
 

@@ -256,10 +256,36 @@ async def test_books_that_are_wrong_are_found_told_and_mended(office: Office) ->
         await probe.check()
     async with office.books.database.begin() as connection:
         (found,) = await totals.differences(connection, organization, organization)
-        assert (found.account, found.currency, found.amount) == ("4000", "EUR", 7)
+        assert found == (organization, 202511, "4000", "EUR", 7, 0)
         await totals.mend_months(connection, organization)
         assert await totals.differences(connection, organization, organization) == []
     while await office.books.check():
         pass
     assert office.books.overview()["wrong"] == 0
     assert "difference 0" in str(await probe.check())
+
+
+async def test_what_one_month_has_too_much_and_another_too_little_is_found_in_both(office: Office) -> None:
+    organization = await office.organization()
+    await office.books.post(organization, [sale(900), sale(300, day=DAY - timedelta(days=60))])
+
+    async def moved(account: str, month: int, **values: int) -> None:
+        wrong = update(MONTHS).where(MONTHS.c.organization_id == organization, MONTHS.c.account == account)
+        added = {name: MONTHS.c[name] + value for name, value in values.items()}
+        await connection.execute(wrong.where(MONTHS.c.month == month).values(**added))
+
+    async with office.books.database.begin() as connection:
+        await moved("4000", 202511, credit=7)
+        await moved("4000", 202509, credit=-7)
+        # Debits and credits that are both too much, and lines that are none, change no balance.
+        await moved("1000", 202511, credit=5, debit=5)
+        await moved("1000", 202509, lines=2)
+        found = await totals.differences(connection, organization, organization)
+        assert sorted(found) == [
+            (organization, 202509, "1000", "EUR", 0, -2),
+            (organization, 202509, "4000", "EUR", 7, 0),
+            (organization, 202511, "1000", "EUR", 10, 0),
+            (organization, 202511, "4000", "EUR", 7, 0),
+        ]
+        await totals.mend_months(connection, organization)
+        assert await totals.differences(connection, organization, organization) == []

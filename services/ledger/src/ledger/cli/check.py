@@ -33,8 +33,14 @@ def check(
         emit({"organizations": checked, "differences": [one._asdict() for one in found]})
     else:
         for one in found:
-            what = "lines do not balance" if one.account == "*" else f"account {one.account} is not what its months say"
-            screen.print(f"organisation {one.organization}: {what}, by {one.amount} minor units of {one.currency}")
+            month = f"{one.month // 100:04d}-{one.month % 100:02d}"
+            what = (
+                "lines do not balance" if one.account == "*" else f"{month} of account {one.account} is not its lines"
+            )
+            lines = f" and {one.lines:+d} lines" if one.lines else ""
+            screen.print(
+                f"organisation {one.organization}: {what}, by {one.amount} minor units of {one.currency}{lines}"
+            )
         screen.print(f"{checked:,} organisations checked, {len(found)} differences")
     if found:
         raise typer.Exit(FAILED)

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, select, text, union_all
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.chart import Account
@@ -40,15 +53,18 @@ class MonthTotal(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Where books are wrong: an account whose lines are not what its months say, or (``*``) lines that do not balance.
+    """Where books are wrong: a month of an account that is not its lines, or (``*``) lines that do not balance.
 
-    :ivar amount: minor units.
+    :ivar month: 202511; 0 for lines that do not balance. :ivar amount: minor units by which its debits and its credits
+        are off, together. :ivar lines: how many lines more than its total was made of; 0 for none, too.
     """
 
     organization: int
+    month: int
     account: str
     currency: str
     amount: int
+    lines: int = 0
 
 
 def month_of(day: date) -> int:
@@ -130,24 +146,31 @@ def _before(month: int) -> int:
 async def differences(connection: AsyncConnection, first: int, last: int) -> list[Difference]:
     """Return what is wrong in the books of some organisations, by number; in a transaction of nobody's.
 
-    One statement, so one moment: whoever posts meanwhile is seen with all of it or not at all.
+    Each month of each account is compared by its debits, its credits and how many lines it has: of what is too much in
+    one and too little in another, neither is overlooked. One statement, so one moment: whoever posts meanwhile is seen
+    with all of it or not at all.
     """
-    line = select(LINES.c.organization_id, LINES.c.account, LINES.c.currency, func.sum(LINES.c.amount).label("amount"))
-    line = line.where(LINES.c.organization_id.between(first, last))
-    line = line.group_by(LINES.c.organization_id, LINES.c.account, LINES.c.currency)
-    kept = func.sum(MONTHS.c.credit - MONTHS.c.debit).label("amount")
-    month = select(MONTHS.c.organization_id, MONTHS.c.account, MONTHS.c.currency, kept)
-    month = month.where(MONTHS.c.organization_id.between(first, last))
-    month = month.group_by(MONTHS.c.organization_id, MONTHS.c.account, MONTHS.c.currency)
+    names = ("organization_id", "month", "account", "currency")
+    when = cast(extract("year", LINES.c.day) * 100 + extract("month", LINES.c.day), Integer).label("month")
+    line = select(
+        LINES.c.organization_id, when, LINES.c.account, LINES.c.currency,
+        case((LINES.c.amount > 0, LINES.c.amount), else_=0).label("debit"),
+        case((LINES.c.amount < 0, -LINES.c.amount), else_=0).label("credit"),
+        literal(1, BigInteger).label("lines"),
+    ).where(LINES.c.organization_id.between(first, last))  # fmt: skip
+    kept = (-MONTHS.c.debit, -MONTHS.c.credit, -MONTHS.c.lines)
+    month = select(*(MONTHS.c[name] for name in names), *kept).where(MONTHS.c.organization_id.between(first, last))
     both = line.union_all(month).subquery()
-    keys = (both.c.organization_id, both.c.account, both.c.currency)
-    drifted = select(*keys, func.sum(both.c.amount)).group_by(*keys).having(func.sum(both.c.amount) != 0)
-    whole = line.subquery()
-    owner = (whole.c.organization_id, whole.c.currency)
-    total = func.sum(whole.c.amount)
-    uneven = select(owner[0], func.max("*"), owner[1], total).group_by(*owner).having(total != 0)
+    keys = tuple(both.c[name] for name in names)
+    debit, credit, count = (func.sum(both.c[name]) for name in ("debit", "credit", "lines"))
+    drifted = select(*keys, func.abs(debit) + func.abs(credit), count).group_by(*keys)
+    drifted = drifted.having(or_(debit != 0, credit != 0, count != 0))
+    owner = (LINES.c.organization_id, LINES.c.currency)
+    total = func.sum(LINES.c.amount)
+    uneven = select(owner[0], literal(0), literal("*"), owner[1], total, literal(0))
+    uneven = uneven.where(LINES.c.organization_id.between(first, last)).group_by(*owner).having(total != 0)
     rows = await connection.execute(drifted.union_all(uneven))
-    return [Difference(int(one[0]), one[1], one[2], int(one[3])) for one in rows]
+    return [Difference(int(one[0]), int(one[1]), one[2], one[3], int(one[4]), int(one[5])) for one in rows]
 
 
 async def mend_months(connection: AsyncConnection, organization: int) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from bedplate.database import DatabaseUnavailableError
 from ledger.chart import CHART
+from ledger.components import Imports, filing
+from ledger.entries import Entry
 from ledger.money import minor, shown
-from ledger.reading import BadFile, read
+from ledger.reading import BadFile, Reader, Reading
+from ledger.records.posting import post
+from ledger.scope import Scope
 
 from .conftest import Office
 
@@ -27,6 +33,11 @@ FILE = (
     + "yesterday,expense,5000,1.00,,,\n"
     + '2025-11-03,revenue,4000,"1,000.00",USD,"Bolt, Ltd",INV-2\n'
 )
+
+
+def read(text: str, most: int = 100) -> Reading:
+    """Return what a whole file says."""
+    return Reader(text, ACCOUNTS, "EUR", most).portion(1_000)
 
 
 async def test_a_file_is_imported_and_again_it_adds_nothing(office: Office) -> None:
@@ -113,18 +124,112 @@ async def test_a_file_that_is_none_is_refused_in_words(office: Office, body: byt
     ],
 )
 async def test_a_bad_row_is_told_by_its_column(row: str, column: str) -> None:
-    reading = read(HEADER + row + "\n2025-11-01,revenue,4000,1.00\n", ACCOUNTS, "EUR", 100)
+    reading = read(HEADER + row + "\n2025-11-01,revenue,4000,1.00\n")
     assert [(fault.line, fault.column) for fault in reading.faults] == [(2, column)]
     assert reading.lines == [3] and all(fault.what and fault.mend for fault in reading.faults)
 
 
 async def test_a_file_with_too_many_rows_is_refused_before_it_is_read() -> None:
     with pytest.raises(BadFile, match="more than 2 rows"):
-        read(HEADER + "x\n" * 9, ACCOUNTS, "EUR", 2)
+        read(HEADER + "x\n" * 9, 2)
     with pytest.raises(BadFile, match="more than 2 rows"):
-        read(HEADER + "2025-11-01,revenue,4000,1.00\n" * 3, ACCOUNTS, "EUR", 2)
+        read(HEADER + "2025-11-01,revenue,4000,1.00\n" * 3, 2)
     semicolons = HEADER.replace(",", ";") + "2025-11-01;revenue;4000;1.00;;;\n"
-    assert len(read("\ufeff" + semicolons, ACCOUNTS, "EUR", 2).entries) == 1
+    assert len(read("\ufeff" + semicolons, 2).entries) == 1
+
+
+async def test_revenue_that_was_taken_back_is_exported_and_imported_with_what_took_it_back(office: Office) -> None:
+    ada, bob = await office.bookkeeper(), await office.bookkeeper()
+    sold = await ada.earn("30.00", reference="INV-1", counterparty="ACME")
+    other = await ada.earn("7.00")
+    back = await ada.post(f"/journal/{sold['id']}/reverse", {"day": "2025-11-01", "memo": "=wrong"})
+    again = await ada.post(f"/journal/{back['id']}/reverse", {"day": "2025-11-05"})
+    await ada.post(f"/journal/{again['id']}/reverse", {"day": "2025-10-05"})
+    await ada.post(f"/journal/{other['id']}/reverse")
+    file = (await ada.ask("GET", "/exports/revenue.csv")).text
+    assert len(file.splitlines()) == 7
+    for keeper, added in ((ada, 0), (bob, 6), (bob, 0)):
+        done = (await keeper.upload(file)).json()
+        assert (done["added"], done["known"], done["told"]) == (added, 6 - added, [])
+        assert await keeper.bank() == "0.00"
+    # His own numbers tell what takes what back; and his file is known to her, whose it was.
+    his = (await bob.ask("GET", "/exports/revenue.csv")).text
+    assert (await ada.upload(his)).json()["known"] == 6
+    rows = {row.split(",")[-2]: row.split(",")[-1] for row in his.splitlines()[1:]}
+    assert all(other in rows for other in rows.values() if other) and len(set(rows.values()) - {""}) == 4
+    shown = await bob.get(f"/journal/{next(other for other in rows.values() if other)}")
+    assert shown["reversed_by"] is not None
+
+
+async def test_what_takes_back_nothing_that_is_known_is_refused_in_words(office: Office) -> None:
+    ada, bob = await office.bookkeeper(), await office.bookkeeper()
+    sold = await ada.earn("30.00", reference="INV-1")
+    await ada.post(f"/journal/{sold['id']}/reverse", {"day": "2025-11-20"})
+    some = (await ada.ask("GET", "/exports/revenue.csv", params={"since": "2025-11-10"})).text
+    # Hers it is, though the file has no more than the second half; to him it says nothing.
+    assert (await ada.upload(some)).json()["known"] == 1
+    (fault,) = (await bob.upload(some)).json()["told"]
+    assert (fault["line"], fault["column"]) == (2, "reverses") and "neither in the file nor" in fault["what"]
+    header = HEADER.replace("\n", ",id,reverses\n")
+    file = header + (
+        "2025-11-01,revenue,4000,5.00,EUR,ACME,A,1,\n"
+        "2025-11-02,revenue,4000,-4.00,EUR,ACME,B,2,1\n"
+        "2025-11-02,revenue,4000,0.00,EUR,ACME,C,3,1\n"
+        "2025-11-02,revenue,4999,5.00,EUR,ACME,D,4,\n"
+        "2025-11-02,revenue,4999,-5.00,EUR,ACME,E,5,4\n"
+        "2025-11-03,revenue,4000,-5.00,EUR,ACME,F,6,one\n"
+        "2025-11-03,revenue,4000,-5.00,EUR,ACME,G,7,1\n"
+        "2025-11-04,revenue,4000,-5.00,EUR,ACME,H,8,1\n"
+        "2025-11-04,revenue,4000,-5.00,EUR,ACME,I,9,10\n"
+        "2025-11-04,revenue,4000,5.00,EUR,ACME,J,10,9\n"
+    )
+    done = (await bob.upload(file)).json()
+    assert (done["added"], done["known"]) == (2, 0)
+    told = [(fault["line"], fault["column"], fault["what"]) for fault in done["told"]]
+    assert [line for line, _, _ in told] == [3, 4, 5, 6, 7, 9, 10, 11]
+    for (_, column, what), said in zip(
+        told,
+        ["not its opposite", "not positive", "4999", "was not posted", "no number", "taken back already", "neither in",
+         "neither in"], strict=True,
+    ):  # fmt: skip
+        assert said in what and column in ("reverses", "amount", "account")
+    assert await bob.bank() == "0.00"
+
+
+async def test_of_a_long_file_only_portions_are_objects_at_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.bookkeeper()
+    alive: list[int] = []
+
+    async def counted(scope: Scope, *given: Any) -> Any:
+        alive.append(sum(isinstance(one, Entry) for one in gc.get_objects()))
+        return await post(scope, *given)
+
+    rows = "".join(f"2025-11-05,revenue,4000,{number + 1}.00,,,\n" for number in range(1_500))
+    with monkeypatch.context() as patch:
+        patch.setattr(filing, "post", counted)
+        assert (await ada.upload(HEADER + rows)).json()["added"] == 1_500
+    # What is posted, what is read meanwhile, and what the last one has left.
+    assert len(alive) >= 7 and max(alive) <= 3 * 200
+
+
+async def test_files_beyond_those_that_may_wait_are_refused_before_they_are_read(office: Office) -> None:
+    ada, bob = await office.bookkeeper(), await office.bookkeeper()
+    imports, refused = office.component(Imports), 'ledger_imports_total{outcome="refused"}'
+    before = await office.harness.value(refused)
+    async with AsyncExitStack() as stack:
+        for _ in range(imports.settings.each):
+            await stack.enter_async_context(imports.place(ada.organization))
+        answer = await ada.upload(FILE)
+        assert answer.status_code == 429 and answer.headers["retry-after"] and "your files" in answer.json()["detail"]
+        assert (await bob.upload(FILE)).status_code == 201
+        for number in range(imports.settings.at_once + imports.settings.waiting - imports.settings.each):
+            await stack.enter_async_context(imports.place(-number))
+        answer = await bob.upload(FILE)
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert await office.harness.value(refused) == before + 2
+    assert (await ada.upload(FILE)).status_code == 201
 
 
 async def test_an_import_that_fails_on_our_side_posts_nothing_and_is_counted(

@@ -52,7 +52,11 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
     )
     tokens = Tokens(books=books, admin=settings.admin_token)
     reports = Reports(books=books)
-    imports = Imports(ImportSettings(rows=settings.import_rows), books=books, locks=Locks(shared))
+    importing = ImportSettings(
+        rows=settings.import_rows, at_once=settings.imports_at_once, waiting=settings.imports_waiting,
+        each=settings.imports_each,
+    )  # fmt: skip
+    imports = Imports(importing, books=books, locks=Locks(shared))
     rehearsal = Rehearsal(RehearsalSettings(every=settings.rehearse_every), books=books, reports=reports)
     # What is posted twice by a client that lost the answer is posted once, even without a reference of its own.
     once = Idempotency(
@@ -62,11 +66,11 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
     )
     # What organisations and imports may ask for is counted where it is asked for, not of every request.
     opening = RateLimit(shared, "organizations", limits=settings.organizations_limit, paths=())
-    importing = RateLimit(shared, "imports", limits=settings.import_limit, paths=())
+    files = RateLimit(shared, "imports", limits=settings.import_limit, paths=())
     app = create_app(
         Parts(
             books=books, tokens=tokens, reports=reports, imports=imports, rehearsal=rehearsal, opening=opening,
-            importing=importing, body_bytes=settings.max_body_bytes, client=client,
+            importing=files, body_bytes=settings.max_body_bytes, client=client,
         )
     )  # fmt: skip
     # The two tables that outgrow one heap; nothing moves until somebody presses start.
@@ -80,7 +84,7 @@ def build(settings: LedgerSettings, extra: Sequence[Component] = ()) -> Service:
         prefix=prefix,
     )
     components: list[Component] = [
-        books, tokens, reports, imports, rehearsal, once, opening, importing, moving, *extra,
+        books, tokens, reports, imports, rehearsal, once, opening, files, moving, *extra,
     ]  # fmt: skip
     if settings.rate_limit:
         components.append(RateLimit(shared, "requests", limits=settings.rate_limit, key=client))

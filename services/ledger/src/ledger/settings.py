@@ -38,6 +38,15 @@ class LedgerSettings(Settings, env_prefix="LEDGER_"):
     import_rows: Annotated[int, Field(ge=1, le=1_000_000)] = _IMPORTS.rows
     """Rows that one file may have."""
 
+    imports_at_once: Annotated[int, Field(ge=1, le=64)] = _IMPORTS.at_once
+    """Files that one process posts at once; further ones wait."""
+
+    imports_waiting: Annotated[int, Field(ge=0, le=10_000)] = _IMPORTS.waiting
+    """Files that may wait in one process; beyond them the answer is 503 at once."""
+
+    imports_each: Annotated[int, Field(ge=1, le=1_000)] = _IMPORTS.each
+    """Files of one organisation that one process takes; beyond them the answer is 429."""
+
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 * 1024 * 1024
     """Bytes that an uploaded file may have."""
 

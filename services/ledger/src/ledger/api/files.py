@@ -23,6 +23,8 @@ __all__ = ["routes"]
 
 #: Rows of an export that are read, written and sent at once: so many that the event loop is not held up.
 _PORTION = 250
+#: Seconds that a file may take to arrive, for which it has a place that others wait for.
+_UPLOAD = 120.0
 _EXAMPLE = "day,kind,account,amount,counterparty,reference\n2025-11-03,revenue,4000,1200.00,ACME,INV-1\n"
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}, "example": _EXAMPLE}}}
@@ -44,9 +46,10 @@ def routes(parts: Parts) -> APIRouter:
     ) -> ImportOut:
         """Import a CSV file. Bad rows are told by line and cost the others nothing; again, it adds nothing twice."""
         await parts.importing.require(str(who.organization))
-        body = await body_of(request, parts.body_bytes)
-        currency = (await parts.organization(who)).currency
-        done = await parts.imports.run(who.organization, body, currency, name)
+        async with parts.imports.place(who.organization):
+            body = await body_of(request, parts.body_bytes, within=_UPLOAD)
+            currency = (await parts.organization(who)).currency
+            done = await parts.imports.run(who.organization, body, currency, name)
         parts.written(response)
         return ImportOut.of(done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -103,8 +104,12 @@ async def text_only(request: Request) -> None:
         raise Refused(422, f"A parameter {_NO_NUL}.", extra={"errors": errors})
 
 
-async def body_of(request: Request, limit: int) -> bytes:
-    """Return the whole body. :raises Refused: when it is empty, a form, or larger than ``limit`` bytes."""
+async def body_of(request: Request, limit: int, within: float | None = None) -> bytes:
+    """Return the whole body.
+
+    :param within: seconds that it may take. :raises Refused: when it is empty, a form, larger than ``limit`` bytes, or
+        takes longer.
+    """
     if request.headers.get("content-type", "").lower().startswith(("multipart/", "application/x-www-form")):
         raise Refused(415, "Send the file as the body: curl --data-binary @books.csv -H 'Content-Type: text/csv'")
     too_large = Refused(413, f"The body is larger than {limit / 2**20:,.0f} MiB. Send it in parts.")
@@ -112,10 +117,14 @@ async def body_of(request: Request, limit: int) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
+    try:
+        async with asyncio.timeout(within):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise Refused(408, "The body took too long to arrive. Send it in parts.") from None
     if not body.strip():
         raise Refused(422, "The body is empty. Send a CSV file.")
     return bytes(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date
 from typing import Annotated, Any, Final, Literal, ParamSpec, TypeVar
@@ -56,6 +56,7 @@ __all__ = ["Books", "BooksSettings", "NoSuchEntry", "Source", "Taken"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Source = Literal["single", "batch", "import"]
 #: Seconds between two counts of organisations.
 COUNT_EVERY: Final = 60.0
@@ -256,27 +257,44 @@ class Books:
         What was posted before, by its reference, is told and not posted again.
 
         :raises BadEntry: when one cannot be posted. :raises Taken: when one has the reference of another; nothing has
-            been posted then, except from imports, where the others have. :raises UnknownAccount: when an account is not
-            there. :raises OutcomeUnknownError: when the database went away during the commit; with a reference, it is
-            safe to post again.
+            been posted then, except from imports. :raises UnknownAccount: when an account is not there.
+        :raises OutcomeUnknownError: when the database went away during the commit; with a reference, it is safe to post
+            again.
         """
-        host, began = self._running(), time.perf_counter()
-        ids, now = await self._numbers.take(len(entries)), self.now()
+        began, ids, now = time.perf_counter(), await self.numbers(len(entries)), self.now()
         if len(entries) > _FEW:
             portions = await self._pool.run(_prepared, entries, ids, self.database.dialect)
         else:
             portions = _prepared(entries, ids, self.database.dialect)
 
-        async def carry_out(connection: AsyncConnection) -> list[Posted]:
-            scope = Scope(connection, organization)
-            await scope.enter()
+        async def work(scope: Scope) -> list[Posted]:
             posted = await post(scope, entries, ids, portions, now)
             if source != "import" and any(one.outcome == "taken" for one in posted):
                 raise Taken(posted)
             return posted
 
+        posted = await self.carried_out(organization, work)
+        kinds = Counter(
+            (entry.kind if entry.reverses is None else "reversal") if one.outcome == "added" else one.outcome
+            for entry, one in zip(entries, posted, strict=True)
+        )
+        await self.told(organization, source, kinds, time.perf_counter() - began)
+        return posted
+
+    async def carried_out(self, organization: int, work: Callable[[Scope], Awaitable[T]]) -> T:
+        """Carry out a transaction that posts, of an organisation; call :meth:`told` then.
+
+        :raises BedplateError: as :meth:`post` does; nothing has been posted then.
+        """
+        host = self._running()
+
+        async def carry_out(connection: AsyncConnection) -> T:
+            scope = Scope(connection, organization)
+            await scope.enter()
+            return await work(scope)
+
         try:
-            posted = await self.database.run(carry_out)
+            return await self.database.run(carry_out)
         except Taken as error:
             host.bind(REFUSED, reason="taken").inc(len(error.places))
             raise
@@ -287,11 +305,16 @@ class Books:
             # It may be there, and reports are not to tell the contrary.
             await self.changed(organization)
             raise
-        self._count(host, entries, posted, source)
-        host.bind(DURATION, source=source).observe(time.perf_counter() - began)
+
+    async def told(self, organization: int, source: Source, kinds: Mapping[str, int], seconds: float) -> None:
+        """Count what was posted, by its kind, or why it was not; and drop what is cached of the organisation."""
+        host = self._running()
+        for kind, count in kinds.items():
+            cell = host.bind(POSTED, kind=kind, source=source) if kind in KINDS else host.bind(REFUSED, reason=kind)
+            cell.inc(count)
+        host.bind(DURATION, source=source).observe(seconds)
         # Of what is known, too: whoever posted it may have ended before he dropped the reports.
         await self.changed(organization)
-        return posted
 
     async def reverse(self, organization: int, id: int, day: date | None, memo: str) -> Posted:
         """Take an entry back by another that is its opposite; once, however often it is asked for.
@@ -319,9 +342,9 @@ class Books:
         """Call what takes long in a thread. :raises Busy: when enough is waiting."""
         return await self._pool.run(fn, *args, **kwargs)
 
-    async def number(self) -> int:
-        """Return a number that nobody else gets."""
-        return (await self._numbers.take(1))[0]
+    async def numbers(self, count: int) -> list[int]:
+        """Return so many numbers that nobody else gets; outside of a transaction."""
+        return await self._numbers.take(count)
 
     # Checking
 
@@ -380,15 +403,6 @@ class Books:
 
     async def _accounts_changed(self, organization: int) -> None:
         await self.cache.invalidate(tags=(f"accounts:{organization}", f"organization:{organization}"))
-
-    def _count(self, host: Host, entries: Sequence[Entry], posted: Sequence[Posted], source: Source) -> None:
-        kinds = Counter(
-            (entry.kind if entry.reverses is None else "reversal") if one.outcome == "added" else one.outcome
-            for entry, one in zip(entries, posted, strict=True)
-        )
-        for kind, count in kinds.items():
-            cell = host.bind(POSTED, kind=kind, source=source) if kind in KINDS else host.bind(REFUSED, reason=kind)
-            cell.inc(count)
 
     def _running(self) -> Host:
         if self._host is None:

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
 from bedplate.component import Host, Spec
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
+from bedplate.state.answering import Answering
 from bedplate.state.locks import Locks
-from ledger.chart import Account
 from ledger.components.books import Books
+from ledger.components.filing import Filing, Outcome
+from ledger.components.pool import Busy, Pool
 from ledger.components.signals.imports import ALERTS, DURATION, FILES, METRICS, PANELS, ROWS, RUNBOOK
-from ledger.entries import Entry
-from ledger.reading import EXPORTED, BadFile, Reading, read
-from ledger.records import imports, journal
+from ledger.reading import BadFile, Reader
+from ledger.records import imports
 from ledger.records.imports import Import
-from ledger.records.posting import Posted
+from ledger.scope import Scope
 
-__all__ = ["ImportSettings", "Imports"]
+__all__ = ["ImportSettings", "Imports", "TooManyFiles"]
 
-#: Faults that are told one by one.
-_TOLD: Final = 100
-_EXPORTED: Final = re.compile(re.escape(EXPORTED) + r"(\d{1,18})", re.ASCII)
+#: Seconds that a file waits for another of its organisation.
+_PATIENCE: Final = 15.0
+_FileOutcome = Literal["whole", "partly", "unreadable", "failed", "refused"]
+
+
+class TooManyFiles(BedplateError, Answering):
+    """So many files of an organisation are being imported that it is to wait for one of them; over HTTP a 429."""
+
+    status = 429
+
+    def __init__(self, most: int) -> None:
+        answer = f"{most} of your files are being imported. Send the next when one of them is done."
+        super().__init__("Enough files of the organisation are being imported.", "Wait for one of them.")
+        self.detail = answer
+        self.headers = {"Retry-After": "5"}
 
 
 class ImportSettings(Section):
@@ -37,6 +49,15 @@ class ImportSettings(Section):
 
     rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
     """Rows of a file; it is posted in one transaction."""
+
+    at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    """Files that one process posts at once; further ones wait for their turn."""
+
+    waiting: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Files that may wait in one process; beyond them they are answered 503 at once."""
+
+    each: Annotated[int, Field(ge=1, le=1_000)] = 4
+    """Files of one organisation that one process takes, one at work and the others waiting; beyond them it is 429."""
 
 
 class Imports:
@@ -51,6 +72,11 @@ class Imports:
         self.settings = settings or ImportSettings()
         self._books = books
         self._locks = locks
+        # While a portion is prepared the next is read, so each file that has its turn finds a place here.
+        self._pool = Pool("importing", threads=self.settings.at_once, waiting=2 * self.settings.at_once)
+        #: Files that have a place, by organisation.
+        self._places: Counter[int] = Counter()
+        self._turns = asyncio.Semaphore(self.settings.at_once)
         self._host: Host | None = None
 
     @property
@@ -71,25 +97,49 @@ class Imports:
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Count files while inside."""
         self._host = host
-        for outcome in ("whole", "partly", "unreadable", "failed"):
+        for outcome in get_args(_FileOutcome):
             host.bind(FILES, outcome=outcome)
         for outcome in ("added", "known", "faulty"):
             host.bind(ROWS, outcome=outcome)
-        yield
+        self._places.clear()
+        self._turns = asyncio.Semaphore(self.settings.at_once)
+        with self._pool.running():
+            yield
         self._host = None
 
+    @asynccontextmanager
+    async def place(self, organization: int) -> AsyncIterator[None]:
+        """Have a place for one file, from before its first byte is read, as files that wait are in memory.
+
+        :raises TooManyFiles: (429) when enough of the organisation have one. :raises Busy: (503) when all are taken.
+        """
+        of, settings = self._places, self.settings
+        if of[organization] >= settings.each:
+            self._count("refused")
+            raise TooManyFiles(settings.each)
+        if of.total() >= settings.at_once + settings.waiting:
+            self._count("refused")
+            raise Busy
+        of[organization] += 1
+        try:
+            yield
+        finally:
+            of[organization] -= 1
+            if not of[organization]:
+                del of[organization]
+
     async def run(self, organization: int, body: bytes, currency: str, name: str = "") -> Import:
-        """Import a file; return what came of it.
+        """Import a file, inside of :meth:`place`; return what came of it.
 
         :param currency: where no column says one. :param name: what the organisation calls the file.
-        :raises BadFile: when it is no such file, or has too much in it. :raises Busy: when enough are being read.
+        :raises BadFile: when it is no such file, or has too much in it; nothing has been posted then.
         :raises LockTakenError: when another file of the organisation takes too long.
         """
-        began, accounts = time.perf_counter(), await self._books.accounts(organization)
+        began = time.perf_counter()
         try:
-            reading = await self._books.apart(_read, body, accounts, currency, self.settings.rows)
-            async with self._locks.hold(f"import:{organization}", wait=15.0):
-                done = await self._keep(organization, reading, name)
+            # Of one organisation one waits here for the other, and takes no turn from others meanwhile.
+            async with self._locks.hold(f"import:{organization}", wait=_PATIENCE), self._turns:
+                done = await self._file(organization, body, currency, name)
         except BadFile:
             self._count("unreadable")
             raise
@@ -100,36 +150,29 @@ class Imports:
         self._running().bind(DURATION).observe(time.perf_counter() - began)
         return done
 
-    async def _keep(self, organization: int, reading: Reading, name: str) -> Import:
-        posted = await self._post(organization, reading.entries)
-        # In a thread, but not of those that refuse when enough is waiting: it is posted by now.
-        told, outcomes = await asyncio.to_thread(_summed, reading, posted)
-        added, known, taken = outcomes["added"], outcomes["known"], outcomes["taken"]
+    async def _file(self, organization: int, body: bytes, currency: str, name: str) -> Import:
+        books, began = self._books, time.perf_counter()
+        accounts = await books.accounts(organization)
+        text = await self._pool.run(_text, body)
+        # Numbers are not to be had within a transaction, and a file has at most as many rows as lines.
+        own, *ids = await books.numbers(min(text.count("\n") + 1, self.settings.rows) + 1)
+
+        async def work(scope: Scope) -> Outcome:
+            reader = await self._pool.run(Reader, text, accounts, currency, self.settings.rows)
+            return await Filing(reader, ids, books.now(), scope.dialect, self._pool.run).carry_out(scope)
+
+        outcome = await books.carried_out(organization, work)
+        kinds = {**outcome.kinds, "known": outcome.known, "taken": outcome.taken}
+        await books.told(organization, "import", kinds, time.perf_counter() - began)
         done = Import(
-            id=await self._books.number(), name=name, added=added, known=known, faulty=len(reading.faults) + taken,
-            at=self._books.now(), told=told[:_TOLD],
+            id=own, name=name, added=outcome.added, known=outcome.known, faulty=outcome.faulty, at=books.now(),
+            told=outcome.told,
         )  # fmt: skip
-        async with self._books.writing(organization) as scope:
+        async with books.writing(organization) as scope:
             await imports.add(scope, done)
         return done
 
-    async def _post(self, organization: int, entries: Sequence[Entry]) -> list[Posted]:
-        """Post entries, but for those of the organisation's own that come back from an export by their numbers."""
-        named = {
-            place: int(found[1])
-            for place, entry in enumerate(entries)
-            if (found := _EXPORTED.fullmatch(entry.reference))
-        }
-        there: dict[int, Posted] = {}
-        if named:
-            async with self._books.looking(organization) as scope:
-                digests = await journal.unnamed(scope, sorted(set(named.values())))
-            there = await self._books.apart(_there, entries, named, digests)
-        others = [entry for place, entry in enumerate(entries) if place not in there] if there else entries
-        posted = iter(await self._books.post(organization, others, "import") if others else [])
-        return [there[place] if place in there else next(posted) for place in range(len(entries))]
-
-    def _count(self, outcome: Literal["whole", "partly", "unreadable", "failed"], done: Import | None = None) -> None:
+    def _count(self, outcome: _FileOutcome, done: Import | None = None) -> None:
         host = self._running()
         host.bind(FILES, outcome=outcome).inc()
         if done is not None:
@@ -142,38 +185,9 @@ class Imports:
         return self._host
 
 
-def _read(body: bytes, accounts: dict[str, Account], currency: str, most: int) -> Reading:
+def _text(body: bytes) -> str:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadFile(f"Byte {error.start + 1} of the file is no UTF-8.", "Save it as UTF-8.") from None
-    return read(text, accounts, currency, most)
-
-
-def _there(entries: Sequence[Entry], named: Mapping[int, int], digests: Mapping[int, int]) -> dict[int, Posted]:
-    return {
-        place: Posted(id, "known" if entries[place].digest() == digests[id] else "taken")
-        for place, id in named.items()
-        if id in digests
-    }
-
-
-def _summed(reading: Reading, posted: Sequence[Posted]) -> tuple[list[dict[str, Any]], Counter[str]]:
-    return _told(reading, posted), Counter(one.outcome for one in posted)
-
-
-def _told(reading: Reading, posted: Sequence[Posted]) -> list[dict[str, Any]]:
-    told = [
-        {"line": fault.line, "column": fault.column, "what": fault.what, "mend": fault.mend} for fault in reading.faults
-    ]
-    told += [
-        {
-            "line": line,
-            "column": "reference",
-            "what": f"The reference belongs to entry {one.id}, which says something else.",
-            "mend": "Give the row a reference of its own, or reverse that entry.",
-        }
-        for line, one in zip(reading.lines, posted, strict=True)
-        if one.outcome == "taken"
-    ]
-    return sorted(told, key=lambda fault: fault["line"])
+    return text

@@ -15,7 +15,7 @@ from ledger.records.paging import Page, after, page_of
 from ledger.scope import Scope
 from ledger.tables import ENTRIES, LINES, TRANSACTIONS
 
-__all__ = ["Booked", "by_id", "entry_of", "page", "statement", "unnamed"]
+__all__ = ["Booked", "by_id", "entry_of", "page", "reversals", "statement", "unnamed"]
 
 _MANY: Final = 500
 
@@ -87,6 +87,12 @@ async def unnamed(scope: Scope, ids: Sequence[int]) -> dict[int, int]:
         query = select(ENTRIES.c.id, ENTRIES.c.digest).where(ENTRIES.c.id.in_(ids[start : start + _MANY]))
         found |= dict((await scope.execute(query.where(ENTRIES.c.reference.is_(None)))).all())
     return found
+
+
+async def reversals(scope: Scope, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return what takes entries back: by the number of each its own number and digest."""
+    query = select(ENTRIES.c.reverses, ENTRIES.c.id, ENTRIES.c.digest).where(ENTRIES.c.reverses.in_(ids))
+    return {int(other): (int(id), int(digest)) for other, id, digest in await scope.execute(query)}
 
 
 async def statement(scope: Scope, account: str, *, cursor: str = "", limit: int = 50) -> Page[Row[Any]]:

@@ -13,7 +13,7 @@ from ledger.records.paging import Page, after, page_of
 from ledger.scope import Scope
 from ledger.tables import TRANSACTIONS
 
-__all__ = ["COLUMNS", "page", "portion"]
+__all__ = ["COLUMNS", "documents", "page", "portion"]
 
 COLUMNS: Final = (
     "id", "day", "account", "against", "amount", "currency", "counterparty", "memo", "reference", "reverses",
@@ -68,3 +68,13 @@ async def portion(
         )
     rows: Sequence[Row[Any]] = (await scope.execute(query.order_by(table.c.day, table.c.id).limit(most))).all()
     return rows
+
+
+async def documents(scope: Scope, ids: Sequence[int]) -> dict[int, tuple[str, str, str, int, str]]:
+    """Return the kind, account, against, amount and currency of some revenues and expenses, by their numbers."""
+    found: dict[int, tuple[str, str, str, int, str]] = {}
+    for kind, table in TRANSACTIONS.items():
+        query = select(table.c.id, table.c.account, table.c.against, table.c.amount, table.c.currency)
+        for id, account, against, amount, currency in await scope.execute(query.where(table.c.id.in_(ids))):
+            found[int(id)] = (kind, account, against, int(amount), currency)
+    return found

@@ -14,7 +14,7 @@ __all__ = ["ALERTS", "DURATION", "FILES", "METRICS", "PANELS", "ROWS", "RUNBOOK"
 FILES = Counter(
     "ledger_imports_total",
     "Files that were given to import, by what became of them.",
-    {"outcome": ("whole", "partly", "unreadable", "failed")},
+    {"outcome": ("whole", "partly", "unreadable", "failed", "refused")},
 )
 ROWS = Counter(
     "ledger_import_rows_total",

@@ -290,7 +290,7 @@ async def test_replicas_answer_while_the_primary_is_away(
 
 
 async def test_what_is_no_replica_of_the_primary_is_never_read_from(urls: list[str]) -> None:
-    with postgres() as stranger:
+    with postgres(stranger=True) as stranger:
         database = Database(urls[0], replicas=[urls[0], stranger.url("postgres"), urls[1]], settings=CALM)
         async with running(database) as harness:
             await ready(database, harness, 1)

@@ -33,8 +33,8 @@ class Demo:
     def printed(self) -> str:
         return self.output.read_text()
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
-        end = time.monotonic() + PATIENCE
+    def until(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+        end = time.monotonic() + patience
         while not (found := condition()):
             assert self.process.poll() is None, f"The demo ended, waiting for {what}:\n{self.printed()}"
             assert time.monotonic() < end, f"Waited in vain for {what}:\n{self.printed()}"

@@ -1,4 +1,4 @@
-"""The demo as a newcomer starts it: one process, one port, live traffic, a clean end."""
+"""The demo as a newcomer starts it: one process, one port, live traffic, an alert after a while, a clean end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from demo.trouble import FAULTS
 from synfinance import components
 from tests.demonstrating import PATIENCE, Demo, address_of, demos
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo to look at for as long as it runs: each that starts trains a model and plays the scene."""
+    with demos(tmp_path_factory.mktemp("newcomer")) as run:
+        demo = run("--port", "0")
+        demo.base = address_of(demo)
+        yield demo
 
 
 @pytest.fixture
@@ -28,9 +39,8 @@ def children(demo: Demo) -> list[psutil.Process]:
 
 
 @pytest.mark.timeout(240)
-def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
-    demo = start("--port", "0")
-    demo.base = address_of(demo)
+def test_a_newcomer_sees_synfinance_at_work(newcomer: Demo) -> None:
+    demo = newcomer
     demo.until(lambda: "Opening scene" in demo.printed(), "the opening scene")
     for path in ("/", "/synfinance/docs", "/synfinance/metrics", "/synfinance/health", "/synfinance/monitoring"):
         assert f"{demo.base}{path}\n" in demo.printed()
@@ -61,10 +71,22 @@ def test_a_newcomer_sees_synfinance_at_work(start: Callable[..., Demo]) -> None:
     answer = demo.client.post(f"{demo.base}/synfinance/simulate", json={"rows": 1_000, "fraud": 30})
     assert answer.json()["fraud"]["injected"] == 30
     assert answer.json()["detector"] == "fraud"
-
-    assert demo.end(signal.SIGINT) == 0
-    assert re.search(r"Stopped after [\d,]+ requests\.\n\Z", demo.printed())
     assert "Traceback" not in demo.printed()
+
+
+@pytest.mark.timeout(240)
+def test_left_alone_it_fires_and_resolves_an_alert_within_three_minutes(newcomer: Demo) -> None:
+    end = psutil.Process(newcomer.process.pid).create_time() + 180
+    fault = FAULTS[0]
+    for said in (fault.summary, f"[critical] {fault.alert}", f"[resolved] {fault.alert}"):
+        newcomer.until(lambda said=said: said in newcomer.printed(), said, patience=end - time.time())
+    assert "Traceback" not in newcomer.printed()
+
+
+def test_ctrl_c_ends_it_with_a_word(newcomer: Demo) -> None:
+    assert newcomer.end(signal.SIGINT) == 0
+    assert re.search(r"Stopped after [\d,]+ requests\.\n\Z", newcomer.printed())
+    assert "Traceback" not in newcomer.printed()
 
 
 def _metrics(demo: Demo) -> None:

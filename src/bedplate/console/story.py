@@ -15,6 +15,8 @@ from bedplate.monitor.health.status import Reason
 __all__ = ["Finding", "advice", "findings", "headline", "section_of"]
 
 _LABEL = re.compile(r"^\*\*What to do\.?\*\*\s*")
+#: Alerts that say what a reason of the health report says.
+_SAME = ("HealthProbeDown", "ServiceComponentDegraded", "ServiceComponentDown")
 #: How many things one alert may fire for and still be told of each by itself.
 _ALIKE = 3
 _GRAVITY = {"bad": 0, "warn": 1, "info": 2, "idle": 3}
@@ -60,36 +62,43 @@ def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequ
     specs = {view.spec.label: view.spec for view in views}
     firing = {alert.key: alert for alert in alerts if alert.state == "firing"}
     following: dict[str, list[Finding]] = {}
+    first: dict[str, Finding] = {}
     beneath: dict[str, list[Finding]] = {}
     found: list[Finding] = []
+    reasons = sorted(reasons, key=lambda one: (_GRAVITY[_TONES[one.level]], one.since))
+    same = {
+        (alert.labels.get("component", ""), alert.labels.get("probe", "")): key
+        for key, alert in firing.items()
+        if alert.name in _SAME
+    }
+    # The alert on a probe says what the probe says itself, which has the error besides.
+    said = {key for one in reasons if (key := same.get((one.component, one.probe))) is not None}
     for key, alert in firing.items():
+        if key in said:
+            continue
         cause = _root(key, firing)
         (found if cause == key else following.setdefault(cause, [])).append(_of_alert(alert, specs))
     explaining = {(cause.name, cause.source): cause.dependents for cause in causes(view.spec for view in views)}
-    reasons = list(reasons)
     under = _under(reasons, views)
     for reason in reasons:
         why = next(
             (key for key, one in firing.items() if reason.component in explaining.get((one.name, one.source), ())), ""
         )
+        told = firing.get(same.get((reason.component, reason.probe), ""))
+        one = _of_reason(reason, specs, told)
         if why:
-            following.setdefault(_root(why, firing), []).append(_of_reason(reason, specs))
-        elif (cause := under[reason.component]) == reason.component:
-            found.append(_of_reason(reason, specs))
+            following.setdefault(_root(why, firing), []).append(one)
+        elif (cause := under[reason.component]) == reason.component and cause not in first:
+            first[cause] = one
         else:
-            # No alert fires yet, but what it needs is not well either.
-            beneath.setdefault(cause, []).append(_of_reason(reason, specs))
-    found = [
-        replace(one, follows=tuple(_sorted(beneath.pop(one.component))))
-        if not one.alert and one.component in beneath
-        else one
-        for one in found
-    ]
+            # No alert fires yet, but what it needs is not well either; or it is one more trouble of the same component.
+            beneath.setdefault(cause, []).append(one)
+    found += [replace(one, follows=tuple(_sorted(beneath.pop(cause, ())))) for cause, one in first.items()]
     # Of causes that an alert tells of, what follows stands there.
     found += [one for those in beneath.values() for one in those]
     by_path = {f"/alerts/{key}": _sorted(those) for key, those in following.items()}
-    told = (replace(one, follows=(*one.follows, *by_path.get(one.path, ()))) for one in found)
-    return _folded(_sorted(told))
+    whole = (replace(one, follows=(*one.follows, *by_path.get(one.path, ()))) for one in found)
+    return _folded(_sorted(whole))
 
 
 def _under(reasons: Sequence[Reason], views: Sequence[ComponentView]) -> dict[str, str]:
@@ -159,7 +168,7 @@ def section_of(spec: Spec | None, heading: str) -> str:
     return spec.runbook.sections().get(heading, "")
 
 
-def _of_reason(reason: Reason, specs: Mapping[str, Spec]) -> Finding:
+def _of_reason(reason: Reason, specs: Mapping[str, Spec], told: AlertView | None = None) -> Finding:
     spec = specs.get(reason.component)
     if reason.probe:
         title = f"The probe {reason.probe} of {reason.component} is down"
@@ -180,17 +189,14 @@ def _of_reason(reason: Reason, specs: Mapping[str, Spec]) -> Finding:
         probe=reason.probe,
         fix=advice(fix),
         runbook=f"{_path(specs.get(owner))}/runbook#{alert}" if fix else "",
-        path=_path(spec),
+        alert="" if told is None else told.name,
+        path=_path(spec) if told is None else f"/alerts/{told.key}",
+        quiet="" if told is None else _quiet(told),
     )
 
 
 def _of_alert(alert: AlertView, specs: Mapping[str, Spec]) -> Finding:
     spec = specs.get(alert.source)
-    quiet = ""
-    if alert.silenced:
-        quiet = "It is silenced."
-    elif alert.acknowledged is not None:
-        quiet = f"{alert.acknowledged.actor} looks after it."
     return Finding(
         tone=_TONES[alert.severity],
         title=alert.summary or alert.name,
@@ -200,8 +206,14 @@ def _of_alert(alert: AlertView, specs: Mapping[str, Spec]) -> Finding:
         fix=advice(alert.section or section_of(spec, alert.name)),
         runbook=f"/alerts/{alert.key}#runbook",
         path=f"/alerts/{alert.key}",
-        quiet=quiet,
+        quiet=_quiet(alert),
     )
+
+
+def _quiet(alert: AlertView) -> str:
+    if alert.silenced:
+        return "It is silenced."
+    return f"{alert.acknowledged.actor} looks after it." if alert.acknowledged is not None else ""
 
 
 def _owner(alert: str, specs: Mapping[str, Spec]) -> str:

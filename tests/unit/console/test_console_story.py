@@ -51,3 +51,11 @@ def test_what_many_have_alike_is_told_once_and_names_the_others() -> None:
     assert [(one.component, len(one.alike)) for one in told] == [("limit0", 4), ("disk", 0)]
     few = findings(reasons[:2], (), views(made))
     assert [(one.component, len(one.alike)) for one in few] == [("limit0", 0), ("limit1", 0)]
+
+
+def test_several_troubles_of_one_component_are_one_card() -> None:
+    made = parts(("database", ()),)
+    state = Reason("database", "", "degraded", 1.0, "refused", "Its users are refused.")
+    probe = Reason("database", "ping", "unhealthy", 2.0, "refused", "No requests are taken.")
+    (one,) = findings([state, probe], (), views(made))
+    assert one.probe == "ping" and [each.title for each in one.follows] == ["database is degraded"]

@@ -1,12 +1,15 @@
 """Pictures of the console over the running demo: ``python -m tools.screenshots`` writes ``docs/images/console/``.
 
-The demo makes its own trouble, so that there is something to see: pictures are taken once an alert fires.
+The demo makes its own trouble, so that there is something to see: pictures are taken once an alert fires. Those of a
+cutover under way and of an outage with what follows need real servers: ``--production``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -40,12 +43,17 @@ PAGES = (
     ("settings", "/settings", ""),
     ("audit", "/audit", ""),
 )
+#: What is pressed on real servers.
+CUTOVER = "/components/cutover/transactions"
 SIZES = {"desktop": (1360, 860), "phone": (390, 844)}
 
 
 @contextmanager
-def demo(extra: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the demo; yield the one-time link of its console."""
+def demo(extra: Sequence[str] = (), until: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Run the demo; yield the one-time link of its console, and what it has printed.
+
+    :param until: what a line has once all is printed that is wanted; the link's own by default.
+    """
     command = [sys.executable, "-u", "-m", "demo", "--port", "0", *extra]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
         output = process.stdout
@@ -53,10 +61,12 @@ def demo(extra: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[str]
         said: list[str] = []
         try:
             link = _link(output, said)
+            while until and until not in said[-1]:
+                said.append(next(output))
             # What it goes on to say must be read, or it waits for us.
             reader = threading.Thread(target=lambda: deque(output, maxlen=1), daemon=True)
             reader.start()
-            yield link, process
+            yield link, said
         finally:
             process.terminate()
             process.wait(timeout=20)
@@ -98,17 +108,54 @@ def take(page: Page, base: str, names: set[str], suffix: str, folder: Path, *, w
         print(f"{name}{suffix}.png")
 
 
+def take_production(chromium: Browser, folder: Path) -> None:
+    """Take the pictures of a cutover that copies rows, and of an outage of Redis."""
+    with demo(("--calm", "--production"), until="by a command") as (link, said):
+        base = f"{link.partition('/console/')[0]}/ledger/console"
+        page = chromium.new_page(viewport={"width": SIZES["desktop"][0], "height": SIZES["desktop"][1]})
+        page.set_default_timeout(180_000)
+        page.goto(link)
+        _press(page, f"{base}{CUTOVER}", "throttle", {"percent": "5"}, after="start")
+        page.goto(f"{base}{CUTOVER}")
+        page.get_by_text("rows copied").first.wait_for()
+        page.screenshot(path=folder / "cutover.png")
+        pid = next(line.split()[-1] for line in said if line.strip().startswith("redis of ledger"))
+        os.kill(int(pid), signal.SIGKILL)
+        page.goto(f"{base}/")
+        page.get_by_text("from it").first.wait_for()
+        page.get_by_text("from it").first.click()
+        page.screenshot(path=folder / "outage.png")
+        print("cutover.png, outage.png")
+
+
+def _press(page: Page, path: str, name: str, fields: dict[str, str], *, after: str) -> None:
+    """Press a button without parameters, then one with some."""
+    for action, given in ((after, {}), (name, fields)):
+        page.goto(f"{path}/actions/{action}")
+        for field, value in given.items():
+            page.fill(f"#f-{field}", value)
+        if given:
+            page.get_by_role("button", name="Go on").click()
+        page.locator("button[value=do]").click()
+        page.get_by_role("heading", name=f"Done: {action}").wait_for()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="which pages; all by default")
     parser.add_argument("--wait", type=float, default=75.0, help="seconds of traffic before the pictures")
     parser.add_argument("--whole", action="store_true", help="the whole height of each page")
+    parser.add_argument("--production", action="store_true", help="those that need real servers, and no others")
     parser.add_argument("--themes", default="light,dark")
     parser.add_argument("--sizes", default="desktop,phone")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
+    if given.production:
+        with browser() as chromium:
+            take_production(chromium, given.folder)
+        return 0
     with demo() as (link, _), browser() as chromium:
         # The link is of the one console of all services, where there are several.
         base = f"{link.partition('/console/')[0].removesuffix('/synfinance')}/synfinance/console"

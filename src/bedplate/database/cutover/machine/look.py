@@ -19,7 +19,7 @@ from bedplate.database.cutover.plan import Plan
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Side", "Sight", "TableSight", "look"]
+__all__ = ["Side", "Sight", "TableSight", "free_bytes", "look"]
 
 #: Seconds from which a transaction that holds one of the tables stands in a switch's way.
 _OLD = 5.0
@@ -160,7 +160,7 @@ def look(
         verified_age=age,
         lag=lag,
         blockers=blockers,
-        free=_free(connection),
+        free=free_bytes(connection),
         doubts=_doubts(connection, record, progress),
     )
 
@@ -230,7 +230,7 @@ def _side(connection: Connection[Any], name: str) -> Side | None:
     return Side(name, partitioned, live, size, written, partitions if partitioned else 0)
 
 
-def _free(connection: Connection[Any]) -> int | None:
+def free_bytes(connection: Connection[Any]) -> int | None:
     """Return the bytes free on the server's disk, where it is this machine's."""
     if not (connection.info.host.startswith("/") or connection.info.host in ("localhost", "127.0.0.1", "::1")):
         return None

@@ -21,7 +21,7 @@ from bedplate.service import Service
 from bedplate.state.cache import Cache, CacheSettings
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.proxy import Proxy, proxy
 from tests.redis import Server, server
 from tests.stores import RealClock
@@ -181,7 +181,7 @@ async def test_nobody_gets_an_error_and_nobody_what_he_has_dropped() -> None:
             await harm(redis, ways, thrown, size(8, 80), load)
             load.stopping = True
         await load.agree()
-        print(dict(load.seen))
+        tell("caches beside a Redis that is harmed", stale=0, **load.seen)
         assert load.seen["read"] > 1_000 and load.seen["dropped"] > 100
         near = sum(cache.parts.stats.totals()["near"] for cache in caches)
         assert near > load.seen["read"] / 10, "hardly anything was near: this shows nothing"

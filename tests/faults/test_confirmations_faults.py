@@ -25,7 +25,7 @@ from bedplate.state.confirmations import (
 )
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.harm import EVILS, harm
 from tests.proxy import proxy
 from tests.redis import Server, server
@@ -134,7 +134,7 @@ async def endure(
             assert await instances[1].count(user) == 0
         assert target.call("SCARD", "user_pending:ann") == 0
         load.seen["told"] = sum(load.told.values())
-        print(dict(load.seen))
+        tell("confirmations beside a Redis that is harmed", **load.seen)
         return load.seen
 
 

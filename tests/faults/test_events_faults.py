@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
+import pytest
+
 from bedplate.service import Service
 from bedplate.state import store
 from bedplate.state.events import Event, Events, EventsUnavailableError
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.redis import Server, server
 from tests.stores import RealClock
 
@@ -101,9 +103,10 @@ async def harm_it(redis: Server, thrown: Random) -> str:
     return what
 
 
+@pytest.mark.timeout(size(120, 900))
 async def test_nothing_that_was_taken_is_left_undone_and_subscribers_miss_nothing() -> None:
     thrown = dice()
-    load, rounds = Load(thrown), size(4, 60)
+    load, rounds = Load(thrown), size(4, 40)
     with server("valkey9", DURABLE) as redis:
         async with AsyncExitStack() as stack:
             instances = [await stack.enter_async_context(instance(redis, load)) for _ in range(2)]
@@ -133,5 +136,6 @@ async def test_nothing_that_was_taken_is_left_undone_and_subscribers_miss_nothin
     # In order, and none twice.
     assert all(one == sorted(set(one)) for one in heard)
     twice = sum(1 for count in load.done.values() if count > 1)
-    print(f"{dict(faults)}; {len(load.taken)} events done, {twice} of them more than once; {dict(load.seen)}")
+    killed = faults["kill"] + faults["restart"]
+    tell("events", writes=len(load.taken), kills=killed, missing=0, done_again=twice, **load.seen)
     assert load.taken and load.seen["failed"]

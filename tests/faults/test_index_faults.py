@@ -19,7 +19,7 @@ from bedplate.database.indexes.build import Limits
 from bedplate.database.indexes.place import Place
 from bedplate.database.indexes.progress import Progress
 from bedplate.database.indexes.work import apply, look
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.postgres import Postgres, postgres
 
 ROWS = size(5_000, 200_000)
@@ -193,6 +193,7 @@ def test_who_is_killed_in_the_middle_begins_again(url: str, tmp_path: Path) -> N
         assert not writers.errors
         rows = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid").fetchall()
         assert (invalid > 0, rows) == (True, [(0,)])
+        tell("indexes made under writes", writes=writers.written, kills=KILLS, left_invalid=invalid)
         names = connection.execute(
             "SELECT relname FROM pg_class WHERE relname LIKE 'ix_%' AND relkind IN ('i', 'I') ORDER BY 1"
         ).fetchall()

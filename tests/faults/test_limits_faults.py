@@ -23,7 +23,7 @@ from bedplate.service import Service
 from bedplate.state import store
 from bedplate.state.limits import Limit, RateLimit, Strategy
 from bedplate.testing import Harness, running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.redis import Server, server
 from tests.stores import RealClock
 
@@ -241,7 +241,7 @@ async def test_limits_hold_whatever_happens_to_redis(tmp_path: Path, monkeypatch
                     await asyncio.gather(*tasks)
     over = {name: too_much(load, *name) for name in load.passed}
     gaps = {name: float(np.max(np.diff(passed))) for name, passed in load.passed.items()}
-    print(dict(load.seen), {"longest call": round(load.slowest, 3)}, over, gaps)
+    tell("rate limits", longest_call=round(load.slowest, 3), over=str(over), gaps=str(gaps), **load.seen)
     assert {name for name in load.seen if name.startswith("answered")} <= {"answered 200", "answered 429"}
     assert max(over.values()) <= 0
     assert max(gaps.values()) <= 4 * WINDOW + 1

@@ -27,7 +27,7 @@ from bedplate.service import Service
 from bedplate.state.locks import Fence, LockError, LockInfo, Locks, LockTakenError, StaleFenceError
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.harm import EVILS, harm
 from tests.proxy import proxy
 from tests.redis import Server, sentinels, server
@@ -141,7 +141,7 @@ async def endure(
 
             await harness.eventually(nothing, timeout=15)
         load.judge()
-        print(dict(load.seen))
+        tell("locks beside a Redis that is harmed", **load.seen)
         return load.seen
 
 
@@ -298,7 +298,7 @@ def test_never_two_are_accepted_when_their_processes_are_stopped(tmp_path: Path)
                 assert holder.stdout is not None
                 holder.stdout.close()
     done, refused = sum(one[0] for one in results), sum(one[1] for one in results)
-    print(f"{done=} {refused=} {stops=}")
+    tell("locks in a file, processes stopped", done=done, refused=refused, stops=stops)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT n FROM counter").fetchone() == (done,), "something was written over"
     assert done and stops > 2

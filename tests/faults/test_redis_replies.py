@@ -19,7 +19,7 @@ import uvloop
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.store import Operation, StoreTimeoutError, StoreUnavailableError
 from bedplate.testing import running
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.harm import EVILS, harm
 from tests.proxy import proxy
 from tests.redis import Server, server
@@ -131,7 +131,7 @@ async def _endure(target: Server, ended: int, thrown: Random) -> tuple[Counter[s
 def test_no_reply_reaches_another_caller() -> None:
     with server("redis7") as target:
         seen, done = uvloop.run(_endure(target, size(10_000, 400_000), dice()))
-    print(dict(seen), dict(done))
+    tell("replies of Redis over a network that breaks", **seen, harms=sum(done.values()))
     for sin in ("misdelivered", "written twice", "written and lost", "written though refused"):
         assert seen[sin] == 0, sin
     # The harm was real, and so was the service.

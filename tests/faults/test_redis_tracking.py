@@ -19,7 +19,7 @@ import uvloop
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.store import Operation, StoreUnavailableError
 from bedplate.testing import running
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.harm import EVILS, harm
 from tests.proxy import proxy
 from tests.redis import Server, server
@@ -129,6 +129,6 @@ async def _endure(target: Server, writes: int, thrown: Random) -> tuple[Counter[
 def test_what_is_held_near_is_never_older_than_is_promised() -> None:
     with server("redis7") as target:
         seen, done = uvloop.run(_endure(target, size(4_000, 400_000), dice()))
-    print(dict(seen), dict(done))
+    tell("what is held near of Redis over a network that breaks", **seen, harms=sum(done.values()))
     assert seen["stale"] == 0
     assert all(seen[what] for what in ("near", "far", "dropped", "flushed")), done

@@ -25,7 +25,7 @@ from bedplate.state.idempotency import Idempotency, IdempotencyUnavailableError,
 from bedplate.state.sessions import Sessions, SessionsUnavailableError
 from bedplate.state.store import StoreError
 from bedplate.testing import running, settings
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.redis import Server, server
 from tests.stores import RealClock
 
@@ -221,7 +221,7 @@ async def test_nobody_comes_back_nobody_is_lost_and_nothing_is_done_twice(tmp_pa
             assert [error for error in ended if error is not None] == []
             await well(instances)
             await load.nobody_is_back(instances)
-            print(dict(load.seen))
+            tell("sessions beside a Redis that is harmed", **load.seen)
     assert set(load.done.values()) == {1}
     for what in ("hang", "kill", "cut", "read, known", "sign-in refused", "signed out", "done", "replayed"):
         assert load.seen[what], what

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from bedplate.database.transfer import Transfer
-from tests.endurance import dice, size
+from tests.endurance import dice, size, tell
 from tests.postgres import Postgres, postgres
 from tests.transfers import shop
 
@@ -171,6 +171,7 @@ def moved(source: str, target: str, writers: Writers, roll: random.Random) -> No
         assert writers.enough.wait(size(100, 600))
     report = Transfer(source, target).run()
     assert (report.state, report.equal) == ("finished", True)
+    tell("a transfer", writes=writers.written, kills=KILLS, different=0)
 
 
 @pytest.mark.timeout(size(120, 900))

@@ -80,8 +80,9 @@ class Steady:
 
     seconds: float = 0.05
     rests: int | None = None
+    gentle: bool = False
 
-    def rest(self, worked: float) -> None:
+    def rest(self, worked: float, rows: int = 0) -> None:
         if self.rests is not None:
             self.rests -= 1
             if self.rests < 0:

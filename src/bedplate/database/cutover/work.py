@@ -160,11 +160,18 @@ class Pace(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How long a chunk should take, 0.05 to 0.1: short enough that nobody waits for it."""
+        """How long a chunk should take, 0.005 to 0.1: short enough that nobody waits for it."""
         ...
 
-    def rest(self, worked: float) -> None:
+    @property
+    def gentle(self) -> bool:
+        """Whether others want the server's processors: then one thing at a time, and in short pieces."""
+        ...
+
+    def rest(self, worked: float, rows: int = 0) -> None:
         """Between two chunks, outside any transaction: rest as throttled after so many seconds of work.
+
+        :param rows: that were copied in them.
 
         Waits while the cutover is paused, or while replicas or writers suffer.
 

@@ -160,6 +160,25 @@ def test_the_brake_holds_while_others_suffer_and_comes_off_slowly() -> None:
     assert 0.0 < brake.force < 9.0 and not brake.stands
 
 
+def test_rows_are_copied_gently_while_others_want_the_processors() -> None:
+    rested: list[float] = []
+    control = Control()
+    pace = WorkerPace(control, rested.append)
+    # Nobody has looked yet, and so somebody may be waiting.
+    assert pace.gentle and pace.seconds <= 0.01
+    pace.rest(0.001, 1000)
+    pace.rest(0.02, 1)
+    pace.rest(1000.0)
+    assert rested[0] > 0.9 and rested[1] >= 0.5 and rested[2] < 0.5
+    for _ in range(100):
+        control.brake.feel(lag=0.0, waiting=0, commit=0.002, late=0.00001)
+    assert not pace.gentle and pace.seconds > 0.05
+    pace.rest(1000.0, 1_000_000_000)
+    assert rested[3] < 0.5
+    control.brake.feel(lag=0.0, waiting=0, commit=0.002, late=0.001)
+    assert pace.gentle
+
+
 def test_a_rest_ends_at_once_when_the_worker_is_to_stop() -> None:
     control = Control()
     control.paused = True

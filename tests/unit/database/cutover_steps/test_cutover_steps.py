@@ -120,7 +120,7 @@ def test_capture_waits_for_long_transactions_without_a_queue_behind_it(url: str,
     class Ending(Steady):
         """Ends the transaction that is in the way after some rests, and sees that others write until then."""
 
-        def rest(self, worked: float) -> None:
+        def rest(self, worked: float, rows: int = 0) -> None:
             if next(rests) == 3:
                 holder.rollback()
             connection.execute("UPDATE orders SET note = 'still written' WHERE id = 2")
@@ -214,7 +214,7 @@ def test_a_race_is_no_loss(url: str, connection: Connection) -> None:
     class Late(Steady):
         """Writes while the worker rests, so that something is always new when it compares."""
 
-        def rest(self, worked: float) -> None:
+        def rest(self, worked: float, rows: int = 0) -> None:
             connection.execute("UPDATE orders SET note = note || '.' WHERE id IN (11, 12)")
 
     with moved(url) as work, moving(url, PLAN, pace=Late(), alone=False) as late:

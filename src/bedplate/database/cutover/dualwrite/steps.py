@@ -21,8 +21,9 @@ _FEWEST, _MOST = 50, 100_000
 #: server to look for deadlocks, so that never a writer is ended for one.
 _GIVE_WAY = 60
 _TELL = 50
-#: Tombstones that may be left for the fence, and how often they are reaped while rows are copied, in seconds.
-_LEFT, _EVERY = 200, 1.0
+#: Tombstones that may be left for the fence, and how often they are reaped while rows are copied, in seconds: more
+#: often, and fewer at once, where others want the processors.
+_LEFT, _EVERY, _OFTEN = 200, 1.0, 0.1
 
 
 def capture(work: Work) -> None:
@@ -120,12 +121,13 @@ def _copy(work: Work, pair: Pair, columns: str, tombstones: Tombstones) -> None:
         worked, refused = time.monotonic() - began, 0
         work.meter.rows(pair.table, "backfill", chunks.rows - before.rows)
         work.meter.total(pair.table, chunks.rows, max(chunks.of, chunks.rows))
-        if time.monotonic() - reaped > _EVERY:
-            work.meter.rows(pair.table, "reap", tombstones.reap())
+        if time.monotonic() - reaped > (_OFTEN if work.pace.gentle else _EVERY):
+            shortly = work.pace.seconds if work.pace.gentle else None
+            work.meter.rows(pair.table, "reap", tombstones.reap(shortly))
             reaped = time.monotonic()
         factor = min(max(work.pace.seconds / max(worked, 1e-4), 0.5), 2.0)
         chunks = replace(chunks, size=int(min(max(chunks.size * factor, _FEWEST), _MOST)))
-        work.pace.rest(worked)
+        work.pace.rest(worked, chunks.rows - before.rows)
 
 
 def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:

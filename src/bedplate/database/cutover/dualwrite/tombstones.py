@@ -14,6 +14,7 @@ always generated. Where there is one, such rows are copied anew.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, changed, locally, quoted, transaction
@@ -57,16 +58,22 @@ class Tombstones:
         """Return how many there are, at most so many."""
         return int(ask(self._connection, f"SELECT count(*) FROM (SELECT FROM {self._table} LIMIT {int(most)}) s")[0][0])
 
-    def reap(self) -> int:
-        """Reap some, in a transaction of its own; return how many, 0 when there are none or a writer was in the way."""
+    def reap(self, seconds: float | None = None) -> int:
+        """Reap some, in a transaction of its own; return how many, 0 when there are none or a writer was in the way.
+
+        :param seconds: that it should take, about; None when that does not matter.
+        """
         from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 
+        began = time.monotonic()
         try:
             done = self._reap()
         except (LockNotAvailable, SerializationFailure, DeadlockDetected):
             self._most = max(self._most // 2, _LEAST)
             return 0
-        self._most = min(self._most * 2, _MOST)
+        factor = 2.0 if seconds is None else min(max(seconds / max(time.monotonic() - began, 1e-4), 0.5), 2.0)
+        if factor < 1 or done:
+            self._most = int(min(max(self._most * factor, _LEAST), _MOST))
         return done
 
     def reap_all(self) -> int:

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Brake", "Control", "WorkerPace"]
 
-#: Seconds that a chunk should take when nobody suffers, and when somebody does.
-_LONG, _SHORT = 0.08, 0.05
+#: Seconds that a chunk should take when nobody suffers, when somebody does, and where processors are wanted: whoever
+#: wakes up to serve a request waits for a whole one then.
+_LONG, _SHORT, _GENTLE = 0.08, 0.05, 0.005
+#: There so many rows a second are copied at most, and for so great a share of the time.
+_ROWS, _SHARE = 25_000, 0.5
 #: The most that a rest may be, in the time of the work before it, and in seconds.
 _MOST_BRAKE, _LONGEST = 9.0, 2.0
 #: Seconds that a replica may be behind before copying waits for it.
 _LAG = 5.0
 #: Sessions that wait for locks, and growth of a commit's time, that count as suffering.
 _WAITING, _GROWTH, _SLOW = 3, 3.0, 0.025
+#: Seconds by which some who wake up get a processor later than others, where processors are wanted; and looks without
+#: that until they are not.
+_CROWDED, _CALM = 0.00005, 8
 #: Seconds between an order to turn and the end of a statement that runs on.
 _MERCY = 1.0
 
@@ -30,10 +36,13 @@ class Brake:
     """How much slower than it could a worker goes, from what it sees of others.
 
     Multiplied while somebody suffers, given back slowly: a chunk too few costs nothing, a slow service does.
+
     """
 
     def __init__(self) -> None:
         self.force = 0.0
+        #: Looks still to come without anybody waiting for a processor; it begins as if somebody did.
+        self.crowded = _CALM
         #: Seconds that a commit took lately, and what it took when it was quick.
         self.commit = 0.0
         self.usual = 0.0
@@ -45,12 +54,14 @@ class Brake:
         """Whether a replica is so far behind that nothing more may be copied."""
         return self.lag > _LAG
 
-    def feel(self, *, lag: float, waiting: int, commit: float) -> None:
+    def feel(self, *, lag: float, waiting: int, commit: float, late: float = 0.0) -> None:
         """Take in how others fare.
 
         :param lag: seconds that the last replica is behind. :param waiting: sessions that wait for a lock.
-        :param commit: seconds that a commit took.
+        :param commit: seconds that a commit took. :param late: seconds by which some who wake up on the server get a
+            processor later than others.
         """
+        self.crowded = _CALM if late > _CROWDED else max(self.crowded - 1, 0)
         self.lag, self.waiting, self.commit = lag, waiting, commit
         # The usual time follows a quicker one at once and a slower one hardly, or it would get used to what it does.
         self.usual = commit if not self.usual or commit < self.usual else self.usual * 1.002
@@ -143,15 +154,26 @@ class WorkerPace:
     @property
     def seconds(self) -> float:
         """How long a chunk should take."""
+        if self.gentle:
+            return _GENTLE
         return _SHORT if self._control.brake.force > 0.5 else _LONG
 
-    def rest(self, worked: float) -> None:
+    @property
+    def gentle(self) -> bool:
+        """Whether others want the server's processors."""
+        return self._control.brake.crowded > 0
+
+    def rest(self, worked: float, rows: int = 0) -> None:
         """Rest as throttled and braked; wait while paused, or while a replica is too far behind.
+
+        Whoever copies rows is gentle as well: it rests at least as long as it worked while processors are wanted.
 
         :raises Stopped: when the step is to end.
         """
         control, began = self._control, time.monotonic()
         wanted = worked * (100.0 / max(1, control.throttle) - 1.0) + min(_LONGEST, worked * control.brake.force)
+        if rows and self.gentle:
+            wanted = max(wanted, rows / _ROWS - worked, worked / _SHARE - worked)
         while True:
             if control.turning:
                 raise Stopped

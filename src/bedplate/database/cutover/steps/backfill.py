@@ -17,7 +17,7 @@ from bedplate.database.cutover.work import Pair, Work
 
 __all__ = ["backfill"]
 
-_FEWEST, _MOST = 100, 100_000
+_FEWEST, _MOST = 50, 100_000
 
 
 def backfill(work: Work) -> None:
@@ -40,7 +40,7 @@ def backfill(work: Work) -> None:
             work.meter.rows(pair.table, "backfill", chunks.rows - before.rows)
             work.meter.total(pair.table, chunks.rows, max(chunks.of, chunks.rows))
             chunks = replace(chunks, size=_size(chunks.size, work.pace.seconds, worked))
-            work.pace.rest(worked)
+            work.pace.rest(worked, chunks.rows - before.rows)
 
 
 def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:

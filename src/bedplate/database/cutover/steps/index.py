@@ -118,7 +118,7 @@ def _carry_out(work: Work, pair: Pair, jobs: Sequence[str]) -> None:
     if not jobs:
         return
     allowed = int(ask(work.connection, "SHOW max_parallel_maintenance_workers")[0][0])
-    several = min(max(allowed, 1), _AT_ONCE, len(jobs))
+    several = 1 if work.pace.gentle else min(max(allowed, 1), _AT_ONCE, len(jobs))
     done = 0
     with ExitStack() as stack:
         opened = [stack.enter_context(work.connect()) for _ in range(several)]

@@ -19,7 +19,7 @@ from tests.moving import LEVELS, Steady, apart, moving, write
 from tests.postgres import Postgres
 
 PLAN = Plan(tables="orders", key="organization_id", partitions=2)
-_ANEW = """DROP TABLE IF EXISTS orders, orders_partitioned, orders_keys, orders_keys_truncated, progress;
+_ANEW = """DROP SCHEMA public CASCADE; CREATE SCHEMA public;
 CREATE TABLE orders (id int PRIMARY KEY, organization_id int NOT NULL,
     note text, amount numeric NOT NULL DEFAULT 0, code text, CONSTRAINT orders_code UNIQUE (code) DEFERRABLE);
 INSERT INTO orders SELECT i, i % 7 + 1, 'note', 1, 'code ' || i FROM generate_series(1, 150) i;

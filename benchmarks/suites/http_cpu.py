@@ -18,7 +18,8 @@ of its own, and requests go straight into the ASGI callable, each in a task, as 
 that nothing but the stacks differs. A round is a number of requests to all routes in turn; what counts is the CPU time
 of the whole process, threads included, up to a fifth of a second after the last request, so that log lines and spans
 that were put off are paid for; what the process does in that time without any request has been measured before, 30
-times in pieces of a fifth of a second, and their median, for as long as the round lasts, is taken off. **Added** is a stack's time less that of bare FastAPI in the same round.
+times in pieces of a fifth of a second, and their median, for as long as the round lasts, is taken off. **Added** is a
+stack's time less that of bare FastAPI in the same round.
 
 Everything that a stack logs goes to the standard output, which is `/dev/null` for all.
 

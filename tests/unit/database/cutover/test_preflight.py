@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bedplate.cli import app
 from bedplate.database.cutover import CutoverError, Plan, preflight
+from bedplate.database.cutover.keylog import KeyLog
 from bedplate.database.cutover.preflight.statements import conflicts, prunes, touches
 from tests.postgres import Postgres, postgres
 
@@ -104,6 +105,14 @@ def test_every_name_that_a_cutover_needs_must_be_free(shared: Connection, taken:
         shared.execute(f"CREATE {taken}".encode())
         (one,) = (one for one in preflight(shared, CUTOVER).findings if one.code == "name-taken")
         assert one.what == f"There is a {taken.split()[1]} already."
+
+
+def test_what_a_cutover_left_whose_tables_were_dropped_by_hand_is_in_nobodys_way(connection: Connection) -> None:
+    connection.execute(PLAIN.encode())
+    KeyLog(connection, "orders").create()
+    connection.execute("DROP TABLE orders, orders_keys, orders_keys_truncated")
+    connection.execute(PLAIN.encode())
+    assert not [one for one in preflight(connection, CUTOVER).findings if one.code == "name-taken"]
 
 
 def test_texts_that_are_equal_though_written_otherwise_tell_no_rows_apart(oldest: Postgres) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import ask
+from bedplate.database.cutover.asking import ask, quoted
 from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.keylog import log_names
 from bedplate.database.cutover.layout import derived, refusals
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["names_of", "names_taken"]
 
+#: But for those that a cutover has left whose tables somebody has dropped by hand: they are told by what they do.
 _FUNCTIONS = """SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = %s AND p.proname = ANY(%s) AND p.pronargs = 0 ORDER BY 1"""
+WHERE n.nspname = %s AND p.proname = ANY(%s) AND p.pronargs = 0 AND (p.prorettype <> 'trigger'::regtype
+  OR NOT EXISTS (SELECT FROM unnest(%s::text[]) m WHERE position(m IN p.prosrc) > 0)) ORDER BY 1"""
 
 
 def names_of(connection: Connection[Any], table: Table, plan: Plan) -> tuple[set[str], set[str]]:
@@ -37,13 +39,15 @@ def names_of(connection: Connection[Any], table: Table, plan: Plan) -> tuple[set
 
 def names_taken(connection: Connection[Any], table: Table, plan: Plan) -> Iterator[Finding]:
     """Yield what stands where a cutover is to put something; nothing once it has, or where it cannot anyway."""
+    from bedplate.database.cutover.switch import fence
     from bedplate.database.cutover.switch.names import taken
 
     if marked(connection, table, plan) or refusals(table, plan.key):
         return
     relations, functions = names_of(connection, table, plan)
     found = taken(connection, table.schema, relations)
-    found += [f"{row[0]}()" for row in ask(connection, _FUNCTIONS, (table.schema, list(functions)))]
+    marks = [fence.MARK, *(quoted(table.schema, name) for name in relations)]
+    found += [f"{row[0]}()" for row in ask(connection, _FUNCTIONS, (table.schema, list(functions), marks))]
     if found:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         yield Finding(

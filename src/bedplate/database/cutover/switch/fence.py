@@ -12,14 +12,16 @@ from bedplate.database.cutover.asking import literal, quoted
 from bedplate.database.cutover.catalog import Table
 from bedplate.database.cutover.layout import twin_name
 
-__all__ = ["FENCE", "called", "fenced", "function", "unfenced"]
+__all__ = ["FENCE", "MARK", "called", "fenced", "function", "unfenced"]
 
 FENCE = "bedplate_fence"
 
-_BODY = """
+#: What its function says, and no other.
+MARK = "could not serialize access due to a cutover of"
+_BODY = f"""
 BEGIN
     IF (SELECT relname FROM pg_catalog.pg_class WHERE oid = TG_RELID) IS DISTINCT FROM TG_TABLE_NAME THEN
-        RAISE EXCEPTION 'could not serialize access due to a cutover of %', TG_TABLE_NAME
+        RAISE EXCEPTION '{MARK} %', TG_TABLE_NAME
             USING ERRCODE = 'serialization_failure', HINT = 'The transaction might succeed if retried.';
     END IF;
     RETURN NULL;

@@ -18,7 +18,7 @@ __all__ = ["Brake", "Control", "WorkerPace"]
 #: wakes up to serve a request waits for a whole one then.
 _LONG, _SHORT, _GENTLE = 0.08, 0.05, 0.005
 #: There so many rows a second are copied at most, and for so great a share of the time.
-_ROWS, _SHARE = 25_000, 0.5
+_ROWS, _SHARE = 22_000, 0.5
 #: The most that a rest may be, in the time of the work before it, and in seconds.
 _MOST_BRAKE, _LONGEST = 9.0, 2.0
 #: Seconds that a replica may be behind before copying waits for it.

@@ -34,7 +34,7 @@ demo-production: $(VENV)/.runtime ## Run them on real PostgreSQL with a replica,
 
 .PHONY: test
 test: lint servers ## Lint, then run every test
-	$(BIN)/python -m tools.suite -n $(JOBS) $(ARGS)
+	$(BIN)/python -m tools.suite -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev servers ## Kill, stop and starve services in every long test, two at a time, within 40 minutes; SEED=n

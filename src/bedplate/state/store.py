@@ -80,6 +80,7 @@ class Operation:
     :param script: a Lua text, called with the keys and arguments.
     :param memory: the same, in the process. Integers that a script gets as text are given to it as they are.
     :param reads: it changes nothing, so it may be sent once more when an answer was lost.
+    :param tracked: whether the keys that it reads are tracked (see :meth:`Store.track`), which costs the server memory.
     :param holds: it changes its keys and reads them afterwards, so that whoever tracks them (see :meth:`Store.track`)
         is told of its own change right after ``parsed`` was called, and of every later one.
     """
@@ -89,6 +90,7 @@ class Operation:
     command: tuple[str, ...] = ()
     script: str = ""
     reads: bool = False
+    tracked: bool = True
     holds: bool = False
     #: The script's name at the server.
     sha: str = field(init=False, default="")

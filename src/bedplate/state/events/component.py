@@ -394,9 +394,8 @@ class Events:
         while True:
             for stream in self.streams.values():
                 try:
-                    old = max(int((self.clock.time() - stream.keep) * 1000), 0)
-                    keys = (stream.key, stream.dead_key)
-                    _, dead, groups = await self.store.run(TIDY, keys, (old, _COUNTED, _FORGOTTEN))
+                    keys, kept = (stream.key, stream.dead_key), int(stream.keep * 1000)
+                    _, dead, groups = await self.store.run(TIDY, keys, (kept, _COUNTED, _FORGOTTEN))
                 except StoreError:
                     continue
                 self._note(stream, dead, groups)
@@ -405,8 +404,7 @@ class Events:
     def _note(self, stream: Stream[Any], dead: int, groups: list[Any]) -> None:
         host = self._running()
         host.bind(DEAD, stream=stream.name).set(float(dead))
-        for name, count, oldest in groups:
+        for name, count, waits in groups:
             labels = {"stream": stream.name, "group": name.decode()}
             host.bind(BACKLOG, **labels).set(float(count))
-            waits = max(0.0, self.clock.time() - oldest / 1000) if oldest >= 0 else 0.0
-            host.bind(OLDEST, **labels).set(waits)
+            host.bind(OLDEST, **labels).set(max(waits, 0) / 1000)

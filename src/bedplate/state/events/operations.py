@@ -119,7 +119,8 @@ def _revive(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> R
 
 def _tidy(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
     reply: list[Any] = []
-    least = _text(args[0]).encode() + b"-0"
+    now = space.now_ms
+    least = b"%d-0" % max(now - int(args[0]), 0)
     groups: Any = space.xinfo_groups(keys[0]) if space.exists(keys[0]) else []
     for group in groups:
         name, last = group[b"name"], group[b"last-delivered-id"]
@@ -128,7 +129,7 @@ def _tidy(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Rep
         oldest = owed[1] or (fresh[0][0] if fresh else None)
         safe = owed[1] or last
         least = min(least, safe, key=_order)
-        reply.append([name, owed[0] + len(fresh), -1 if oldest is None else _ms(oldest)])
+        reply.append([name, owed[0] + len(fresh), -1 if oldest is None else max(now - _ms(oldest), 0)])
     if groups:
         space.xtrim(keys[0], minid=least)
     return [space.xlen(keys[0]), space.xlen(keys[1]), reply]

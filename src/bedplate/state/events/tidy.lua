@@ -1,7 +1,7 @@
--- Removes what all groups have answered for and is old, and says how the groups are. KEYS: stream, dead. ARGV: the
--- greatest id in ms that is old, how many entries are counted at most, ms after which a silent consumer that owes
--- nothing is forgotten. Returns {entries, dead, {group, entries that wait,
--- ms of the oldest of them or -1}…}.
+-- Removes what all groups have answered for and is old, and says how the groups are. KEYS: stream, dead. ARGV: for how
+-- many ms what was answered for is kept, how many entries are counted at most, ms after which a silent consumer that
+-- owes nothing is forgotten. Returns {entries, dead, {group, entries that wait, for how many ms the oldest of them has
+-- waited or -1}…}. Ids are times of this server, so the time is asked here: no instance's clock removes anything.
 
 local function ms(id)
   return tonumber(string.match(id, '^%d+'))
@@ -16,7 +16,9 @@ local function before(id, other)
 end
 
 local reply = {}
-local least = ARGV[1] .. '-0'
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local least = string.format('%.0f-0', math.max(now - ARGV[1], 0))
 local any = redis.call('EXISTS', KEYS[1]) == 1
 if any then
   local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
@@ -43,7 +45,7 @@ if any then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[1], of['name'], consumer['name'])
       end
     end
-    table.insert(reply, {of['name'], owed[1] + #fresh, oldest and ms(oldest) or -1})
+    table.insert(reply, {of['name'], owed[1] + #fresh, oldest and math.max(now - ms(oldest), 0) or -1})
   end
   if groups[1] then
     redis.call('XTRIM', KEYS[1], 'MINID', least)

@@ -11,6 +11,9 @@ server that lost its place goes to the one that has taken it.
 Messages are published by any server to all, so they are heard on one. Changes of keys are told by the server that they
 were read from. When one server is away, the Redis counts as away: what is held near of that server's keys is not told
 of changes any more. Operations on keys of the others go on.
+
+A server that has lost the majority of the others counts as away, too: it says so to whoever asks it for a key, and is
+asked with each look at the map, since who has everything near asks it for nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from bedplate.state.redis.common import Common
 from bedplate.state.redis.hashing import SLOTS, slot_of
 from bedplate.state.redis.hosts import members
 from bedplate.state.redis.layout import Layout, Place, merged, read_layout
-from bedplate.state.redis.node import AGAIN, Node
+from bedplate.state.redis.node import AGAIN, Node, cut_off
 from bedplate.state.redis.packing import words
 from bedplate.state.redis.replies import away
 from bedplate.state.redis.slots import KEYS, ErrorReply, Slot
@@ -163,9 +166,15 @@ class Cluster:
             return away(self._common.name, "it has just gone")
         timeout = self._common.settings.timeout
         try:
+            info = connection.control(words("CLUSTER", "INFO"), timeout)
+            # It is answered before the two, or refused by an ACL; then only who asks for a key is told.
+            info.add_done_callback(lambda told: told.cancelled() or told.exception())
             slots, nodes = await asyncio.gather(
                 *(connection.control(words("CLUSTER", word), timeout) for word in ("SLOTS", "NODES"))
             )
+            if info.done() and not info.cancelled() and info.exception() is None and cut_off(info.result()):
+                # Its keys are another's by now, or soon, and nobody tells us here of what changes there.
+                node.isolated()
         except StoreError as error:
             return error
         return read_layout(slots, nodes, address.host)

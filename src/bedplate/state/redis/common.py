@@ -67,5 +67,7 @@ class Common:
 
     def tracks(self, operation: Operation, keys: Sequence[str]) -> bool:
         """Whether the server is to remember that these keys were read, or written and then read."""
+        if not operation.tracked or not (operation.reads or operation.holds):
+            return False
         prefixes = self.pushes.prefixes
-        return (operation.reads or operation.holds) and any(key.startswith(prefixes) for key in keys)
+        return any(key.startswith(prefixes) for key in keys)

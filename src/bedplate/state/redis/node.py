@@ -34,6 +34,7 @@ from bedplate.state.redis.replies import AWAY, MOVES, away, refusal
 from bedplate.state.redis.server import Server
 from bedplate.state.redis.slots import (
     DEADLINE,
+    FAR,
     FUTURE,
     KEYS,
     METER,
@@ -46,9 +47,9 @@ from bedplate.state.redis.slots import (
     Waiter,
     skip,
 )
-from bedplate.state.store import Argument, Operation, Reply, StoreError, StoreTimeoutError
+from bedplate.state.store import Argument, Operation, Reply, StoreError, StoreReplyError, StoreTimeoutError
 
-__all__ = ["Locate", "Node"]
+__all__ = ["Locate", "Node", "cut_off"]
 
 #: Returns where the server is; asked before each attempt to connect. It raises StoreError when nobody knows.
 Locate = Callable[[], Awaitable[Address]]
@@ -143,6 +144,10 @@ class Node:
     def _refuse(self, waiter: Waiter, meter: OperationMeter, why: str = "") -> None:
         meter.count("refused")
         waiter.set_exception(away(self._common.name, why or self.refusal or "it owes answers for some time already"))
+
+    def isolated(self) -> None:
+        """Refuse everything until its server says that it is among the others again."""
+        self._pause(AWAY["CLUSTERDOWN"])
 
     def resend(self, slot: Slot, mark: int, *before: bytes) -> None:
         """Send an operation again; for routers too, with ``ASKING`` before it.
@@ -296,7 +301,7 @@ class Node:
     # Slow, but there
 
     def _pause(self, why: str) -> None:
-        """Refuse everything until a PING is answered well."""
+        """Refuse everything until a PING is answered well, or a server that was cut off is among the others again."""
         connection = self._connection
         if connection is None or self.refusal is not None:
             return
@@ -314,8 +319,14 @@ class Node:
                 asyncio.get_running_loop().call_later(backoff.next(), ask)
 
         def ask() -> None:
-            if connection is self._connection and connection is not None:
+            if connection is not self._connection or connection is None:
+                return
+            if why != AWAY["CLUSTERDOWN"]:
                 connection.ask(asked)
+                return
+            # It answers PINGs as ever. Whether it is among the others again, it has to be asked for.
+            told = connection.control(words("CLUSTER", "INFO"), self._settings.timeout)
+            told.add_done_callback(lambda reply: asked(0.0 if _quorate(reply) else FAR))
 
         asyncio.get_running_loop().call_later(backoff.next(), ask)
 
@@ -389,6 +400,19 @@ class Node:
         self._chances.end(why)
         self._turned()
         return False
+
+
+def _quorate(told: asyncio.Future[Any]) -> bool:
+    """Whether a server's CLUSTER INFO says that it may answer; one that must not be asked for it may."""
+    if told.cancelled():
+        return False
+    error = told.exception()
+    return isinstance(error, StoreReplyError) if error is not None else not cut_off(told.result())
+
+
+def cut_off(info: Any) -> bool:
+    """Whether a CLUSTER INFO says that its server takes no work: it has lost the majority of the others."""
+    return isinstance(info, bytes) and b"cluster_state:fail" in info
 
 
 def _reason(error: StoreError) -> str:

@@ -87,6 +87,11 @@ class Keeper:
         return entry, False
 
     async def _load(self, tag: str, field: str) -> Entry | None:
+        if not self.near.is_real(tag):
+            # A cookie that somebody made up must not make the server remember a key for us.
+            reply = await self._store.run(ops.PROBE, (self.names.key(tag),), (field,))
+            if reply[1] is None or not self.settings.near:
+                return self.parsed(tag, field, reply)
         reading = _Reading(self, tag, field)
         await self._store.run(ops.LOAD, (self.names.key(tag),), (field,), parsed=reading)
         return reading.entry

@@ -23,6 +23,8 @@ class Near:
     def __init__(self, most: int, fresh: float, known: float) -> None:
         self._most, self._fresh, self._known = most, fresh, known
         self._kept: OrderedDict[str, dict[str, Entry]] = OrderedDict()
+        #: Users of whom a session was held lately, and may be no more.
+        self._real: OrderedDict[str, None] = OrderedDict()
         #: Numbers the times in which all changes were told of; a gap ends one and begins the next.
         self.coherent = 0
         self._ended: dict[int, float] = {}
@@ -59,8 +61,16 @@ class Near:
             fields = self._kept[tag] = {}
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
+            self._real[tag] = None
+            self._real.move_to_end(tag)
+            if len(self._real) > self._most:
+                self._real.popitem(last=False)
         fields[field] = entry
         self._read = True
+
+    def is_real(self, tag: str) -> bool:
+        """Whether a session of this user was held lately: its cookie is not made up."""
+        return tag in self._real
 
     def drop(self, tag: str, field: str | None = None) -> None:
         """Forget a session, or all of a user."""

@@ -16,7 +16,7 @@ from bedplate.state.store import Argument, Operation, Reply
 if TYPE_CHECKING:
     from bedplate.state.memory.keyspace import Keyspace
 
-__all__ = ["CREATE", "EPOCH", "LIST", "LOAD", "REVOKE", "REVOKE_ALL", "REVOKE_EVERYONE", "SAVE", "TOUCH"]
+__all__ = ["CREATE", "EPOCH", "LIST", "LOAD", "PROBE", "REVOKE", "REVOKE_ALL", "REVOKE_EVERYONE", "SAVE", "TOUCH"]
 
 _HERE = Path(__file__).parent
 _ALL = b"*"
@@ -164,6 +164,8 @@ def _epoch(space: Keyspace, keys: Sequence[str], args: Sequence[Argument]) -> Re
 
 #: One session and the time: ``[ms, record or nil]``.
 LOAD = Operation.lua(_HERE / "load.lua", _load, reads=True)
+#: The same of what may be anybody's invention: a server that tracks remembers also keys that do not exist.
+PROBE = Operation(name="sessions_probe", script=LOAD.script, memory=_load, reads=True, tracked=False)
 #: All sessions of a user and the time: ``[ms, [session, record, …]]``.
 LIST = Operation.lua(_HERE / "list.lua", _list, reads=True)
 #: A new session: ``[ms, record]``.

@@ -7,7 +7,7 @@ from typing import Any
 from bedplate.state.redis import RedisSettings
 from bedplate.state.store import Operation
 
-__all__ = ["ADD", "BUMP", "GET", "PEEK", "SET", "hasty"]
+__all__ = ["ADD", "BUMP", "GET", "GLANCE", "PEEK", "SET", "hasty"]
 
 
 def _nothing(space: Any, keys: Any, args: Any) -> None:
@@ -17,6 +17,7 @@ def _nothing(space: Any, keys: Any, args: Any) -> None:
 GET = Operation(name="get", command=("GET",), memory=_nothing, reads=True)
 SET = Operation(name="set", command=("SET",), memory=_nothing)
 ADD = Operation(name="add", script="return redis.call('INCRBY', KEYS[1], ARGV[1]) + tonumber(ARGV[2])", memory=_nothing)
+GLANCE = Operation(name="glance", command=("GET",), memory=_nothing, reads=True, tracked=False)
 PEEK = Operation(name="peek", script="return redis.call('GET', KEYS[1])", memory=_nothing, reads=True)
 
 #: Adds to a number, and reads it after all that changes it.

@@ -16,9 +16,11 @@ from bedplate.service import Service
 from bedplate.state.redis import Redis, RedisSettings
 from bedplate.state.redis.hashing import slot_of
 from bedplate.state.redis.layout import Layout, merged, read_layout
+from bedplate.state.redis.packing import words
 from bedplate.state.store import Call, Operation, StoreReplyError, StoreUnavailableError
 from bedplate.testing import CASES, Harness, running, settings
 from tests.redis import Cluster, Servers
+from tests.redis import cluster as own_cluster
 from tests.stores import RealClock
 
 GET = Operation(name="get", command=("GET",), memory=lambda space, keys, _: space.get(keys[0]), reads=True)
@@ -195,3 +197,32 @@ def test_an_address_that_cannot_be_is_refused_without_its_password(url: str, rea
     [refusal] = Redis(url).refusals("test", {})
     assert reason in refusal.what
     assert "hidden" not in str(refusal)
+
+
+async def test_a_server_that_has_lost_the_others_is_away_until_it_is_among_them_again() -> None:
+    with own_cluster(config=["cluster-node-timeout 500", "enable-debug-command yes"]) as cluster:
+        redis = Redis(cluster.url)
+        told: list[bool] = []
+        async with _running(redis) as harness:
+            await redis.run(SET, ["k"], ["here"])
+            redis.watch(told.append)
+            cluster.node_of("k").call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)  # it hears nothing of the others
+
+            async def refused() -> bool:
+                try:
+                    await redis.run(GET, ["k"])
+                except StoreUnavailableError as error:
+                    return "its cluster is down" in str(error)
+                return False
+
+            await harness.eventually(refused)
+            # It goes on answering PINGs, which is no reason to come back to it.
+            node = redis._router.route(["k"])  # type: ignore[union-attr]
+            for _ in range(3):
+                info = await node.connection.control(words("CLUSTER", "INFO"), 5)  # type: ignore[union-attr]
+                assert b"cluster_state:fail" in info
+            assert told == [False] and not redis.available
+            cluster.node_of("k").call("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -1)
+            await harness.eventually(lambda: redis.available)
+            assert told == [False, True]
+            assert await redis.run(GET, ["k"]) == b"here"

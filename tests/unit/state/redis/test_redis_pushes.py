@@ -13,7 +13,7 @@ from bedplate.state.store import Call, StoreUnavailableError
 from bedplate.testing import running
 from tests.redis import Server
 from tests.redis import server as started
-from tests.unit.state.redis.redis_operations import BUMP, GET, PEEK, SET, hasty
+from tests.unit.state.redis.redis_operations import BUMP, GET, GLANCE, PEEK, SET, hasty
 
 
 async def test_messages_are_heard_by_all_who_listen_and_by_nobody_else(server: Server) -> None:
@@ -178,7 +178,8 @@ async def test_only_what_is_tracked_is_told(server: Server) -> None:
         end = redis.track("app:", changes.append)
         await redis.run(GET, ("other:k",))
         await redis.run(GET, ("app:k",))
-        server.call("MSET", "other:k", 1, "app:unread", 1, "app:k", 1)
+        await redis.run(GLANCE, ("app:glance",))
+        server.call("MSET", "other:k", 1, "app:unread", 1, "app:glance", 1, "app:k", 1)
         await harness.eventually(lambda: changes)
         assert changes == [["app:k"]]
         await redis.run(GET, ("app:k",))

@@ -114,10 +114,10 @@ async def test_an_unread_session_asks_nothing_of_the_store_and_an_unchanged_one_
         await browser.get("/public")
         assert one.link.asked == []
         await browser.get("/me")
-        assert one.link.asked == ["sessions_load"]
+        assert one.link.asked == ["sessions_probe", "sessions_load"]
         for _ in range(3):
             await browser.get("/me")
-        assert one.link.asked == ["sessions_load"]  # held near
+        assert one.link.asked == ["sessions_probe", "sessions_load"]  # held near
         await browser.put("/values/a", json=1)
         one.link.asked.clear()
         await browser.put("/values/a", json=1)

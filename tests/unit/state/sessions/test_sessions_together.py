@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from secrets import token_urlsafe
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,20 @@ async def test_what_was_saved_is_not_held_when_nobody_tells_of_changes_or_waits_
         await theirs.save()
         session = await one.sessions.find(token)
         assert session["n"] == 2
+
+
+async def test_a_flood_of_cookies_that_were_made_up_leaves_nothing_behind(one) -> None:
+    token, _ = await one.sessions.open("ada")
+    one.link.asked.clear()
+    for _ in range(50):
+        assert await one.sessions.find(f"{token_urlsafe(16)}.{token_urlsafe(32)}") is None
+    # None of them was read in the way that makes the server remember who is to be told of changes.
+    assert set(one.link.asked) == {"sessions_probe"}
+    assert len(one.sessions.keeper.near) == 0
+    assert await one.sessions.find(token) is not None
+    one.link.asked.clear()
+    assert await one.sessions.find(f"{token[:22]}.{token_urlsafe(32)}") is None
+    assert one.link.asked == ["sessions_load"]  # this user's sessions are followed anyway
 
 
 async def test_changes_of_requests_at_once_are_all_kept(one) -> None:

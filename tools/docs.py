@@ -40,7 +40,7 @@ from tools.finding import ROOT
 from tools.markdown import Block, Page
 from tools.shell import CALM, PORT, Shell
 
-__all__ = ["PageFailure", "commands", "matches", "run_page"]
+__all__ = ["PageFailure", "commands", "matches", "run_page", "to_run"]
 
 NO_RUN = "no-run"
 PAGE_SECONDS = 240
@@ -56,6 +56,12 @@ _SHELLS = frozenset({"bash", "sh", "shell", "zsh", "shell-session", "pycon"})
 
 class PageFailure(AssertionError):
     """A block did not do what its page says."""
+
+
+def to_run(page: Page) -> bool:
+    """Say whether a page has a block that is run, or that must not stand there untagged."""
+    languages = {"python", "console", *_SHELLS}
+    return any(NO_RUN not in one.tags and (one.language in languages or _FILE.match(one.text)) for one in page.blocks)
 
 
 def run_page(path: Path, folder: Path) -> int:

@@ -108,23 +108,29 @@ def take(page: Page, base: str, names: set[str], suffix: str, folder: Path, *, w
         print(f"{name}{suffix}.png")
 
 
-def take_production(chromium: Browser, folder: Path) -> None:
-    """Take the pictures of a cutover that copies rows, and of an outage of Redis."""
+def take_production(chromium: Browser, folder: Path, wait: float) -> None:
+    """Take the pictures of a cutover that copies rows, and of an outage of Redis.
+
+    :param wait: seconds until there are enough rows.
+    """
     with demo(("--calm", "--production"), until="by a command") as (link, said):
         base = f"{link.partition('/console/')[0]}/ledger/console"
         page = chromium.new_page(viewport={"width": SIZES["desktop"][0], "height": SIZES["desktop"][1]})
         page.set_default_timeout(180_000)
         page.goto(link)
+        time.sleep(wait)
         _press(page, f"{base}{CUTOVER}", "throttle", {"percent": "5"}, after="start")
         page.goto(f"{base}{CUTOVER}")
-        page.get_by_text("rows copied").first.wait_for()
+        page.get_by_text(re.compile(r"[1-9]\S* of about .* rows copied")).first.wait_for()
         page.screenshot(path=folder / "cutover.png")
         pid = next(line.split()[-1] for line in said if line.strip().startswith("redis of ledger"))
         os.kill(int(pid), signal.SIGKILL)
         page.goto(f"{base}/")
-        page.get_by_text("from it").first.wait_for()
-        page.get_by_text("from it").first.click()
-        page.screenshot(path=folder / "outage.png")
+        card = page.locator("article", has_text=re.compile(r"redis.*more follow", re.IGNORECASE | re.DOTALL)).first
+        card.wait_for()
+        page.context.set_offline(True)  # else the card changes under the click
+        card.locator("details.follows summary").last.click()
+        card.screenshot(path=folder / "outage.png")
         print("cutover.png, outage.png")
 
 
@@ -154,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.production:
         with browser() as chromium:
-            take_production(chromium, given.folder)
+            take_production(chromium, given.folder, given.wait)
         return 0
     with demo() as (link, _), browser() as chromium:
         # The link is of the one console of all services, where there are several.

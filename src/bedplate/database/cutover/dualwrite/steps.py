@@ -17,6 +17,8 @@ from bedplate.database.cutover.work import Pair, Work
 __all__ = ["backfill", "capture"]
 
 _FEWEST, _MOST = 50, 100_000
+#: So few rows only while writers have some of them: to begin with a chunk costs as much as some hundreds.
+_FEW = 500
 #: How long a chunk waits for a writer that has the same row in the twin, in milliseconds: shorter than it takes the
 #: server to look for deadlocks, so that never a writer is ended for one.
 _GIVE_WAY = 60
@@ -126,7 +128,7 @@ def _copy(work: Work, pair: Pair, columns: str, tombstones: Tombstones) -> None:
             work.meter.rows(pair.table, "reap", tombstones.reap(shortly))
             reaped = time.monotonic()
         factor = min(max(work.pace.seconds / max(worked, 1e-4), 0.5), 2.0)
-        chunks = replace(chunks, size=int(min(max(chunks.size * factor, _FEWEST), _MOST)))
+        chunks = replace(chunks, size=int(min(max(chunks.size * factor, min(_FEW, chunks.size * 2)), _MOST)))
         work.pace.rest(worked, chunks.rows - before.rows)
 
 

@@ -17,7 +17,8 @@ from bedplate.database.cutover.work import Pair, Work
 
 __all__ = ["backfill"]
 
-_FEWEST, _MOST = 50, 100_000
+#: Rows of a chunk: on a busy server even a few take long, and to begin with each costs as much as some hundreds.
+_FEWEST, _MOST = 500, 100_000
 
 
 def backfill(work: Work) -> None:

@@ -30,7 +30,10 @@ UNTIL = date(2025, 11, 27)
 #: Organisations with so many transactions are asked for, of both sizes of the whole.
 LIKE = (100, 300)
 QUESTIONS = ("balance", "last 50", "90 days")
-ASKED = (*QUESTIONS, "monthly")
+#: What is read of the two tables that a cutover moves: a page, and what an export reads of 90 days.
+MOVED = ("last 50", "rows of 90 days")
+ASKED = (*QUESTIONS, "monthly", MOVED[1])
+PARTITIONS = 64
 
 TEXT = """\
 Ledger on a PostgreSQL 18 on disk, with fsync, synchronous commit and 512 MB of shared buffers, through Bedplate's
@@ -39,7 +42,9 @@ engine and with row security; wall time in the asking process, on uvloop.
 by Zipf's law). Of those with 100 to 300 transactions some are drawn, and each is asked, without any cache of ours, for
 the balance of all accounts, its latest 50 revenues, and revenue, expenses and profit of 90 days: each in a transaction
 of its own, role and organisation set in it. The ratio is that of the medians, the worst of the three. Then the monthly
-report.
+report. P19d: the same books, with revenue and expenses once in the tables that the generator wrote, and once in 64
+partitions of the same rows and indexes, as a cutover leaves them; the latest 50 revenues, and the revenues of 90 days
+row by row as an export reads them, are asked for by turns. Again the worst ratio of medians.
 **P20**: revenues and expenses of a hundred organisations, each with a reference of its own and everything that posting
 does: entry, two lines, transaction, totals of the month, the check that it balances. Batched: 1,000 transactions a
 call, two calls at once. Single: one a call and a commit, ten calls at once, as many as the pool keeps connections.
@@ -85,15 +90,23 @@ def _asking(lab: Lab, server: Postgres) -> list[Row]:
             told = f"{organizations:,} organisations with {transactions:,} transactions written in {seconds:,.0f} s."
             notes.append(told)
         made[name] = (f"{__name__}:asked", {"url": url})
-    # Both take turns, so that whatever else the machine does befalls them alike.
+        if name == "many":
+            server.sql(_partitioned(), url.rpartition("@/")[2].partition("?")[0])
+            server.sql("VACUUM ANALYZE", url.rpartition("@/")[2].partition("?")[0])
+            made["moved"] = (f"{__name__}:asked", {"url": url.replace("//postgres@", "//partitioned@")})
+    # All take turns, so that whatever else the machine does befalls them alike.
     with lab.contestants(made) as contestants:
         lab.interleave(contestants, 1, each=300)
         times = lab.interleave(contestants, lab.scale(30, 10), each=100)
-    few, many = ({question: _two([one for found in times[name] for one in found[question]]) for question in ASKED}
-                 for name in sizes)  # fmt: skip
+    few, many, moved = ({question: _two([one for found in times[name] for one in found[question]])
+                         for question in ASKED} for name in made)  # fmt: skip
     ratios = {question: many[question][0] / few[question][0] for question in QUESTIONS}
     worst = max(QUESTIONS, key=lambda question: ratios[question])
     slowest = max(many[question][1] for question in QUESTIONS)
+    beside = {question: moved[question][0] / many[question][0] for question in MOVED}
+    later = max(MOVED, key=lambda question: beside[question])
+    parted = [f"{name}: {many[name][0]:.2f} ms in one table, {moved[name][0]:.2f} ms in partitions, p99 "
+            f"{many[name][1]:.2f} and {moved[name][1]:.2f} ms." for name in MOVED]  # fmt: skip
     notes += [f"{name}: {few[name][0]:.2f} ms among 1,000, {many[name][0]:.2f} ms among {sizes['many']:,}, p99 "
               f"{many[name][1]:.2f} ms." for name in QUESTIONS]  # fmt: skip
 
@@ -115,7 +128,42 @@ def _asking(lab: Lab, server: Postgres) -> list[Row]:
             "P19c", "monthly report, p99", Measure("Ledger", "ms", one(many["monthly"][1])), (),
             Goal("ours", "<=", 50, "< 50 ms"),
         ),
+        Row(
+            "P19d", f"{later} of one organisation in {PARTITIONS} partitions, beside in the legacy table",
+            Measure("partitions", "ms", one(moved[later][0])), (Measure("legacy", "ms", one(many[later][0])),),
+            Goal("ratio", "<=", 1.0, "≤ 1.0 ×"), beside[later], tuple(parted),
+        ),
     ]  # fmt: skip
+
+
+def _partitioned() -> str:
+    """Return what makes a twin of each table that moves, in partitions; the role ``partitioned`` meets those first.
+
+    A role alone tells the two apart, so that both are asked by the same code, of the same months, lines and accounts.
+    """
+    from ledger.revisions.r0001_tables import OWN
+
+    said = [
+        "CREATE ROLE partitioned SUPERUSER LOGIN",
+        "CREATE SCHEMA moved",
+        "GRANT USAGE ON SCHEMA moved TO ledger_tenant",
+        "ALTER ROLE partitioned SET search_path = moved, public",
+    ]
+    for table in ("revenue_transactions", "expense_transactions"):
+        partitioned = "PARTITION BY HASH (organization_id)"
+        said.append(f"CREATE TABLE moved.{table} (LIKE public.{table} INCLUDING ALL) {partitioned}")
+        said += [
+            f"CREATE TABLE moved.{table}_{number} PARTITION OF moved.{table} "
+            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
+            for number in range(PARTITIONS)
+        ]
+        said += [
+            f"INSERT INTO moved.{table} SELECT * FROM public.{table} ORDER BY organization_id, id",
+            f"GRANT SELECT, INSERT ON moved.{table} TO ledger_tenant",
+            f"ALTER TABLE moved.{table} ENABLE ROW LEVEL SECURITY",
+            f"CREATE POLICY own ON moved.{table} TO ledger_tenant USING ({OWN})",
+        ]
+    return ";".join(said)
 
 
 @contextmanager
@@ -205,9 +253,13 @@ def asked(url: str) -> Callable[..., dict[str, list[float]]]:
     async def monthly(organization: int) -> None:
         assert await reports._monthly(organization, UNTIL.year * 100 + UNTIL.month)
 
-    questions: dict[str, Callable[[int], Awaitable[None]]] = {
-        **dict(zip(QUESTIONS, (balance, latest, quarter), strict=True)), "monthly": monthly,
-    }  # fmt: skip
+    async def rows(organization: int) -> None:
+        async with books.looking(organization) as scope:
+            since = UNTIL - timedelta(days=89)
+            assert await transactions.portion(scope, "revenue", since=since, until=UNTIL, most=250)
+
+    asks: tuple[Callable[[int], Awaitable[None]], ...] = (balance, latest, quarter, monthly, rows)
+    questions = dict(zip(ASKED, asks, strict=True))
 
     async def carry_out(each: int) -> dict[str, list[float]]:
         times: dict[str, list[float]] = {question: [] for question in questions}
@@ -263,4 +315,4 @@ def _books(url: str) -> tuple[asyncio.AbstractEventLoop, Any, Any]:
 
 _RUNNING: list[Any] = []
 
-SUITE = Suite("Ledger", ("P19a", "P19b", "P19c", "P20a", "P20b"), TEXT, run)
+SUITE = Suite("Ledger", ("P19a", "P19b", "P19c", "P19d", "P20a", "P20b"), TEXT, run)

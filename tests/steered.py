@@ -47,11 +47,13 @@ class Worker:
         self.process.start()
         far.close()
 
-    def reached(self, what: str = "begun") -> None:
-        """Return when it has begun with the act, or ended it."""
+    def reached(self, what: str = "begun", meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Return when it has begun with the act, or ended it; :param meanwhile: is called again and again."""
         end = time.monotonic() + _PATIENCE
         while True:
-            assert self._told.poll(max(0.0, end - time.monotonic())), f"The act is never {what}."
+            while not self._told.poll(0.2):
+                assert time.monotonic() < end, f"The act is never {what}."
+                meanwhile()
             try:
                 said = self._told.recv()
             except EOFError:
@@ -152,6 +154,18 @@ class Desk:
             assert time.monotonic() < end, "A worker that is gone still has the cutover."
             time.sleep(0.02)
 
+    def encouraged(self, wish: str, **how: Any) -> bool:
+        """Press again what was refused because others were busy; return whether it was."""
+        record = self.record
+        if record.trouble == "waits":
+            assert "cannot be locked" in record.error, f"{record.state}: {record.error} {record.mend}"
+            self.press("resume")
+        elif wish and record.trouble == "told":
+            self.press(wish, **how)
+        else:
+            return False
+        return True
+
     def wait(self, *states: str, wish: str = "", **how: Any) -> int:
         """Return when it is in one of the states, and how often somebody had to press again for it.
 
@@ -160,13 +174,7 @@ class Desk:
         """
         end, again = time.monotonic() + _PATIENCE, 0
         while (record := self.record).state not in states:
-            if record.trouble == "waits":
-                assert "cannot be locked" in record.error, f"{record.state}: {record.error} {record.mend}"
-                self.press("resume")
-                again += 1
             assert time.monotonic() < end, f"{record.state} for {states}: {record.trouble} {record.error}"
-            if wish and record.trouble == "told":
-                self.press(wish, **how)
-                again += 1
+            again += self.encouraged(wish, **how)
             time.sleep(0.02)
         return again

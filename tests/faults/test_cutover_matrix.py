@@ -55,14 +55,15 @@ class Run:
         """Leave."""
         self.desk.close()
 
-    def killed(self, act: str, *, end: bool, meanwhile: str = "") -> None:
+    def killed(self, act: str, *, end: bool, meanwhile: str = "", wish: str = "", **how: Any) -> None:
         """Let a worker come to an act, and kill it or the server there.
 
         :param end: when the act is done, before the worker has written so. :param meanwhile: what is pressed then.
+        :param wish: what leads there.
         """
         worker = Worker(self.url, "moved", act, held=end)
         try:
-            worker.reached("ended" if end else "begun")
+            worker.reached("ended" if end else "begun", lambda: self.desk.encouraged(wish, **how))
             if not end:
                 # In its first statements, or in the middle of a chunk, an index, a comparison.
                 time.sleep(self.luck.random() ** 2 * 0.4)
@@ -97,7 +98,7 @@ class Run:
         self.desk.press("rollback")
         # Before its first look there is nothing to undo, and it may have been done before anybody died.
         if self.desk.record.state != "none":
-            self.killed("undo", end=self.luck.random() < 0.5)
+            self.killed("undo", end=self.luck.random() < 0.5, wish="rollback")
         self.to("none", wish="rollback")
 
     def there(self) -> None:
@@ -115,7 +116,7 @@ class Run:
             if self.desk.record.state == state:
                 break  # what was killed was done
             self.desk.press(act, **how)
-            self.killed(act, end=end)
+            self.killed(act, end=end, wish=act, **how)
         self.to(state, wish=act, **how)
 
     def alike(self, suffix: str) -> None:

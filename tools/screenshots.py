@@ -69,7 +69,7 @@ def demo(extra: Sequence[str] = (), until: str = "") -> Iterator[tuple[str, list
             yield link, said
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         reader.join(timeout=5)
 
 

@@ -69,7 +69,8 @@ def test_books_are_written_alike_and_balance(server: Postgres, tmp_path: Path) -
         assert days[0] >= "2023-11-28" and days[1] <= "2025-11-26"
         connection.execute(text("UPDATE ledger_months SET debit = debit + 3 WHERE organization_id = 4 AND lines > 0"))
     database.dispose()
-    assert "organisation 4: account" in _run("check", "--database", urls[0], code=1)
+    said = _run("check", "--database", urls[0], code=1)
+    assert "organisation 4: 2025-11 of account 5900 is not its lines, by 3 minor units" in said
     assert "0 differences" in _run("check", "--database", urls[0], "--organization", "4", "--mend")
     assert "--mend needs" in _run("check", "--database", urls[0], "--mend", code=2)
     assert "no database that Bedplate knows" in _run("check", "--database", "mysql://x", code=1)

@@ -84,8 +84,9 @@ def _removed(work: Work, side: Side, patience: float) -> None:
 def _logs(work: Work, side: Side) -> list[KeyLog]:
     """Return the logs of both directions, as far as their tables are there."""
     there = (table for table in (side.live, side.shadow) if table is not None)
-    # By its names alone; which columns it has does not matter to who takes it away.
-    return [KeyLog(work.connection, table.sql, name=side.live.name) for table in there]
+    # By its names alone; which columns it has does not matter to who takes it away, and a twin that is still being
+    # filled has no primary key.
+    return [KeyLog(work.connection, table.sql, (work.plan.key,), name=side.live.name) for table in there]
 
 
 def _drop(connection: Connection[Any], table: Table) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bedplate.component import Host
@@ -216,11 +216,17 @@ class Replicas:
                 # One way to the server and back instead of three.
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
             position = await asking.written(connection)
+            if pooled:
+                # Ended here: were it left to the connection's end, a server lost there would be told of what is
+                # committed as if nothing had been written, and it would be done again.
+                await connection.rollback()
         except BaseException as error:
             # It is committed, and the caller need not know of this: its reads go to the primary.
             self.written.unknown()
             if not isinstance(error, Exception):
                 raise
+            with suppress(Exception):
+                await connection.invalidate()
             return
         self.written.written(position, doubts)
         self._trail.add(self._host.clock.monotonic(), position)

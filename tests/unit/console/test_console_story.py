@@ -54,7 +54,9 @@ def test_what_many_have_alike_is_told_once_and_names_the_others() -> None:
 
 
 def test_several_troubles_of_one_component_are_one_card() -> None:
-    made = parts(("database", ()),)
+    made = parts(
+        ("database", ()),
+    )
     state = Reason("database", "", "degraded", 1.0, "refused", "Its users are refused.")
     probe = Reason("database", "ping", "unhealthy", 2.0, "refused", "No requests are taken.")
     (one,) = findings([state, probe], (), views(made))

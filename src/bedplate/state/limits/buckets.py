@@ -78,22 +78,23 @@ class MemoryBuckets:
         with self._lock:
             if now >= self._turn:
                 self._age(now)
-            arrivals = self._young.get(key)
-            if arrivals is None:
-                arrivals = self._enter(key, now)
-            if len(arrivals) == 1:
-                owed = arrivals[0] - now
-                debt = (owed if owed > 0 else 0) + cost * self._intervals[0]
-                if debt > self._tolerances[0]:
-                    return False, (owed if owed > 0 else 0,)
-                self._young[key] = (now + debt,)
-                return True, (debt,)
-            owing = tuple([arrival - now if arrival > now else 0 for arrival in arrivals])
-            debts = tuple([owed + cost * interval for owed, interval in zip(owing, self._intervals, strict=True)])
-            if any(debt > tolerance for debt, tolerance in zip(debts, self._tolerances, strict=True)):
-                return False, owing
-            self._young[key] = tuple([now + debt for debt in debts])
-            return True, debts
+            if key not in self._young:
+                self._enter(key, now)
+            while True:
+                arrivals = self._young[key]
+                if len(arrivals) == 1:
+                    owed = arrivals[0] - now
+                    debt = (owed if owed > 0 else 0) + cost * self._intervals[0]
+                    if debt > self._tolerances[0]:
+                        return False, (owed if owed > 0 else 0,)
+                    debts: tuple[int, ...] = (debt,)
+                else:
+                    owing = tuple([arrival - now if arrival > now else 0 for arrival in arrivals])
+                    debts = tuple([owed + cost * each for owed, each in zip(owing, self._intervals, strict=True)])
+                    if any(debt > tolerance for debt, tolerance in zip(debts, self._tolerances, strict=True)):
+                        return False, owing
+                if self._replace(key, arrivals, tuple([now + debt for debt in debts])):
+                    return True, debts
 
     def spend(self, key: str, now: int) -> int:
         """Use one unit of the only limit and return the debt; -1 when :meth:`take` has to be asked.
@@ -119,14 +120,16 @@ class MemoryBuckets:
             self._period = 2 * max(self._tolerances)
             if now >= self._turn:
                 self._age(now)
-            arrivals = self._young.get(key)
-            if arrivals is None:
-                arrivals = self._enter(key, now)
-            debts = [
-                min(max(0, max(0, arrival - now) + cost * interval), 2 * tolerance)
-                for arrival, interval, tolerance in zip(arrivals, self._intervals, self._tolerances, strict=True)
-            ]
-            self._young[key] = tuple([now + debt for debt in debts])
+            if key not in self._young:
+                self._enter(key, now)
+            while True:
+                arrivals = self._young[key]
+                debts = [
+                    min(max(0, max(0, arrival - now) + cost * interval), 2 * tolerance)
+                    for arrival, interval, tolerance in zip(arrivals, self._intervals, self._tolerances, strict=True)
+                ]
+                if self._replace(key, arrivals, tuple([now + debt for debt in debts])):
+                    return
 
     def forget(self, key: str) -> None:
         """Let the key start anew."""
@@ -134,15 +137,20 @@ class MemoryBuckets:
             self._young.pop(key, None)
             self._old.pop(key, None)
 
-    def _enter(self, key: str, now: int) -> tuple[int, ...]:
+    def _replace(self, key: str, seen: tuple[int, ...], arrivals: tuple[int, ...]) -> bool:
+        """Enter what was reckoned from ``seen``; False when :meth:`spend`, which takes no lock, was faster."""
+        if self._young[key] is not seen:
+            return False
+        self._young[key] = arrivals
+        return True
+
+    def _enter(self, key: str, now: int) -> None:
         """Bring a key into the young generation."""
         self.entered += 1
         if len(self._young) >= self._half:
             self.forgotten += len(self._old)
             self._age(now)
-        arrivals = self._old.pop(key, None) or (0,) * len(self._intervals)
-        self._young[key] = arrivals
-        return arrivals
+        self._young[key] = self._old.pop(key, (0,) * len(self._intervals))
 
     def _age(self, now: int) -> None:
         """Drop the old generation and begin a new one."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -127,6 +128,25 @@ def test_threads_do_not_get_more_than_there_is() -> None:
     for thread in threads:
         thread.join()
     assert sum(allowed) == 1000
+
+
+@pytest.mark.parametrize("use", [MemoryBuckets.take, MemoryBuckets.charge])
+def test_what_is_spent_without_the_lock_meanwhile_is_not_undone(use: Callable[..., object]) -> None:
+    limit = Limit(1000, 3600)
+    buckets = MemoryBuckets([limit], 1000)
+    buckets.take("a", 1, 0)
+    meanwhile = [lambda: buckets.spend("a", 0)] * 3
+
+    class Cost(int):
+        """While this is reckoned with, another thread comes in."""
+
+        def __mul__(self, other: int) -> int:
+            while meanwhile:
+                meanwhile.pop()()
+            return int(self) * other
+
+    use(buckets, "a", Cost(2), 0)
+    assert buckets.take("a", 0, 0)[1] == (6 * limit.interval,)
 
 
 @pytest.mark.parametrize("generation", ["young", "old"])

@@ -61,7 +61,8 @@ class Run:
         :param end: when the act is done, before the worker has written so. :param meanwhile: what is pressed then.
         :param wish: what leads there.
         """
-        worker = Worker(self.url, "moved", act, held=end)
+        # It stands still at the act's end in any case, or a quick one would be over, and the next ones begun.
+        worker = Worker(self.url, "moved", act, held=True)
         try:
             worker.reached("ended" if end else "begun", lambda: self.desk.encouraged(wish, **how))
             if not end:

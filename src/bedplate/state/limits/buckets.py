@@ -80,21 +80,25 @@ class MemoryBuckets:
                 self._age(now)
             if key not in self._young:
                 self._enter(key, now)
+            young = self._young
+            # Again when spend(), which takes no lock, was faster than what is reckoned here.
             while True:
-                arrivals = self._young[key]
+                arrivals = young[key]
                 if len(arrivals) == 1:
                     owed = arrivals[0] - now
                     debt = (owed if owed > 0 else 0) + cost * self._intervals[0]
                     if debt > self._tolerances[0]:
                         return False, (owed if owed > 0 else 0,)
-                    debts: tuple[int, ...] = (debt,)
-                else:
-                    owing = tuple([arrival - now if arrival > now else 0 for arrival in arrivals])
-                    debts = tuple([owed + cost * each for owed, each in zip(owing, self._intervals, strict=True)])
-                    if any(debt > tolerance for debt, tolerance in zip(debts, self._tolerances, strict=True)):
-                        return False, owing
-                if self._replace(key, arrivals, tuple([now + debt for debt in debts])):
-                    return True, debts
+                    if young[key] is arrivals:
+                        young[key] = (now + debt,)
+                        return True, (debt,)
+                    continue
+                owing = tuple([arrival - now if arrival > now else 0 for arrival in arrivals])
+                debts = tuple([owed + cost * interval for owed, interval in zip(owing, self._intervals, strict=True)])
+                if any(debt > tolerance for debt, tolerance in zip(debts, self._tolerances, strict=True)):
+                    return False, owing
+                young[key] = tuple([now + debt for debt in debts])
+                return True, debts
 
     def spend(self, key: str, now: int) -> int:
         """Use one unit of the only limit and return the debt; -1 when :meth:`take` has to be asked.
@@ -122,13 +126,15 @@ class MemoryBuckets:
                 self._age(now)
             if key not in self._young:
                 self._enter(key, now)
-            while True:
+            while True:  # see take()
                 arrivals = self._young[key]
                 debts = [
                     min(max(0, max(0, arrival - now) + cost * interval), 2 * tolerance)
                     for arrival, interval, tolerance in zip(arrivals, self._intervals, self._tolerances, strict=True)
                 ]
-                if self._replace(key, arrivals, tuple([now + debt for debt in debts])):
+                after = tuple([now + debt for debt in debts])
+                if self._young[key] is arrivals:
+                    self._young[key] = after
                     return
 
     def forget(self, key: str) -> None:
@@ -136,13 +142,6 @@ class MemoryBuckets:
         with self._lock:
             self._young.pop(key, None)
             self._old.pop(key, None)
-
-    def _replace(self, key: str, seen: tuple[int, ...], arrivals: tuple[int, ...]) -> bool:
-        """Enter what was reckoned from ``seen``; False when :meth:`spend`, which takes no lock, was faster."""
-        if self._young[key] is not seen:
-            return False
-        self._young[key] = arrivals
-        return True
 
     def _enter(self, key: str, now: int) -> None:
         """Bring a key into the young generation."""

@@ -46,7 +46,7 @@ class Demo:
 
     def end(self, sign: int) -> int:
         self.process.send_signal(sign)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def running(folder: Path) -> Iterator[Demo]:
             yield demo
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")

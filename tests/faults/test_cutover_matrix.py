@@ -32,7 +32,7 @@ BACK = size(("backfill",), ACTS)
 #: Acts in which somebody is killed on the way there.
 THERE = size(("backfill", "index"), ACTS)
 #: Seconds between a writer's transactions at most. A short run only wants some.
-PAUSE = size(0.15, 0.004)
+PAUSE = size(0.15, 0.008)
 RUNS = [(mode, whom) for mode in ("capture", "dual-write") for whom in ("worker", "server")]
 
 

@@ -123,7 +123,11 @@ def _folded(found: Sequence[Finding]) -> list[Finding]:
         kinds.setdefault((*kind, bool(one.quiet)), []).append(one)
     told: list[Finding] = []
     for those in kinds.values():
-        told += those if len(those) <= _ALIKE else [replace(those[0], alike=tuple(those[1:]))]
+        if len(those) <= _ALIKE:
+            told += those
+        else:
+            follows = _sorted(each for one in those for each in one.follows)
+            told.append(replace(those[0], alike=tuple(those[1:]), follows=tuple(follows)))
     return _sorted(told)
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from fastapi import FastAPI
@@ -42,6 +42,7 @@ class Shelf:
         self.tidied: list[tuple[Tidy, Actor]] = []
         self.refused: str | None = None
         self.broken = False
+        self.result: dict[str, Any] = {"said": HOSTILE}
 
     @property
     def spec(self) -> Spec:
@@ -75,9 +76,9 @@ class Shelf:
         return None
 
     def actions(self) -> Sequence[Action]:
-        async def tidy(parameters: Tidy, actor: Actor) -> dict[str, str]:
+        async def tidy(parameters: Tidy, actor: Actor) -> dict[str, Any]:
             self.tidied.append((parameters, actor))
-            return {"said": HOSTILE}
+            return self.result
 
         return (
             Action(
@@ -259,6 +260,17 @@ async def test_an_action_is_typed_says_what_it_will_do_and_asks_first(site: Harn
     assert actor == Actor("operator", "operator")
     [record] = site.service.builtins.logs.tail.search(logger="bedplate.audit", limit=1)
     assert record["outcome"] == "done" and "hunter22222" not in str(record)
+
+
+async def test_what_an_action_changed_is_shown_without_secrets(site: Harness) -> None:
+    await sign_in(site, "operator")
+    site.shelf.result = {  # type: ignore[attr-defined]
+        "before": {"depth": 1, "password": "the-old-one", "ways": {"token": "one"}},
+        "after": {"depth": 2, "password": "the-new-one", "ways": {"token": "two"}},
+    }
+    done = await press(site, "/console/components/shelf/top/actions/tidy", shelf="a", step="do")
+    assert "1 →" in done and done.count("[redacted]") == 4
+    assert "the-old-one" not in done and "the-new-one" not in done
 
 
 async def test_what_is_wrong_with_a_form_stands_beside_its_field(site: Harness) -> None:

@@ -53,6 +53,15 @@ def test_what_many_have_alike_is_told_once_and_names_the_others() -> None:
     assert [(one.component, len(one.alike)) for one in few] == [("limit0", 0), ("limit1", 0)]
 
 
+def test_what_follows_from_many_alike_is_still_told() -> None:
+    stores, users = [f"store{number}" for number in range(4)], [f"user{number}" for number in range(4)]
+    made = parts(*((one, ()) for one in stores), *((user, (store,)) for user, store in zip(users, stores, strict=True)))
+    reasons = [reason(one, 1.0, "It refuses.") for one in stores] + [reason(one, 2.0) for one in users]
+    (told,) = findings(reasons, (), views(made))
+    assert sorted(each.component for each in (told, *told.alike)) == stores
+    assert sorted(each.component for each in told.follows) == users
+
+
 def test_several_troubles_of_one_component_are_one_card() -> None:
     made = parts(
         ("database", ()),

@@ -18,6 +18,7 @@ from bedplate.declarations import Action
 from bedplate.monitor.management.views import actions_of, refusal_of
 from bedplate.monitor.replies import ProblemError, plain
 from bedplate.problems import Problem
+from bedplate.telemetry.redaction import Redactor
 
 __all__ = ["pages", "press"]
 
@@ -76,7 +77,6 @@ async def _do(visit: Visit, view: ComponentView, action: Action, fields: Mapping
         return _form(visit, view, action, again, status=problem.status, fault=general or problem.detail)
     path = f"/components/{view.spec.kind}/{view.spec.name}"
     redactor = visit.site.sources.redactor
-    changes = _changes(result)
     shown = json.dumps(result, indent=2, ensure_ascii=False, default=plain) if result is not None else ""
     return visit.show(
         "action_done.html",
@@ -84,25 +84,31 @@ async def _do(visit: Visit, view: ComponentView, action: Action, fields: Mapping
         action=action,
         path=path,
         follows=isinstance(view.component, HasSections),
-        changes=None if changes is None else [[redactor.text(text) for text in one] for one in changes],
+        changes=_changes(result, redactor),
         result=redactor.text(shown),
     )
 
 
-def _changes(result: Any) -> list[tuple[str, str, str]] | None:
+def _changes(result: Any, redactor: Redactor) -> list[tuple[str, str, str]] | None:
     """Return what an action changed, where it returned what it acts upon from before and after; None elsewhere."""
     if not (isinstance(result, Mapping) and result.keys() == {"before", "after"}):
         return None
     before, after = result["before"], result["after"]
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         return None
-    return [(str(name), _said(before.get(name)), _said(now)) for name, now in after.items() if before.get(name) != now]
+    changed = [(name, before.get(name), now) for name, now in after.items() if before.get(name) != now]
+    return [
+        (redactor.text(str(name)), _said(name, then, redactor), _said(name, now, redactor))
+        for name, then, now in changed
+    ]
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value in (None, "") else str(value)
+def _said(name: Any, value: Any, redactor: Redactor) -> str:
+    # With its name, which tells whether it is a secret.
+    (said,) = redactor.mapping({name: value}).values()
+    if isinstance(said, bool):
+        return "yes" if said else "no"
+    return "–" if said in (None, "") else str(said)
 
 
 async def press(visit: Visit, view: ComponentView, action: Action, fields: Mapping[str, str]) -> Any:

@@ -15,6 +15,7 @@ from ledger.components import Imports, filing
 from ledger.entries import Entry
 from ledger.money import minor, shown
 from ledger.reading import BadFile, Reader, Reading
+from ledger.records import imports
 from ledger.records.posting import post
 from ledger.scope import Scope
 
@@ -56,6 +57,13 @@ async def test_a_file_is_imported_and_again_it_adds_nothing(office: Office) -> N
     assert (clash["added"], clash["faulty"], clash["told"][0]["column"]) == (0, 1, "reference")
     listed = (await ada.get("/imports", params={"limit": 3}))["items"]
     assert [one["added"] for one in listed] == [0, 2, 0]
+
+
+async def test_lines_may_end_as_old_spreadsheets_end_them(office: Office) -> None:
+    ada = await office.bookkeeper()
+    done = (await ada.upload(FILE.replace("\n", "\r"))).json()
+    assert (done["added"], done["known"], done["faulty"]) == (4, 0, 1)
+    assert (await ada.upload(FILE.replace("\n", "\r\n"))).json()["known"] == 4
 
 
 async def test_files_at_the_same_time_add_each_row_once(office: Office) -> None:
@@ -196,6 +204,21 @@ async def test_what_takes_back_nothing_that_is_known_is_refused_in_words(office:
     assert await bob.bank() == "0.00"
 
 
+async def test_what_takes_back_a_row_that_could_not_be_posted_is_told_that_it_is_in_the_file(office: Office) -> None:
+    ada = await office.bookkeeper()
+    file = HEADER.replace("\n", ",id,reverses\n") + (
+        "2025-11-01,revenue,4000,5.00,EUR,ACME,A,1,\n"
+        "2025-11-02,revenue,4000,-4.00,EUR,ACME,B,2,1\n"
+        "2025-11-03,revenue,4000,4.00,EUR,ACME,C,3,2\n"
+        "2025-11-02,revenue,4999,-5.00,EUR,ACME,D,4,1\n"
+        "2025-11-03,revenue,4000,5.00,EUR,ACME,E,5,4\n"
+        "2025-11-04,revenue,4000,-5.00,EUR,ACME,F,6,5\n"
+    )
+    done = (await ada.upload(file)).json()
+    assert (done["added"], [fault["line"] for fault in done["told"]]) == (1, [3, 4, 5, 6, 7])
+    assert ["was not posted" in fault["what"] for fault in done["told"]] == [False, True, False, True, True]
+
+
 async def test_of_a_long_file_only_portions_are_objects_at_once(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,16 +239,16 @@ async def test_of_a_long_file_only_portions_are_objects_at_once(
 
 async def test_files_beyond_those_that_may_wait_are_refused_before_they_are_read(office: Office) -> None:
     ada, bob = await office.bookkeeper(), await office.bookkeeper()
-    imports, refused = office.component(Imports), 'ledger_imports_total{outcome="refused"}'
+    importing, refused = office.component(Imports), 'ledger_imports_total{outcome="refused"}'
     before = await office.harness.value(refused)
     async with AsyncExitStack() as stack:
-        for _ in range(imports.settings.each):
-            await stack.enter_async_context(imports.place(ada.organization))
+        for _ in range(importing.settings.each):
+            await stack.enter_async_context(importing.place(ada.organization))
         answer = await ada.upload(FILE)
         assert answer.status_code == 429 and answer.headers["retry-after"] and "your files" in answer.json()["detail"]
         assert (await bob.upload(FILE)).status_code == 201
-        for number in range(imports.settings.at_once + imports.settings.waiting - imports.settings.each):
-            await stack.enter_async_context(imports.place(-number))
+        for number in range(importing.settings.at_once + importing.settings.waiting - importing.settings.each):
+            await stack.enter_async_context(importing.place(-number))
         answer = await bob.upload(FILE)
         assert answer.status_code == 503 and answer.headers["retry-after"]
     assert await office.harness.value(refused) == before + 2
@@ -247,6 +270,21 @@ async def test_an_import_that_fails_on_our_side_posts_nothing_and_is_counted(
         assert answer.status_code == 503 and answer.headers["retry-after"]
     assert await office.harness.value('ledger_imports_total{outcome="failed"}') == failed + 1
     assert await ada.bank() == "0.00"
+
+
+async def test_nothing_of_a_file_is_posted_unless_its_import_is_told_of_as_well(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.bookkeeper()
+
+    async def broken(*arguments: Any) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(imports, "add", broken)
+        assert (await ada.upload(FILE)).status_code == 500
+    assert await ada.bank() == "0.00"
+    assert (await ada.upload(FILE)).json()["added"] == 4
 
 
 @pytest.mark.parametrize(

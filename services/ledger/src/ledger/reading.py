@@ -25,7 +25,7 @@ from ledger.chart import BANK, Account
 from ledger.entries import BadEntry, Entry, Transaction, TransactionKind, transaction_entry
 from ledger.money import is_currency, minor
 
-__all__ = ["COLUMNS", "EXPORTED", "Back", "BadFile", "Fault", "Reader", "Reading", "fits", "shielded"]
+__all__ = ["COLUMNS", "EXPORTED", "Back", "BadFile", "Fault", "Reader", "Reading", "fits", "lines_of", "shielded"]
 
 COLUMNS: Final = ("day", "kind", "account", "amount", "currency", "against", "counterparty", "memo", "reference")
 #: What exports have besides: the number of an entry, and of the one that it takes back.
@@ -71,6 +71,11 @@ class Reading:
         return len(self.entries) + len(self.faults)
 
 
+def lines_of(text: str) -> int:
+    """Return how many lines a text has at most, however they end."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n") + 1
+
+
 class _Wrong(Exception):
     def __init__(self, column: str, what: str, mend: str) -> None:
         super().__init__(what)
@@ -89,9 +94,9 @@ class Reader:
 
     def __init__(self, text: str, accounts: Mapping[str, Account], currency: str, most: int) -> None:
         # Reading takes seconds where counting takes milliseconds.
-        if text.count("\n") > 2 * most + 2:
+        if lines_of(text) > 2 * most + 3:
             raise BadFile(f"The file has more than {most:,} rows.", "Send it in parts.")
-        sample = text.lstrip("\ufeff").split("\n", 1)[0]
+        sample = re.split(r"[\r\n]", text.lstrip("\ufeff"), maxsplit=1)[0]
         delimiter = max(",;\t", key=sample.count)
         self._rows = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, strict=True)
         self._accounts, self._currency, self._most = accounts, currency, most

@@ -187,7 +187,8 @@ class Filing:
         posted = [(back, row) for back, row in ready if row.id]
         reading = self._reader.back([(back, row.id) for back, row in posted])
         taken = {back[0]: (back, row) for back, row in posted}
-        made = Reading(faults=reading.faults)
+        # Whoever takes back one of these is in vain as well, and is to be told why.
+        made = Reading(faults=reading.faults, bad=reading.bad)
         for line, id, entry in zip(reading.lines, reading.ids, reading.entries, strict=True):
             back, row = taken[line]
             kind, account, against, amount, currency = row.document
@@ -199,10 +200,12 @@ class Filing:
                 what = f"The row takes back entry {back[2]}, and is not its opposite."
                 mend = "Leave it as it was exported: the same accounts and currency, the amount with the other sign."
                 made.faults.append(Fault(line, "reverses", what, mend))
+                made.bad.append(id)
         for back, row in ready:
             if not row.id:
                 what = f"The row takes back entry {back[2]} of the file, which was not posted."
                 made.faults.append(Fault(back[0], "reverses", what, "Mend that row first."))
+                made.bad.append(back[1])
         return made
 
 

@@ -20,7 +20,7 @@ from ledger.components.books import Books
 from ledger.components.filing import Filing, Outcome
 from ledger.components.pool import Busy, Pool
 from ledger.components.signals.imports import ALERTS, DURATION, FILES, METRICS, PANELS, ROWS, RUNBOOK
-from ledger.reading import BadFile, Reader
+from ledger.reading import BadFile, Reader, lines_of
 from ledger.records import imports
 from ledger.records.imports import Import
 from ledger.scope import Scope
@@ -155,21 +155,22 @@ class Imports:
         accounts = await books.accounts(organization)
         text = await self._pool.run(_text, body)
         # Numbers are not to be had within a transaction, and a file has at most as many rows as lines.
-        own, *ids = await books.numbers(min(text.count("\n") + 1, self.settings.rows) + 1)
+        own, *ids = await books.numbers(min(lines_of(text), self.settings.rows) + 1)
 
-        async def work(scope: Scope) -> Outcome:
+        async def work(scope: Scope) -> tuple[Outcome, Import]:
             reader = await self._pool.run(Reader, text, accounts, currency, self.settings.rows)
-            return await Filing(reader, ids, books.now(), scope.dialect, self._pool.run).carry_out(scope)
+            outcome = await Filing(reader, ids, books.now(), scope.dialect, self._pool.run).carry_out(scope)
+            done = Import(
+                id=own, name=name, added=outcome.added, known=outcome.known, faulty=outcome.faulty, at=books.now(),
+                told=outcome.told,
+            )  # fmt: skip
+            # With what it posted: whoever is told that the books are away has posted nothing.
+            await imports.add(scope, done)
+            return outcome, done
 
-        outcome = await books.carried_out(organization, work)
+        outcome, done = await books.carried_out(organization, work)
         kinds = {**outcome.kinds, "known": outcome.known, "taken": outcome.taken}
         await books.told(organization, "import", kinds, time.perf_counter() - began)
-        done = Import(
-            id=own, name=name, added=outcome.added, known=outcome.known, faulty=outcome.faulty, at=books.now(),
-            told=outcome.told,
-        )  # fmt: skip
-        async with books.writing(organization) as scope:
-            await imports.add(scope, done)
         return done
 
     def _count(self, outcome: _FileOutcome, done: Import | None = None) -> None:

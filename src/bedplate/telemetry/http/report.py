@@ -165,8 +165,7 @@ class Reporter:
 
         ``route`` is a template; unknown methods become one here, so that all labels are bounded.
         """
-        if self.later is not None and self.later.records:
-            self.later.flush()  # what ended before comes before it in the log
+        self._tell_of_earlier()
         scope = exchange.scope
         context = exchange.context
         status = exchange.status
@@ -201,6 +200,11 @@ class Reporter:
                 access.write(level, shared, context, scope, duration, received, sent, client, more)
         if kept and self._traces is not None:
             self._trace(scope, context, method, route, status, exchange.started, duration, error)
+
+    def _tell_of_earlier(self) -> None:
+        """Report what ended before, which comes before in the log."""
+        if self.later is not None and self.later.records:
+            self.later.flush()
 
     def _say(self, records: Iterable[Record]) -> None:
         """Report ordinary requests: what :meth:`request` does with any, in a loop that does nothing else."""
@@ -333,6 +337,7 @@ class Reporter:
         :param started: by :func:`time.perf_counter`. :param counted: what :meth:`websocket_opened` returned.
         """
         duration = perf_counter() - started
+        self._tell_of_earlier()
         if self._host is not None:
             self._host.bind(WEBSOCKET_DURATION, http_route=route, outcome=outcome).observe(duration)
             if counted:

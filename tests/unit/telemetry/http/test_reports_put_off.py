@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from fastapi import APIRouter, BackgroundTasks, FastAPI, Response
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Response, WebSocket
 
 from bedplate.telemetry.context import bind_context
 from bedplate.telemetry.http import Http, HttpSettings
@@ -21,7 +21,7 @@ from bedplate.telemetry.http.later import MOST
 from bedplate.telemetry.http.metrics import ACTIVE, DURATION, ERRORS, METRICS, RESPONSE_SIZE
 from bedplate.telemetry.logs.writer import Writer
 from bedplate.telemetry.metrics.registry import Registry
-from tests.unit.telemetry.http.wire import Host, Wired, wired
+from tests.unit.telemetry.http.wire import Host, Wired, scope_of, wired
 
 
 class Kept:
@@ -168,6 +168,26 @@ async def test_an_error_in_the_log_comes_after_the_requests_before_it() -> None:
         await w.get("/items/a")
         w.writer.write(b'{"timestamp":"","level":"ERROR"}\n', logging.ERROR)
         assert [b"/items/a" in line for line in w.kept.lines] == [True, False]
+
+
+async def test_a_websocket_comes_after_the_requests_before_it() -> None:
+    app = items()
+
+    @app.websocket("/talk")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.close()
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        """Take it."""
+
+    async with put_off(app) as w:
+        await w.get("/items/a")
+        await w.app(scope_of(path="/talk", kind="websocket"), receive, send)
+        await w.get("/items/b")
+        assert [record["path"] for record in w.records] == ["/items/a", "/talk", "/items/b"]
 
 
 async def test_an_error_in_a_background_task_is_named_by_its_route() -> None:

@@ -137,6 +137,8 @@ def measured(connection: Connection, index: Index, *, within: float | None = Non
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(LONGEST * 1000)}")
             connection.exec_driver_sql("SET LOCAL transaction_read_only = on")
             connection.exec_driver_sql(_UNCOUNTED)
+        # Samples may be looked up by the index that is not there.
+        _in_time(connection, ends)
         samples = _samples(connection, index)
         if not samples:
             return None, "its sample query returns no row"

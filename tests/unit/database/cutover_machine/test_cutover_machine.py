@@ -447,6 +447,31 @@ def test_a_proof_that_fails_takes_back_what_was_wanted_because_of_it(
         press(machine_connection, name, wish, "somebody", confirm=name)
 
 
+def test_rows_that_were_repaired_on_the_way_to_an_end_keep_it_from_coming_by_itself(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script = Script()
+
+    def broken(work: Work) -> Any:
+        raise CutoverError("The key log of orders is not in place.", "Press `repair`.")
+
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    press(machine_connection, name, "switch", "somebody")
+    working.run(until("switched"))
+    script.instead["verify"] = broken
+    press(machine_connection, name, "finalize", "somebody", confirm=name)
+    working.run(until("finalized"))
+    assert row(machine_connection, name).trouble == "waits"
+    # Who confirmed it did not know that rows are only in the legacy table, or only out of it.
+    script.differing = 2
+    press(machine_connection, name, "repair", "somebody")
+    working.run(lambda record, act: act == "tend" or record.state == "finalized")
+    now = row(machine_connection, name)
+    assert (now.state, now.wanted, now.trouble) == ("switched", "verified", "")
+
+
 def test_a_wish_that_comes_between_a_switch_and_its_end_is_not_forgotten(
     machine_url: str, machine_connection: Connection, name: str
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bedplate.database.cutover import CutoverError
+from bedplate.database.cutover import CutoverError, proof
 from bedplate.database.cutover.machine.actions import next_act
 from bedplate.database.cutover.machine.control import Brake, Control, WorkerPace
 from bedplate.database.cutover.machine.look import Side, Sight, TableSight, look
@@ -244,3 +244,22 @@ def test_a_look_tells_sizes_writes_and_who_stands_in_the_way(
         other.execute("SELECT count(*) FROM bills")
         machine_connection.execute("SELECT pg_sleep(0.01)")
         assert look(machine_connection, name, plan, old=0.0).blockers[0].startswith("a report (pid")
+
+
+def test_what_a_cutover_does_to_its_own_logs_is_doubted_by_nobody(
+    machine_connection: psycopg.Connection[Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    book = Book(machine_connection, name)
+    saved = "INSERT INTO bedplate_cutover_parts (cutover, part, progress, saved_at) VALUES (%s, 'proof', %s, now())"
+    marked = '{"orders": {"late": ["bedplate_keys_insert=1"], "partitions": 0, "attached": "a", "rest": "b"}}'
+    machine_connection.execute(saved, (name, marked))
+    book.set(state="verified")
+    assert len(look(machine_connection, name, PLAN).doubts) == 1
+    with monkeypatch.context() as patch:
+        # It is switched after the look has read on what it stands, and before it has seen what is there.
+        patch.setattr(proof, "marks", lambda *given: book.set(state="switched") and None)
+        assert look(machine_connection, name, PLAN).doubts == ()
+    assert len(look(machine_connection, name, PLAN).doubts) == 1
+    book.set(state="verified", wanted="rolled-back")
+    assert look(machine_connection, name, PLAN).doubts == ()

@@ -15,6 +15,7 @@ from bedplate.database.cutover.layout import twin_name
 from bedplate.database.cutover.machine.following import Following
 from bedplate.database.cutover.machine.record import Book, Event, Record
 from bedplate.database.cutover.plan import Plan
+from bedplate.database.cutover.work import State
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -161,19 +162,31 @@ def look(
         lag=lag,
         blockers=blockers,
         free=free_bytes(connection),
-        doubts=_doubts(connection, record, progress),
+        doubts=_doubts(connection, book),
     )
 
 
-def _doubts(
-    connection: Connection[Any], record: Record | None, progress: Mapping[str, Mapping[str, Any]]
-) -> tuple[str, ...]:
+def _doubts(connection: Connection[Any], book: Book) -> tuple[str, ...]:
     """Say what somebody has done to the logs or the partitions since the last proof."""
-    saved = progress.get(proof.PART)
-    if saved is None or record is None or record.state not in ("verified", "switched"):
+    stands = _proven(book)
+    if stands is None:
         return ()
-    found = (proof.doubts(saved, table, proof.marks(connection, table)) for table in record.plan.tables)
-    return tuple(one for one in found if one)
+    _, tables, saved = stands
+    found = tuple(said for table in tables if (said := proof.doubts(saved, table, proof.marks(connection, table))))
+    # What was switched, taken back or compared anew between two statements was touched by the cutover itself.
+    return found if found and _proven(book) == stands else ()
+
+
+def _proven(book: Book) -> tuple[State, Sequence[str], Mapping[str, Any]] | None:
+    """Return what was proven of which tables, where something is built on it."""
+    record = book.read()
+    saved = book.progress().get(proof.PART)
+    if record is None or saved is None or record.state not in ("verified", "switched"):
+        return None
+    # Undoing takes the logs away first, one after the other, and its state last.
+    if record.state == "verified" and record.wanted == "rolled-back":
+        return None
+    return record.state, record.plan.tables, saved
 
 
 def _table(

@@ -200,7 +200,7 @@ class Machine:
                 journal.note("repaired" if act == "repair" else event, **found, **dict(verdict.detail))
             journal.book.set(epoch=journal.epoch, **values)
             journal.book.set(epoch=journal.epoch, still={"task": act}, task="")
-            if not verdict.equal:
+            if not verdict.equal or any(verdict.repaired.values()):
                 # Whoever wanted one of these did not know, and must not get it by surprise once all is repaired.
                 for wish in ("switched", "finalized"):
                     journal.book.set(epoch=journal.epoch, still={"wanted": wish}, wanted="verified")

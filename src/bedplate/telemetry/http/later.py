@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from asyncio import TimerHandle, get_running_loop
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from typing import Any, Final
 
 from starlette.types import Scope
@@ -39,12 +40,14 @@ class Later:
     :ivar enough: one while no timer runs, so that the first record sets it; else :data:`MOST`.
     """
 
-    __slots__ = ("_report", "_timer", "client", "enough", "records", "slow")
+    __slots__ = ("_context", "_report", "_timer", "client", "enough", "records", "slow")
 
     def __init__(
         self, report: Callable[[Iterable[Record]], None], slow: float, client: Callable[[Scope], str] | None
     ) -> None:
         self._report = report
+        # Of whoever starts the service: the timer must neither speak for a request nor keep what is bound to one.
+        self._context = copy_context()
         self.client = client
         self._timer: TimerHandle | None = None
         self.slow = slow
@@ -54,7 +57,7 @@ class Later:
     def turn(self) -> None:
         """Set the timer, or report when there is enough to report."""
         if self._timer is None:
-            self._timer = get_running_loop().call_later(WITHIN, self._due)
+            self._timer = get_running_loop().call_later(WITHIN, self._due, context=self._context)
             self.enough = MOST
         else:
             self.flush()

@@ -9,6 +9,7 @@ import pytest
 
 from bedplate.database.cutover import CutoverError, Plan, preflight
 from bedplate.database.cutover.asking import transaction
+from bedplate.database.cutover.catalog import read
 from bedplate.database.cutover.steps import tend
 from bedplate.database.cutover.switch import carried, finalize, rollback, switch
 from bedplate.database.cutover.switch.sides import sides
@@ -205,3 +206,19 @@ def test_foreign_keys_among_the_tables_of_a_plan_go_with_them(url: str) -> None:
                 pass
         assert apart(connection, "lines", "lines_legacy") == 0
         finalize(work)
+
+
+def test_who_lost_a_right_on_a_table_keeps_those_on_its_columns(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS guest_of_columns; CREATE ROLE guest_of_columns")
+        # PostgreSQL takes those on all columns away with the one on the table.
+        connection.execute(
+            """GRANT SELECT (id) ON orders TO guest_of_columns; GRANT UPDATE ON orders TO guest_of_columns;
+            GRANT SELECT, SELECT (id, note) ON lines TO guest_of_columns"""
+        )
+        with transaction(connection):
+            live, shadow = (read(connection, f"public.{name}") for name in ("orders", "lines"))
+            for statement in carried.grants(live, shadow):
+                connection.execute(statement.encode())
+            assert read(connection, "public.lines").grants == live.grants
+        connection.execute("DROP OWNED BY guest_of_columns; DROP ROLE guest_of_columns")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import CutoverError, ask, literal, quoted
-from bedplate.database.cutover.catalog import Table
+from bedplate.database.cutover.catalog import Grant, Table
 from bedplate.database.cutover.switch.bound import Bound, Trigger, bound_to
 from bedplate.database.cutover.switch.foreign import ForeignKeys, foreign_keys
 from bedplate.database.cutover.switch.foreign import names as foreign_key_names
@@ -67,18 +67,22 @@ def prepare(connection: Connection[Any], live: Table, shadow: Table) -> None:
 
 def grants(live: Table, shadow: Table) -> Iterator[str]:
     """Yield what gives the shadow the rights that the live table has by now; nobody uses it, so it is done before."""
-    for revoked, table in ((True, shadow), (False, live)):
-        other = live if revoked else shadow
-        for one in table.grants:
-            if one in other.grants:
-                continue
-            column = f" ({quoted(one.column)})" if one.column else ""
-            role = "PUBLIC" if one.role is None else quoted(one.role)
-            if revoked:
-                yield f"REVOKE {one.privilege}{column} ON TABLE {shadow.sql} FROM {role}"
-            else:
-                more = " WITH GRANT OPTION" if one.grantable and one.role != shadow.owner else ""
-                yield f"GRANT {one.privilege}{column} ON TABLE {shadow.sql} TO {role}{more}"
+    taken = [one for one in shadow.grants if one not in live.grants]
+    for one in taken:
+        yield f"REVOKE {_right(one)} ON TABLE {shadow.sql} FROM {_role(one)}"
+    for one in live.grants:
+        # With a right on the table PostgreSQL takes away those on its columns, which both may have.
+        if taken or one not in shadow.grants:
+            more = " WITH GRANT OPTION" if one.grantable and one.role != shadow.owner else ""
+            yield f"GRANT {_right(one)} ON TABLE {shadow.sql} TO {_role(one)}{more}"
+
+
+def _right(one: Grant) -> str:
+    return f"{one.privilege} ({quoted(one.column)})" if one.column else one.privilege
+
+
+def _role(one: Grant) -> str:
+    return "PUBLIC" if one.role is None else quoted(one.role)
 
 
 def _trigger(connection: Connection[Any], one: Trigger, shadow: Table) -> None:

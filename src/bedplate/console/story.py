@@ -119,7 +119,10 @@ def _folded(found: Sequence[Finding]) -> list[Finding]:
     """Return them with one alert that fires for many things told once: a page of the same sentence hides the rest."""
     kinds: dict[tuple[str, str, bool], list[Finding]] = {}
     for place, one in enumerate(found):
-        kind = (one.component, one.alert) if one.alert else ("", f"{one.probe} {one.meaning or place}")
+        # What the health report says of many is alike whether alerts on it fire already or not yet.
+        kind = (
+            ("", f"{one.probe} {one.meaning or place}") if one.meaning or not one.alert else (one.component, one.alert)
+        )
         kinds.setdefault((*kind, bool(one.quiet)), []).append(one)
     told: list[Finding] = []
     for those in kinds.values():

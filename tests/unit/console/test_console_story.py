@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from bedplate.component import ComponentView, Spec
 from bedplate.console.story import findings
+from bedplate.monitor.alerts.notices import AlertView
 from bedplate.monitor.health.status import Reason
 
 
@@ -44,12 +47,32 @@ def test_what_stands_on_something_that_is_not_well_follows_from_it_before_any_al
     ]  # fmt: skip
 
 
-def test_what_many_have_alike_is_told_once_and_names_the_others() -> None:
+def probe_down(component: str) -> AlertView:
+    return AlertView(
+        key=f"key-{component}",
+        fingerprint="f",
+        name="HealthProbeDown",
+        service="shop",
+        source="health",
+        group="",
+        severity="warning",
+        state="firing",
+        labels={"component": component, "probe": "store"},
+        summary=f"The probe store of {component} is down.",
+        value=0.0,
+        since=1.0,
+        fired_at=2.0,
+    )
+
+
+@pytest.mark.parametrize("fires", [False, True])
+def test_what_many_have_alike_is_told_once_and_names_the_others(fires: bool) -> None:
     made = parts(*((f"limit{number}", ()) for number in range(5)), ("disk", ()))
     reasons = [reason(f"limit{number}", number, "It counts alone.") for number in range(5)] + [reason("disk", 9.0)]
-    told = findings(reasons, (), views(made))
+    alerts = [probe_down(one.component) for one in reasons] if fires else []
+    told = findings(reasons, alerts, views(made))
     assert [(one.component, len(one.alike)) for one in told] == [("limit0", 4), ("disk", 0)]
-    few = findings(reasons[:2], (), views(made))
+    few = findings(reasons[:2], alerts[:2], views(made))
     assert [(one.component, len(one.alike)) for one in few] == [("limit0", 0), ("limit1", 0)]
 
 

@@ -115,6 +115,26 @@ def test_a_rollback_breaks_off_a_copy_and_leaves_nothing(
     assert row(machine_connection, name).plan == other
 
 
+def test_a_plan_that_is_another_by_the_next_start_is_looked_at_first(
+    machine_url: str, machine_connection: Connection, name: str
+) -> None:
+    script, looked = Script(), list[int]()
+    script.instead["preflight"] = lambda work: looked.append(work.plan.partitions)
+    press(machine_connection, name, "start", "somebody", plan=PLAN)
+    working = runner(machine_url, name, script)
+    working.run(until("verified"))
+    press(machine_connection, name, "rollback", "somebody")
+
+    def started(record: Record, act: str) -> bool:
+        if act == "rest" and record.state == "none" and not record.wanted:
+            more = Plan(tables=PLAN.tables, key=PLAN.key, partitions=8)
+            press(machine_connection, name, "start", "somebody", plan=more)
+        return record.state == "prepared" and record.plan.partitions == 8
+
+    working.run(started)
+    assert looked == [4, 8]
+
+
 def test_a_long_statement_ends_for_a_rollback_and_for_a_stop(
     machine_url: str, machine_connection: Connection, name: str
 ) -> None:

@@ -81,11 +81,13 @@ class Machine:
     def turn(self) -> Act:
         """Do the next thing and return what it was; ``rest`` when there is nothing to do, or nothing may be done.
 
+        Nothing may be done by another plan than the row's: after a rollback it may have been started with a new one.
+
         :raises Stopped: when the worker is to end. :raises TakenOver: when another worker has the cutover.
         :raises Exception: what is to be tried again.
         """
         record = self.record()
-        self.act = act = self.next(record)
+        self.act = act = self.next(record) if record.plan == self._work.plan else "rest"
         self.busy = False
         if act == "rest":
             return act

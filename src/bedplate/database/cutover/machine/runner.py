@@ -188,6 +188,8 @@ class Runner:
         with Senses(self._session, self.name, self.control, machine.changed, every=self._idle, felt=felt):
             while not self.control.stop.is_set():
                 record = machine.record()
+                if record.plan != work.plan:
+                    return False  # everything was undone, and something else is wanted: begin anew
                 try:
                     if claimed is not record.active:
                         (book.claim if record.active else book.release)(work.plan)
@@ -207,9 +209,7 @@ class Runner:
                     self.control.stop.wait(seconds)
                     continue
                 record = machine.record()
-                if record.plan != work.plan:
-                    return False  # everything was undone, and something else is wanted: begin anew
-                if until(record, act):
+                if record.plan == work.plan and until(record, act):
                     return True
                 if act == "rest" or (act == "tend" and not machine.busy):
                     self.control.stop.wait(self._idle)

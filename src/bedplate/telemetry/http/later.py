@@ -10,16 +10,19 @@ import logging
 from asyncio import TimerHandle, get_running_loop
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from time import monotonic
 from typing import Any, Final
 
 from starlette.types import Scope
 
-__all__ = ["MOST", "WITHIN", "Later", "Record"]
+__all__ = ["HUNG", "MOST", "WITHIN", "Later", "Record"]
 
 #: Reports that are put off together, at most: they take a fifth of a millisecond, and some memory until then.
 MOST: Final = 128
 #: Seconds after which a report is made at the latest.
 WITHIN: Final = 0.05
+#: Seconds after which the loop counts as hung: what ended before that is reported without it, as it may tell why.
+HUNG: Final = 0.5
 
 #: Route, method, status, path, root path, query, client, request's and response's size, duration, when it ended by
 #: :func:`time.perf_counter`, request id, trace id and span id. None of it changes any more, and no scope is kept: what
@@ -40,7 +43,7 @@ class Later:
     :ivar enough: one while no timer runs, so that the first record sets it; else :data:`MOST`.
     """
 
-    __slots__ = ("_context", "_report", "_timer", "client", "enough", "records", "slow")
+    __slots__ = ("_context", "_report", "_since", "_timer", "client", "enough", "records", "slow")
 
     def __init__(
         self, report: Callable[[Iterable[Record]], None], slow: float, client: Callable[[Scope], str] | None
@@ -50,6 +53,7 @@ class Later:
         self._context = copy_context()
         self.client = client
         self._timer: TimerHandle | None = None
+        self._since = 0.0
         self.slow = slow
         self.enough = 1
         self.records: list[Record] = []
@@ -57,6 +61,7 @@ class Later:
     def turn(self) -> None:
         """Set the timer, or report when there is enough to report."""
         if self._timer is None:
+            self._since = monotonic()
             self._timer = get_running_loop().call_later(WITHIN, self._due, context=self._context)
             self.enough = MOST
         else:
@@ -66,6 +71,11 @@ class Later:
         self._timer = None
         self.enough = 1
         self.flush()
+
+    def overdue(self) -> None:
+        """Report what the loop should have reported long ago; for a thread that does not depend on it."""
+        if self.records and self._timer is not None and monotonic() - self._since > HUNG:
+            self.flush()
 
     def flush(self) -> None:
         """Report what was put off; from any thread, and in the middle of itself."""

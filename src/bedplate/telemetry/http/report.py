@@ -107,7 +107,7 @@ class Reporter:
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.later: Later | None = None
         self._before_reading = before_reading
-        self._askers: list[list[Callable[[], None]]] = []
+        self._askers: list[tuple[list[Callable[[], None]], Callable[[], None]]] = []
         self.reraise = settings.reraise
         self.active: tuple[Any, int] | None = None
         self._failures: dict[tuple[str, str], BoundCounter] = {}
@@ -134,17 +134,19 @@ class Reporter:
         writer = None if self._access is None else self._access.writer
         if self._before_reading is not None and (writer is not None or self._access is None):
             self.later = Later(self._say, self._slow, None if self.proxies.nobody else self.proxies.client)
-            self._askers = [self._before_reading] if writer is None else [self._before_reading, writer.sources]
-            for asker in self._askers:
-                asker.append(self.later.flush)
+            self._askers = [(self._before_reading, self.later.flush)]
+            if writer is not None:
+                self._askers += [(writer.sources, self.later.flush), (writer.late, self.later.overdue)]
+            for asker, asked in self._askers:
+                asker.append(asked)
 
     def stop(self) -> None:
         """Measure no more."""
         later, self.later = self.later, None
         if later is not None:
             later.close()
-            for asker in self._askers:
-                asker.remove(later.flush)
+            for asker, asked in self._askers:
+                asker.remove(asked)
         self._forget()
         self._host = self.active = None
 

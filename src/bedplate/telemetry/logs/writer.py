@@ -68,6 +68,8 @@ class Writer:
         self.outputs: tuple[Output, ...] = ()
         #: Called before lines are handed over because somebody asked, and at the end: they write what they put off.
         self.sources: list[Callable[[], None]] = []
+        #: Called by the thread from time to time: who should have written long ago does, as its own thread hangs.
+        self.late: list[Callable[[], None]] = []
         #: Called with every batch after it was written, in the thread that wrote it.
         self.listeners: tuple[Callable[[Batch], None], ...] = ()
         self._pending: deque[Deferred] = deque()
@@ -87,7 +89,7 @@ class Writer:
         :param level: the record's level; 0 to read it from the line, where it follows the timestamp.
         """
         if level >= ERROR:
-            self._gather()
+            self._gather(self.sources)
         size = self._bytes + len(line)
         if size > self.backlog_bytes:
             self.dropped += 1
@@ -143,7 +145,7 @@ class Writer:
         """Hand everything over and end the thread; a line written later is handed over at once."""
         if not self._started:
             return
-        self._gather()
+        self._gather(self.sources)
         thread, self._thread = self._thread, None
         self._at_once = True
         self._wake.set()
@@ -165,7 +167,7 @@ class Writer:
         if not self._started:
             return
         if self._thread is not threading.current_thread():
-            self._gather()
+            self._gather(self.sources)
         if not self._handing_over.acquire(blocking=patient):
             self._wake.set()
             return
@@ -181,8 +183,8 @@ class Writer:
         finally:
             self._handing_over.release()
 
-    def _gather(self) -> None:
-        for write in tuple(self.sources):
+    def _gather(self, sources: Sequence[Callable[[], None]]) -> None:
+        for write in tuple(sources):
             with suppress(Exception):  # as with listeners
                 write()
 
@@ -190,6 +192,7 @@ class Writer:
         while self._thread is threading.current_thread():
             self._wake.wait(self.interval)
             self._wake.clear()
+            self._gather(self.late)
             if self._pending or any(output.waiting for output in self.outputs):
                 self.flush()
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,9 +36,11 @@ class Kept:
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
+        self.written_to = threading.Event()
 
     def write(self, lines: Any, *, patient: bool = True) -> None:
         self.lines += lines
+        self.written_to.set()
 
     def close(self) -> None:
         """Nothing to close."""
@@ -57,13 +60,15 @@ class Later(Wired):
 
 
 @asynccontextmanager
-async def put_off(app: Any, settings: HttpSettings | None = None, **collaborators: Any) -> AsyncIterator[Later]:
+async def put_off(
+    app: Any, settings: HttpSettings | None = None, *, interval: float = 60, **collaborators: Any
+) -> AsyncIterator[Later]:
     before_reading: list[Callable[[], None]] = []
     host = Host()
     host.registry = Registry("ledger", None, before_reading)
     host.bind = host.registry.bind
     host.registry.declare(METRICS)
-    writer, kept = Writer(interval=60), Kept()
+    writer, kept = Writer(interval=interval), Kept()
     http = Http(settings, before_reading=before_reading, **collaborators)
     wrapped = http.wrap(app, sink=writer, service=host.service)
     writer.start([kept])
@@ -74,7 +79,7 @@ async def put_off(app: Any, settings: HttpSettings | None = None, **collaborator
             yield later
     finally:
         writer.close()
-    assert before_reading == writer.sources == []
+    assert before_reading == writer.sources == writer.late == []
 
 
 def items() -> FastAPI:
@@ -154,6 +159,17 @@ async def test_nobody_has_to_ask() -> None:
         async with asyncio.timeout(60):
             while cell.count == 0:
                 await asyncio.sleep(0.01)
+
+
+async def test_what_ended_before_the_loop_hangs_is_reported_while_it_does() -> None:
+    async with put_off(items(), interval=0.01) as w:
+        await w.get("/items/a")
+        assert w.kept.written_to.wait(60)  # in the loop's own thread: no timer of it runs meanwhile
+        assert len(w.kept.lines) == 1
+        cell = w.host.bind(
+            DURATION, http_request_method="GET", http_route="/items/{key}", http_response_status_code="200"
+        )
+        assert cell.count == 1
 
 
 async def test_the_end_of_the_service_reports_what_is_left() -> None:

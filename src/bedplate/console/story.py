@@ -68,7 +68,8 @@ def findings(reasons: Iterable[Reason], alerts: Iterable[AlertView], views: Sequ
     reasons = sorted(reasons, key=lambda one: (_GRAVITY[_TONES[one.level]], one.since))
     same = {
         (alert.labels.get("component", ""), alert.labels.get("probe", "")): key
-        for key, alert in firing.items()
+        # Of those of several instances a loud one: that one of them is silenced says nothing of the others.
+        for key, alert in sorted(firing.items(), key=lambda each: not _quiet(each[1]))
         if alert.name in _SAME
     }
     # The alert on a probe says what the probe says itself, which has the error besides.

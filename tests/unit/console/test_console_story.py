@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -74,6 +74,14 @@ def test_what_many_have_alike_is_told_once_and_names_the_others(fires: bool) -> 
     assert [(one.component, len(one.alike)) for one in told] == [("limit0", 4), ("disk", 0)]
     few = findings(reasons[:2], alerts[:2], views(made))
     assert [(one.component, len(one.alike)) for one in few] == [("limit0", 0), ("limit1", 0)]
+
+
+def test_a_trouble_is_loud_while_its_alert_is_on_any_instance() -> None:
+    one = probe_down("disk")
+    other = replace(one, key="key-other", instance="b", silenced_by=("silence",))
+    for alerts in ([one, other], [other, one]):
+        told = next(each for each in findings([reason("disk", 1.0)], alerts, views(parts(("disk", ())))) if each.error)
+        assert told.quiet == "" and told.path == "/alerts/key-disk"
 
 
 def test_what_follows_from_many_alike_is_still_told() -> None:

@@ -31,6 +31,12 @@ class Reach:
         self._alone = None if store is None or store.shared or host.alone else alone or None
 
     def show(self, available: bool, why: str = "") -> None:
-        """Say whether the store is there. :param why: what is known of its absence, a sentence or more."""
+        """Say whether the store is there.
+
+        :param why: what is known of its absence, beside the declared promise: a sentence or more.
+        """
         self._gauge.set(self._degradation.value(available))
-        self._host.degraded(self._alone if available else f"{self._degradation.reason} {why}".rstrip())
+        if available:
+            self._host.degraded(self._alone)
+        else:
+            self._host.degraded(f"{self._degradation.reason} {self._degradation.summary} {why}".rstrip())

@@ -137,7 +137,8 @@ def test_a_command_in_the_background_can_be_signalled_and_ended(tmp_path: Path) 
         $ kill %1  # exits 3
         $ kill %1  # exits 1
         %1: no such job
-        $ sleep 60 &
+        $ sh -c 'echo up; exec sleep 60' > second &
+        $ until grep -q up second; do sleep 0.05; done
         $ kill -INT %1  # exits 130
         ```
         """,

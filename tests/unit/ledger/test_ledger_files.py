@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bedplate.database import DatabaseUnavailableError
+from bedplate.state.locks import Locks
 from ledger.chart import CHART
 from ledger.components import Imports, filing
 from ledger.entries import Entry
@@ -252,6 +253,22 @@ async def test_files_beyond_those_that_may_wait_are_refused_before_they_are_read
         answer = await bob.upload(FILE)
         assert answer.status_code == 503 and answer.headers["retry-after"]
     assert await office.harness.value(refused) == before + 2
+    assert (await ada.upload(FILE)).status_code == 201
+
+
+async def test_a_file_that_waits_too_long_for_another_one_is_refused_and_is_no_fault_of_ours(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.bookkeeper()
+    counts = [f'ledger_imports_total{{outcome="{outcome}"}}' for outcome in ("refused", "failed")]
+    before = [await office.harness.value(one) for one in counts]
+    with monkeypatch.context() as patched:
+        # The clock is driven, and nobody drives it here.
+        patched.setattr("ledger.components.imports._PATIENCE", 0.0)
+        async with office.component(Locks).hold(f"import:{ada.organization}"):
+            # A task of its own, as each request has: locks tell tasks apart.
+            assert (await asyncio.create_task(ada.upload(FILE))).status_code == 409
+    assert [await office.harness.value(one) for one in counts] == [before[0] + 1, before[1]]
     assert (await ada.upload(FILE)).status_code == 201
 
 

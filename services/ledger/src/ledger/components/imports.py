@@ -15,7 +15,7 @@ from bedplate.component import Host, Spec
 from bedplate.problems import BedplateError
 from bedplate.settings import Section
 from bedplate.state.answering import Answering
-from bedplate.state.locks import Locks
+from bedplate.state.locks import Locks, LockTakenError
 from ledger.components.books import Books
 from ledger.components.filing import Filing, Outcome
 from ledger.components.pool import Busy, Pool
@@ -142,6 +142,10 @@ class Imports:
                 done = await self._file(organization, body, currency, name)
         except BadFile:
             self._count("unreadable")
+            raise
+        except LockTakenError:
+            # Another one of the organisation takes its time: that is no fault of ours.
+            self._count("refused")
             raise
         except BaseException:
             self._count("failed")

@@ -115,26 +115,6 @@ def test_a_rollback_breaks_off_a_copy_and_leaves_nothing(
     assert row(machine_connection, name).plan == other
 
 
-def test_a_plan_that_is_another_by_the_next_start_is_looked_at_first(
-    machine_url: str, machine_connection: Connection, name: str
-) -> None:
-    script, looked = Script(), list[int]()
-    script.instead["preflight"] = lambda work: looked.append(work.plan.partitions)
-    press(machine_connection, name, "start", "somebody", plan=PLAN)
-    working = runner(machine_url, name, script)
-    working.run(until("verified"))
-    press(machine_connection, name, "rollback", "somebody")
-
-    def started(record: Record, act: str) -> bool:
-        if act == "rest" and record.state == "none" and not record.wanted:
-            more = Plan(tables=PLAN.tables, key=PLAN.key, partitions=8)
-            press(machine_connection, name, "start", "somebody", plan=more)
-        return record.state == "prepared" and record.plan.partitions == 8
-
-    working.run(started)
-    assert looked == [4, 8]
-
-
 def test_a_long_statement_ends_for_a_rollback_and_for_a_stop(
     machine_url: str, machine_connection: Connection, name: str
 ) -> None:
@@ -465,31 +445,6 @@ def test_a_proof_that_fails_takes_back_what_was_wanted_because_of_it(
     assert (now.state, now.wanted) == (leaves, "verified")
     with pytest.raises(CutoverError, match=r"synced|differ"):
         press(machine_connection, name, wish, "somebody", confirm=name)
-
-
-def test_rows_that_were_repaired_on_the_way_to_an_end_keep_it_from_coming_by_itself(
-    machine_url: str, machine_connection: Connection, name: str
-) -> None:
-    script = Script()
-
-    def broken(work: Work) -> Any:
-        raise CutoverError("The key log of orders is not in place.", "Press `repair`.")
-
-    press(machine_connection, name, "start", "somebody", plan=PLAN)
-    working = runner(machine_url, name, script)
-    working.run(until("verified"))
-    press(machine_connection, name, "switch", "somebody")
-    working.run(until("switched"))
-    script.instead["verify"] = broken
-    press(machine_connection, name, "finalize", "somebody", confirm=name)
-    working.run(until("finalized"))
-    assert row(machine_connection, name).trouble == "waits"
-    # Who confirmed it did not know that rows are only in the legacy table, or only out of it.
-    script.differing = 2
-    press(machine_connection, name, "repair", "somebody")
-    working.run(lambda record, act: act == "tend" or record.state == "finalized")
-    now = row(machine_connection, name)
-    assert (now.state, now.wanted, now.trouble) == ("switched", "verified", "")
 
 
 def test_a_wish_that_comes_between_a_switch_and_its_end_is_not_forgotten(

@@ -175,9 +175,12 @@ class Mover:
             self._state.hold()
             for pair, keys in self._logged(emptied, log):
                 self._target.delete(pair, self._canonical(pair, keys))
+            otherwise: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
             for pair, keys in self._logged(emptied, log):
-                number += self._brought(pair, keys)
+                number += self._brought(pair, keys, otherwise[pair.name])
                 self._watch(Progress("changes", pair.name, number, number))
+            for name, lines in otherwise.items():
+                self._left(self._pairs[name], lines)
         return number
 
     def _logged(
@@ -185,17 +188,34 @@ class Mover:
     ) -> Iterator[tuple[Pair, list[Key]]]:
         return ((self._pairs[name], keys) for name, keys in log() if name in self._pairs and name not in emptied)
 
-    def _brought(self, pair: Pair, keys: list[Key]) -> int:
+    def _brought(self, pair: Pair, keys: list[Key], otherwise: dict[bytes, bytes]) -> int:
+        """Bring a batch of rows; those that are found by keys that are written otherwise are noted instead.
+
+        Where upper and lower case are one, as with NOCASE, a row is found by what its key was before as well.
+        """
         faults = Faults(self._most)
-        lines = self._source.get(pair, keys, faults)
+        found = self._source.get(pair, keys, faults)
         faults.check()
+        wanted = self._canonical(pair, keys)
+        lines = {key: line for key, line in found.items() if key in wanted}
+        otherwise |= {key: line for key, line in found.items() if key not in wanted}
         self._target.insert(pair, list(lines.values()), faults)
         faults.check()
-        wanted = self._canonical(pair, keys) | lines.keys()
-        present = self._target.get(pair, [self._target.native(pair, key) for key in wanted], faults)
+        self._same(pair, lines, wanted)
+        return len(wanted)
+
+    def _left(self, pair: Pair, lines: dict[bytes, bytes]) -> None:
+        """Bring of some rows those that have not come by their own keys."""
+        faults = Faults(self._most)
+        there = self._target.get(pair, [self._target.native(pair, key) for key in lines], faults)
+        self._target.insert(pair, [line for key, line in lines.items() if key not in there], faults)
+        faults.check()
+        self._same(pair, lines, lines)
+
+    def _same(self, pair: Pair, lines: dict[bytes, bytes], keys: Iterable[bytes]) -> None:
+        present = self._target.get(pair, [self._target.native(pair, key) for key in keys], Faults(self._most))
         if lines != present:
             raise DifferenceError(f"Rows of {pair.name} differ after they were copied.", "Run it again, and report it.")
-        return len(wanted)
 
     def _canonical(self, pair: Pair, keys: Iterable[Any]) -> set[bytes]:
         found = set()

@@ -186,6 +186,20 @@ def test_a_log_of_any_length_is_brought_over_in_batches(
     assert Transfer(source, target).verify().equal
 
 
+def test_a_row_whose_key_is_written_otherwise_and_found_by_both_comes_once(
+    tmp_path: Path, empty: Empty, asked: Asked, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("bedplate.database.transfer.transfer._BATCH", 1)
+    source, connection = shop(tmp_path)
+    connection.execute("CREATE TABLE codes (code TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, number INTEGER)")
+    connection.execute("INSERT INTO codes VALUES ('a', 1), ('b', 2), ('c', 3)")
+    server = empty()
+    assert Transfer(source, server).follow().equal
+    connection.execute("UPDATE codes SET code = upper(code) WHERE code <> 'c'")
+    assert Transfer(source, server).run().equal
+    assert asked(server, "SELECT code, number FROM codes ORDER BY number") == [("A", 1), ("B", 2), ("c", 3)]
+
+
 def test_whoever_waits_for_the_right_to_write_says_so_and_gets_it(
     tmp_path: Path, empty: Empty, monkeypatch: Any
 ) -> None:

@@ -147,7 +147,15 @@ class Shell:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_as_at_a_terminal,
         )
+
+
+def _as_at_a_terminal() -> None:
+    """Let signals do what they do at a terminal: a job in the background ignores SIGINT, and so does what it starts."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _free_port() -> int:

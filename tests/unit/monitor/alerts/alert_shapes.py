@@ -142,7 +142,7 @@ async def watched(
     service = Service(name, None, [measured, *components], settings=own)
     async with running(service, clock=clock) as harness:
         started = Watched(harness, measured)
-        await harness.eventually(lambda: _restored(service))
+        await harness.eventually(lambda: _restored(service), 60)
         yield started
 
 

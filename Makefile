@@ -37,7 +37,7 @@ test: lint servers ## Lint, then run every test
 	$(BIN)/python -m tools.suite -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: faults
-faults: $(VENV)/.dev servers ## Kill, stop and starve services in every long test, two at a time, within 40 minutes; SEED=n
+faults: $(VENV)/.dev servers ## Kill, stop and starve services in every long test, two at a time; SEED=n
 	FAULTS_SEED=$(SEED) $(BIN)/python -m tools.faults $(ARGS)
 
 .PHONY: lint

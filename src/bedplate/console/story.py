@@ -16,7 +16,7 @@ __all__ = ["Finding", "advice", "findings", "headline", "section_of"]
 
 _LABEL = re.compile(r"^\*\*What to do\.?\*\*\s*")
 #: Alerts that say what a reason of the health report says.
-_SAME = ("HealthProbeDown", "ServiceComponentDegraded", "ServiceComponentDown")
+_SAME = _PROBE, _DEGRADED, _DOWN = "HealthProbeDown", "ServiceComponentDegraded", "ServiceComponentDown"
 #: How many things one alert may fire for and still be told of each by itself.
 _ALIKE = 3
 _GRAVITY = {"bad": 0, "warn": 1, "info": 2, "idle": 3}
@@ -180,11 +180,11 @@ def _of_reason(reason: Reason, specs: Mapping[str, Spec], told: AlertView | None
     spec = specs.get(reason.component)
     if reason.probe:
         title = f"The probe {reason.probe} of {reason.component} is down"
-        alert = "HealthProbeDown"
+        alert = _PROBE
     elif reason.level == "degraded":
-        title, alert = f"{reason.component} is degraded", "ServiceComponentDegraded"
+        title, alert = f"{reason.component} is degraded", _DEGRADED
     else:
-        title, alert = f"{reason.component} does not work", "ServiceComponentDown"
+        title, alert = f"{reason.component} does not work", _DOWN
     owner = _owner(alert, specs)
     fix = section_of(specs.get(owner), alert)
     return Finding(

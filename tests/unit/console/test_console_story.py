@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from bedplate import Service
 from bedplate.component import ComponentView, Spec
+from bedplate.console import story
 from bedplate.console.story import findings
 from bedplate.monitor.alerts.notices import AlertView
 from bedplate.monitor.health.status import Reason
@@ -45,6 +47,11 @@ def test_what_stands_on_something_that_is_not_well_follows_from_it_before_any_al
     assert [(one.component, [each.component for each in one.follows]) for one in told] == [
         ("store", ["cache"]), ("disk", []),
     ]  # fmt: skip
+
+
+def test_alerts_that_say_what_the_health_report_says_are_declared_by_every_service() -> None:
+    declared = {alert.name for component in Service("shop", None, []).components for alert in component.spec.alerts}
+    assert set(story._SAME) <= declared
 
 
 def probe_down(component: str) -> AlertView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from bedplate.console.pages import alerts, components, home, logs
 from bedplate.console.pages.panels import live_chart, live_values
@@ -12,8 +12,6 @@ from bedplate.console.visit import Visit
 from bedplate.declarations import AccessRole
 
 __all__ = ["add_parts"]
-
-_ROLES: Mapping[str, AccessRole] = {"viewer": "viewer", "operator": "operator", "admin": "admin"}
 
 
 def add_parts(site: Site) -> None:
@@ -34,11 +32,12 @@ def add_parts(site: Site) -> None:
         return None if lines is None else {"html": site.part(base, "log_lines.html", {"records": lines})}
 
     async def sections(base: str, rest: str) -> Mapping[str, Any] | None:
-        role, _, key = rest.partition(":")
+        name, _, key = rest.partition(":")
         view = next((one for one in site.sources.views() if "/".join(one.spec.key) == key), None)
-        if view is None or role not in _ROLES:
+        role: AccessRole | None = next((one for one in get_args(AccessRole) if one == name), None)
+        if view is None or role is None:
             return None
-        shown = components.parts_of(site.sources, view, _ROLES[role])
+        shown = components.parts_of(site.sources, view, role)
         return {"html": site.part(base, "sections.html", {"parts": shown, "path": f"/components/{key}"})}
 
     def admits(visit: Visit, topic: str) -> bool:

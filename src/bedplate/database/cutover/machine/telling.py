@@ -106,10 +106,7 @@ def _told(event: Event, before: Event | None) -> Iterator[Moment]:
         tone = "good" if name in ("equal", "switch done", "rollback done") else _tone(name)
         yield Moment(text=text, detail=tell(event.detail), at=at, tone=tone)
     else:
-        tone = (
-            "bad" if any(word in name for word in _BAD) else "warn" if any(word in name for word in _WARN) else "info"
-        )
-        yield Moment(text=name.capitalize(), detail=_words(event.detail), at=at, tone=tone)
+        yield Moment(text=name.capitalize(), detail=_words(event.detail), at=at, tone=_tone(name))
 
 
 def _tone(name: str) -> _Tone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from bedplate.database.cutover.steps import backfill, capture, index, prepare, s
 from bedplate.database.cutover.work import Work
 from tests.endurance import WHOLE, dice, size
 from tests.moving import AGAIN, Steady, Writers, apart, moving, write
+from tests.redis_server import until
 
 Connection = psycopg.Connection[Any]
 PLAN = Plan(tables="orders", key="organization_id", partitions=3, mode="dual-write")
@@ -162,6 +164,28 @@ def test_an_index_whose_build_was_ended_is_made_anew(url: str, connection: Conne
             "SELECT condeferrable FROM pg_constraint WHERE conname LIKE 'orders_code_p%001'"
         )
         assert deferrable == (True,)
+
+
+def test_an_index_gives_way_to_a_writer_that_waits_for_it_in_turn(url: str, connection: Connection) -> None:
+    waits = """SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event = 'virtualxid' AND query LIKE 'CREATE%INDEX CONCURRENTLY%'"""
+    with moving(url, PLAN) as work, psycopg.connect(url) as writer, ThreadPoolExecutor(1) as pool:
+        for step in (prepare, capture, backfill):
+            step(work)
+        # The server looks for deadlocks after that time of a wait and ends who waits: the index.
+        work.connection.execute("SET deadlock_timeout = '2s'")
+        writer.execute("SET deadlock_timeout = '60s'")
+        writer.execute("INSERT INTO orders (id, organization_id, code) VALUES (9000, 1, 'of a truncated table')")
+        built = pool.submit(index, work)
+        until(lambda: connection.execute(waits).fetchone() == (1,), "the index waits for the writer")
+        writer.execute("TRUNCATE orders")
+        writer.execute("INSERT INTO orders (id, organization_id, code) VALUES (9001, 1, 'kept')")
+        writer.commit()
+        built.result(60)
+        assert [note for note in work.journal.notes if note[0] == "index waits"]  # type: ignore[attr-defined]
+        sync(work)
+        _ended(work, connection)
+        assert connection.execute("SELECT code FROM orders_partitioned").fetchall() == [("kept",)]
 
 
 def test_what_triggers_miss_is_told_and_made_equal(url: str, connection: Connection) -> None:

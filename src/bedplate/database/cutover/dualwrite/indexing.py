@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["index"]
 
+#: Seconds until a build that gave way to a writer is tried again.
+_AGAIN = 0.1
 _INDEX = "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = to_regclass(%s)"
 _ATTACHED = """SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits
 WHERE inhrelid = to_regclass(%s) AND inhparent = to_regclass(%s))"""
@@ -81,18 +83,31 @@ class _Index:
         name = partition_name(self._statement.name, number)
         table = quoted(self._schema, partition_name(self._found.source.name, number))
         index = quoted(self._schema, name)
-        valid = self._state(index)
-        if valid is False:
-            # Of a build that was ended.
-            ask(self._connection, f"DROP INDEX CONCURRENTLY {index}")
-        if not valid:
-            unique = "UNIQUE " if self._statement.unique else ""
-            ask(self._connection, f"CREATE {unique}INDEX CONCURRENTLY {quoted(name)} ON {table} {self._definition}")
+        while not self._state(index):
+            self._build(name, index, table)
         if self._key and not ask(
             self._connection, "SELECT FROM pg_constraint WHERE conindid = to_regclass(%s)", (index,)
         ):
             kept = f"ADD CONSTRAINT {quoted(name)} UNIQUE USING INDEX {quoted(name)}{self._deferred}"
             self._shortly(f"ALTER TABLE {table} {kept}")
+
+    def _build(self, name: str, index: str, table: str) -> None:
+        """Build an index while its partition is written, unless a writer and this wait for each other.
+
+        A transaction that has written, which this waits for, and then truncates the table waits for this in turn.
+        """
+        from psycopg.errors import DeadlockDetected
+
+        unique = "UNIQUE " if self._statement.unique else ""
+        try:
+            if self._state(index) is False:
+                # Of a build that was ended.
+                ask(self._connection, f"DROP INDEX CONCURRENTLY {index}")
+            ask(self._connection, f"CREATE {unique}INDEX CONCURRENTLY {quoted(name)} ON {table} {self._definition}")
+        except DeadlockDetected:
+            self._work.journal.note("index waits", table=self._pair.table, index=name)
+            time.sleep(_AGAIN)
+            self._work.pace.rest(0.0)
 
     def _state(self, index: str) -> bool | None:
         """Whether an index is valid, None when there is none."""

@@ -189,6 +189,8 @@ class Replay:
         """
         same = " AND ".join(f"t.{quoted(name)} = h.{quoted(name)}" for name in self.pair.primary)
         unknown = f"NOT EXISTS (SELECT FROM {self.pair.live} h WHERE {same} OFFSET 0)"
+        # In the order in which TRUNCATE and its trigger lock them, so that nobody waits for each other.
+        ask(self._connection, f"LOCK TABLE {self.pair.live} IN ACCESS SHARE MODE")
         return bool(ask(self._connection, f"SELECT EXISTS (SELECT FROM {self.pair.shadow} t WHERE {unknown})")[0][0])
 
     def _tell(self, differing: list[Difference]) -> None:

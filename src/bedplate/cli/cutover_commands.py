@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +37,8 @@ Url = Annotated[
     str, typer.Option("--url", help="The primary's own address; by default DATABASE_URL.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+#: Colours of a line of the time line.
+_TONES = {"good": "green", "warn": "yellow", "bad": "red", "info": "cyan", "idle": "default"}
 
 
 def start(
@@ -180,20 +183,19 @@ def events(
 ) -> None:
     """Tell what happened to it, the latest last."""
     from bedplate.database.cutover.machine.record import Book
+    from bedplate.database.cutover.machine.telling import time_line
 
     with faults(as_json):
         target = find(service, name, tables=(), key="", partitions=2, mode="capture", url=url)
         with target.connection() as connection:
-            found = Book(connection, target.name).timeline(most)[::-1]
+            found = Book(connection, target.name).timeline(most)
     if as_json:
-        print_json([one.to_json() for one in found])
+        print_json([one.to_json() for one in reversed(found)])
         return
-    for one in found:
-        by = "" if one.actor == "worker" else f" by {one.actor}"
-        detail = ", ".join(f"{key} {value}" for key, value in one.detail.items())
-        console.print(
-            f"[dim]{one.at:%Y-%m-%d %H:%M:%S}[/dim] [cyan]{_plain(one.event)}[/cyan]{_plain(by)} {_plain(detail[:300])}"
-        )
+    for moment in reversed(time_line(found, most)):
+        at = "" if moment.at is None else datetime.fromtimestamp(moment.at).strftime("%Y-%m-%d %H:%M:%S")
+        detail = f"  {_plain(moment.detail)}" if moment.detail else ""
+        console.print(f"[dim]{at:19}[/dim] [{_TONES[moment.tone]}]{_plain(moment.text)}[/]{detail}")
 
 
 def _carry_out(target: Target, *, keep: bool = False, as_json: bool) -> None:

@@ -160,6 +160,16 @@ def test_a_plain_table_may_go_and_is_estimated(connection: Connection) -> None:
         preflight(connection, Plan(tables="nowhere", key="id"))
 
 
+def test_rows_are_estimated_before_there_are_statistics_of_them(connection: Connection) -> None:
+    connection.execute(PLAIN.encode())
+    connection.execute("INSERT INTO orders SELECT i, i FROM generate_series(1, 10000) i")
+    (estimate,) = preflight(connection, CUTOVER).estimates
+    assert 5_000 < estimate.rows < 20_000 and estimate.seconds > 0
+    connection.execute("ANALYZE orders; INSERT INTO orders SELECT i, i FROM generate_series(10001, 50000) i")
+    (estimate,) = preflight(connection, CUTOVER).estimates
+    assert 45_000 < estimate.rows < 55_000
+
+
 def test_only_the_owner_may(connection: Connection) -> None:
     connection.execute(PLAIN.encode())
     connection.execute("CREATE ROLE passer; SET SESSION AUTHORIZATION passer")

@@ -68,7 +68,8 @@ def test_wishes_are_written_for_the_worker_of_the_service(command: Any, table: s
     refused = document(command("switch", name, "--json"), 1)
     assert refused["ok"] is False and "It is none" in refused["error"]
     assert "25 % of speed" in command("pause", name).stdout
-    assert "start by cli:" in command("events", name).stdout
+    told = command("events", name).stdout
+    assert told.index("Start  by cli:") < told.index("Pause  by cli:") and "from 100 to 25 % of full speed" in told
 
 
 def test_what_waits_for_somebody_is_an_exit_status_and_words(

@@ -131,7 +131,7 @@ def _of_the_key(connection: Connection[Any], table: Table, cutover: Plan) -> Ite
     if tuples < 0 or distinct is None:
         yield Finding(
             "note", "no-statistics", name, "The planner has no statistics of it.",
-            "Estimates here say nothing.", "ANALYZE it, and look again.",
+            "How many rows it has is guessed from its size.", "ANALYZE it, and look again.",
         )  # fmt: skip
         return
     values = -distinct * tuples if distinct < 0 else distinct

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,7 +193,7 @@ def events(
         print_json([one.to_json() for one in reversed(found)])
         return
     for moment in reversed(time_line(found, most)):
-        at = "" if moment.at is None else datetime.fromtimestamp(moment.at).strftime("%Y-%m-%d %H:%M:%S")
+        at = "" if moment.at is None else f"{datetime.fromtimestamp(moment.at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
         detail = f"  {_plain(moment.detail)}" if moment.detail else ""
         console.print(f"[dim]{at:19}[/dim] [{_TONES[moment.tone]}]{_plain(moment.text)}[/]{detail}")
 

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from bedplate.component import Host, Spec
 from bedplate.metric import Gauge
 from bedplate.state.store import Store
 
-__all__ = ["Reach", "reaches"]
+__all__ = ["Reach", "reaches", "unless_reached"]
+
+
+class Reaching(Protocol):
+    """A primitive that does its work in a store."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs in this process."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Where it keeps what it knows."""
+        ...
+
+
+def unless_reached(primitive: Reaching, what: str) -> Callable[[], str | None]:
+    """Return what says why an action of a primitive cannot be pressed now: it does not run, or its store is away.
+
+    :param what: what people call it, in the plural: ``Locks``.
+    """
+
+    def refused() -> str | None:
+        if not primitive.running:
+            return f"{what} do not run in this process."
+        return None if primitive.store.available else "The store is away."
+
+    return refused
 
 
 def reaches(name: str, labels: Mapping[str, int]) -> Gauge:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bedplate.declarations import Action, Actor
 from bedplate.state.confirmations.errors import UnknownConfirmationError
+from bedplate.state.reach import unless_reached
 
 if TYPE_CHECKING:
     from bedplate.state.confirmations.component import Confirmations
@@ -47,10 +48,7 @@ def actions_of(confirmations: Confirmations[Any]) -> tuple[Action, ...]:
         decided = await decide(parameters.id, f"operator {actor.name}")
         return {"id": decided.id, "user": decided.user, "status": decided.status}
 
-    def refused() -> str | None:
-        if not confirmations.running:
-            return "Confirmations do not run in this process."
-        return None if confirmations.store.available else "The store is away."
+    refused = unless_reached(confirmations, "Confirmations")
 
     return (
         Action(

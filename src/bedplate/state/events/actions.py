@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bedplate.declarations import Action, Actor
 from bedplate.problems import BedplateError
+from bedplate.state.reach import unless_reached
 
 if TYPE_CHECKING:
     from bedplate.state.events.component import Events
@@ -43,10 +44,7 @@ def actions_of(events: Events) -> tuple[Action, ...]:
         await found(parameters.stream).forget_dead()
         return {"stream": parameters.stream, "dead": 0}
 
-    def refused() -> str | None:
-        if not events.running:
-            return "Events do not run in this process."
-        return None if events.store.available else "The store is away."
+    refused = unless_reached(events, "Events")
 
     return (
         Action(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bedplate.declarations import Action, Actor
+from bedplate.state.reach import unless_reached
 
 if TYPE_CHECKING:
     from bedplate.state.locks.component import Locks
@@ -35,10 +36,7 @@ def actions_of(locks: Locks) -> tuple[Action, ...]:
         holder = await locks.force(parameters.name)
         return {"released": bool(holder), "holder": holder, "fence": before.fence, "waiting": before.waiting}
 
-    def refused() -> str | None:
-        if not locks.running:
-            return "Locks do not run in this process."
-        return None if locks.store.available else "The store is away."
+    refused = unless_reached(locks, "Locks")
 
     return (
         Action(

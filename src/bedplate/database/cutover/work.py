@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -46,18 +46,8 @@ State = Literal[
     "switched",
     "finalized",
 ]
-STATES: tuple[State, ...] = (
-    "none",
-    "preflight",
-    "prepared",
-    "capturing",
-    "backfilling",
-    "indexing",
-    "synced",
-    "verified",
-    "switched",
-    "finalized",
-)
+#: All of them, in order.
+STATES: tuple[State, ...] = get_args(State)
 
 
 class Stopped(Exception):

@@ -24,7 +24,7 @@ import pytest
 __all__ = ["main"]
 
 #: So many failures may be chance.
-FEW = 5
+FEW = 8
 #: Bytes of memory that must be free for the tests' files.
 PLENTY = 4 << 30
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bedplate.problems import BedplateError
+from bedplate.service.line import Line
 from bedplate.service.loading import load
 from bedplate.service.process import Process
 from bedplate.service.questions import Asking, answering
@@ -33,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--instance", default="")
     parser.add_argument("--served", default="", help="host:port at which the web processes are served.")
-    parser.add_argument("--lifeline", type=int, required=True, help="A pipe that ends with the supervisor.")
+    parser.add_argument("--line", type=int, required=True, help="A socket to the supervisor.")
     parser.add_argument("--fd", type=int, action="append", default=[], help="A socket to listen on.")
     given = parser.parse_args(arguments)
     _ignore_hangups()
-    threading.Thread(target=_end_with_supervisor, args=(given.lifeline,), name="lifeline", daemon=True).start()
+    line = Line(given.line)
     try:
         target = load(given.target)
         for service in services_of(target):
@@ -49,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 served=given.served,
             )
         sockets = [socket.socket(fileno=descriptor) for descriptor in given.fd]
-        return (_ops if given.role == "ops" else _web)(target, given.directory, sockets)
+        return (_ops if given.role == "ops" else _web)(target, given.directory, sockets, line)
     except BedplateError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_START_FAILED
 
 
-def _web(target: Service | Process, directory: Path, sockets: list[socket.socket]) -> int:
+def _web(target: Service | Process, directory: Path, sockets: list[socket.socket], line: Line) -> int:
     path = socket_path(directory)
     for service in services_of(target):
         service.builtins.shipping.path = path
@@ -64,28 +63,21 @@ def _web(target: Service | Process, directory: Path, sockets: list[socket.socket
     if isinstance(target, Process):
         trusted = services_of(target)[0].builtins.http.settings.trusted_proxies
         target.relay(Relay(path, TrustedProxies(trusted).client))
-    return serve(target, sockets)
+    return serve(target, sockets, line=line)
 
 
-def _ops(target: Service | Process, directory: Path, management: list[socket.socket]) -> int:
+def _ops(target: Service | Process, directory: Path, management: list[socket.socket], line: Line) -> int:
     stores = {service.name: service.builtins.stores for service in services_of(target)}
     listener = listen_unix(socket_path(directory))
     queries = {service.name: service.builtins.queries for service in services_of(target)}
     app = answering(receiving(target, stores), queries)
-    return serve(target, [listener], management=management, app=app, relayed=True)
+    return serve(target, [listener], management=management, app=app, relayed=True, line=line)
 
 
 def _ignore_hangups() -> None:
     """Let no request to reload kill a process that has not read its settings yet; the supervisor has blocked them."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-
-def _end_with_supervisor(lifeline: int) -> None:
-    """Stop when the supervisor is gone: nobody would ever restart this process, and its port could not be had again."""
-    while os.read(lifeline, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,9 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from bedplate.service.door import Door
 from bedplate.service.lifecycle import LostError
+from bedplate.service.line import ALONE, DRAINING, ENDS, GONE, HURRY, STARTED, Line
 from bedplate.service.process import Process
 from bedplate.service.protocol import HttpProtocol
 from bedplate.service.service import Service
@@ -27,6 +30,11 @@ EXIT_START_FAILED = 3
 #: The exit status of a process that ran, and then lost a component; a new one may do better.
 EXIT_LOST = 4
 
+#: Seconds in which a client that has connected may still ask when the process closes.
+_LETTING_IN = 1.0
+
+_logger = logging.getLogger("bedplate.service")
+
 
 def services_of(target: Service | Process) -> Sequence[Service]:
     """Return the services of a target."""
@@ -34,18 +42,37 @@ def services_of(target: Service | Process) -> Sequence[Service]:
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that tells its services first when it is told to stop.
+    """A uvicorn server that tells its services first when it is told to stop, and takes what it can serve best.
+
+    Under a supervisor it shares its sockets with other workers. While one of those serves, it takes no connection
+    before its services have started, and none after it was told to stop. Without one it answers meanwhile: probes are
+    answered at any time, by whoever is there.
 
     :param drain: seconds in which it answers on, but says on ``/readyz`` that it is going away, before it closes its
         sockets; load balancers need them to notice.
+    :param line: what the supervisor says of the others; None without one.
+    :param watches: whether it shares its sockets with nobody, and is ready only while a worker serves.
     """
 
-    def __init__(self, config: uvicorn.Config, target: Service | Process, *, drain: float, signals: bool) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        target: Service | Process,
+        *,
+        drain: float,
+        signals: bool,
+        line: Line | None = None,
+        watches: bool = False,
+    ) -> None:
         super().__init__(config)
         self._target = target
         self._drain = drain
         self._signals = signals
+        self._line = line
+        self._watches = watches
+        self._starting = len(services_of(target))
         self._told = 0
+        self._turned = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -56,6 +83,7 @@ class Server(uvicorn.Server):
         if not self._signals:
             yield
             return
+        self._loop = asyncio.get_running_loop()
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -64,28 +92,138 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Become unready at once, and close after the drain time; a second signal waits for no request any more."""
+        """Become unready at once, and close after the drain time; a second signal waits for no request any more.
+
+        Under a supervisor only that one can be in a hurry: whoever signals all processes of a group, as systemd does,
+        signals this one twice. One that has not started has nothing to drain.
+        """
         self._told += 1
         for service in services_of(self._target):
             service.builtins.health.drain()
-        if self._told == 1 and self._drain > 0 and self.started:
-            asyncio.get_running_loop().call_later(self._drain, self._close)
-        elif self._told == 1:
-            self._close()
-        else:
-            self.force_exit = True
-            self._close()
+        if self._told == 1:
+            # The loop's own turn, because a signal comes in the middle of anything.
+            self._loop.call_soon_threadsafe(self._drain_or_leave)
+        elif self._line is None:
+            self._loop.call_soon_threadsafe(self._hurry)
 
-    def _close(self) -> None:
+    def _drain_or_leave(self) -> None:
+        if self._drain > 0 and self._is_started:
+            self._loop.call_later(self._drain, self.leave)
+            self._turned.set()
+        else:
+            self.leave()
+
+    def _hurry(self) -> None:
+        self.force_exit = True
+        self.leave()
+
+    def service_started(self) -> None:
+        """Note that one of the services has started."""
+        self._starting -= 1
+        self._turned.set()
+
+    def leave(self) -> None:
+        """Take no connections any more, and end."""
         self.should_exit = True
+        self._turned.set()
+
+    @property
+    def _is_started(self) -> bool:
+        return self._starting <= 0
+
+    def _is_needed(self) -> bool:
+        """Return whether connections are better taken here than left to the other workers."""
+        if self.should_exit:
+            return False
+        heard = ALONE if self._line is None or self._watches else self._line.heard
+        if heard == ALONE:
+            return True
+        # When all end, all serve on for their drain time: load balancers notice by their answers.
+        return self._is_started and (heard == ENDS or not self._told)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and take connections when that is for the best."""
+        await super().startup(sockets=[])
+        config, state = self.config, self.server_state
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(
+                config=config, server_state=state, app_state=self.lifespan.state
+            )  # type: ignore[call-arg]
+            return made
+
+        self._door = Door(sockets or (), protocol, backlog=config.backlog)
+        if self._line is not None:
+            self._line.watch(self._hear)
+            self._hear()
+        await self._turn()
+        self._minding = asyncio.create_task(self._mind(), name="door")
+
+    def _hear(self) -> None:
+        assert self._line is not None
+        if self._line.heard == HURRY:
+            self._hurry()
+        self._turned.set()
+
+    async def _mind(self) -> None:
+        while not self.should_exit:
+            await self._turned.wait()
+            self._turned.clear()
+            try:
+                await self._turn()
+            except OSError as error:
+                _logger.error("No connections can be taken, which is tried again: %s", error)
+                asyncio.get_running_loop().call_later(1.0, self._turned.set)
+
+    async def _turn(self) -> None:
+        """Do what the supervisor said, and what has happened here, and tell it."""
+        line = self._line
+        if line is not None and self._watches:
+            for service in services_of(self._target):
+                _watch(service, line.heard)
+        if self._is_needed():
+            await self._door.open()
+        else:
+            self._door.close()
+        if line is None:
+            return
+        if self.should_exit:
+            line.say(GONE)
+        elif self._is_started:
+            line.say(DRAINING if self._told else STARTED)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the sockets, let requests end, then stop the services, even for somebody in a hurry."""
+        self.leave()
+        await self._minding
+        await self._turn()
+        close_all(sockets or ())
+        await self._first_requests()
         await super().shutdown(sockets)
         if self.force_exit:
             for task in self.server_state.tasks:
                 task.cancel()
             await self.lifespan.shutdown()
+
+    async def _first_requests(self) -> None:
+        """Wait a moment for clients that were let in and have not asked yet: what they ask is on its way."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LETTING_IN
+        while True:
+            # A connection is known a turn of the loop after it was taken.
+            await asyncio.sleep(0.02)
+            silent = any(getattr(one, "cycle", one) is None for one in self.server_state.connections)
+            if not silent or self.force_exit or loop.time() > end:
+                return
+
+
+def _watch(service: Service, heard: bytes) -> None:
+    """Keep whoever asks the watching process for the service's readiness from hearing that nobody serves."""
+    health = service.builtins.health
+    if heard in (ENDS, HURRY):
+        health.drain()
+    else:
+        health.block("workers", "No worker serves." if heard == ALONE else None)
 
 
 def serve(
@@ -95,6 +233,7 @@ def serve(
     management: Sequence[socket.socket] = (),
     app: ASGIApp | None = None,
     relayed: bool = False,
+    line: Line | None = None,
 ) -> int:
     """Serve until a signal comes; return the exit status: 0, :data:`EXIT_START_FAILED` or :data:`EXIT_LOST`.
 
@@ -102,6 +241,7 @@ def serve(
     :param management: sockets that serve the management API and health alone.
     :param app: what is served when it is more than the target itself.
     :param relayed: whether only our own relay can connect; who asks is what it says then.
+    :param line: the line to the supervisor, for one of several processes.
     """
     settings = services_of(target)[0].builtins.settings
     options = {
@@ -122,15 +262,18 @@ def serve(
         forwarded_allow_ips="*" if relayed else None,
         **options,  # type: ignore[arg-type]
     )
-    server = Server(config, target, drain=settings.drain, signals=True)
+    # Whoever is relayed to is stopped when all workers have drained and ended.
+    drain = 0.0 if relayed else settings.drain
+    server = Server(config, target, drain=drain, signals=True, line=line, watches=relayed)
     failures: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
         failures.append(error)
-        server.should_exit = True
+        server.leave()
 
     for service in services_of(target):
         service.on_failure = failed
+        service.on_started = server.service_started
         root = f"/{service.name}" if isinstance(target, Process) else ""
         service.addresses = tuple(f"{address(listener)}{root}" for listener in (*sockets, *management))
 

@@ -87,6 +87,8 @@ class Service:
         self.options = RunOptions()
         #: What is done when the start fails; `bedplate run` ends the process with a status that is not 0.
         self.on_failure: Callable[[BaseException], None] = _end_process
+        #: What is done when a server has started it; `bedplate run` lets the first requests in then.
+        self.on_started: Callable[[], None] = _nothing
         #: Where it is served, for the log; whoever serves it says so.
         self.addresses: tuple[str, ...] = ()
         self._given_settings = settings
@@ -207,3 +209,7 @@ class Service:
 def _end_process(error: BaseException) -> None:
     # A server that is not ours knows no other way to be told: it ends on SIGTERM, and says so in its exit status.
     signal.raise_signal(signal.SIGTERM)
+
+
+def _nothing() -> None:
+    pass

@@ -56,6 +56,7 @@ async def _own(service: Service, ended: asyncio.Event) -> None:
             lost = starting.result().lifecycle.lost
             settle()
             service.builtins.logger("service").info("serving", at=", ".join(service.addresses) or None)
+            service.on_started()
             either: list[asyncio.Future[Any]] = [lost, stopping]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if lost.done():

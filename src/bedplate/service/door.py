@@ -1,0 +1,55 @@
+"""Where connections come in: listening that can be left to other processes, and taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+__all__ = ["Door"]
+
+
+class Door:
+    """Takes connections from sockets while it is open.
+
+    Processes that share a socket share its queue: what comes while this one's door is shut waits for one whose is open.
+
+    :param sockets: listening sockets; they stay open, and with them the queue, until their owner closes them.
+    :param protocol: makes what serves one connection. :param backlog: connections that wait to be taken.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.Protocol], *, backlog: int
+    ) -> None:
+        self._sockets = sockets
+        self._protocol = protocol
+        self._backlog = backlog
+        self._servers: list[asyncio.Server] = []
+        self.is_open = False
+
+    async def open(self) -> None:
+        """Take connections from now on. :raises OSError: when that cannot be done; none are taken then."""
+        if self.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            for listener in self._sockets:
+                # A server closes what it listens on when it closes.
+                own = listener.dup()
+                try:
+                    server = await loop.create_server(self._protocol, sock=own, backlog=self._backlog)
+                except BaseException:
+                    own.close()
+                    raise
+                self._servers.append(server)
+        except BaseException:
+            self.close()
+            raise
+        self.is_open = True
+
+    def close(self) -> None:
+        """Leave connections to others; those that were taken are kept."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        self.is_open = False

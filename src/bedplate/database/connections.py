@@ -7,10 +7,46 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import aiosqlite
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "Raw"]
+
+
+class Raw(sqlite3.Connection):
+    """A connection to an SQLite file that a query whose rows were not all read keeps neither open nor in its snapshot.
+
+    SQLite ends neither a connection nor what it reads before the last such query is gone. That is when nobody refers
+    to its cursor any more, and who is cancelled amid a statement leaves a cycle that does: until it is collected, the
+    file would stay locked for everybody after a transaction that writes, and a connection that is used again would
+    read old rows and be refused each write.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a cursor, which ends with the transaction; :meth:`execute` makes them here, too."""
+        made = super().cursor(*args, **kwargs)
+        self._cursors.add(made)
+        return made
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one, and end what is half read; each use of a pooled one ends so."""
+        self._end_queries()
+        super().rollback()
+
+    def close(self) -> None:
+        """Close the file now, and undo the transaction with it."""
+        self._end_queries()
+        super().close()
+
+    def _end_queries(self) -> None:
+        for cursor in tuple(self._cursors):
+            cursor.close()
+        self._cursors.clear()
 
 
 class Connections:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bedplate.database import pooler, session
 from bedplate.database.address import Address
-from bedplate.database.connections import Connections
+from bedplate.database.connections import Connections, Raw
 from bedplate.database.pool import PoolMeter, metered
 from bedplate.database.settings import DatabaseSettings
 from bedplate.database.statements import Statements
@@ -108,7 +108,9 @@ def _connections(address: Address, settings: DatabaseSettings) -> Connections:
 
     def make() -> sqlite3.Connection:
         # The driver would begin transactions on its own, too late for reads and not for DDL; we say when.
-        connection = sqlite3.connect(path, settings.busy_timeout, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, settings.busy_timeout, isolation_level=None, check_same_thread=False, factory=Raw
+        )
         try:
             for statement in statements:
                 connection.execute(statement).close()

@@ -20,7 +20,7 @@ from bedplate.database.imports import load
 from bedplate.testing import running
 
 #: Nothing here takes long; what hangs is to fail and not to hang the suite.
-LONG = 20.0
+LONG = 60.0
 
 
 def connections(path: Path) -> Connections:
@@ -122,6 +122,60 @@ async def test_users_that_are_cancelled_at_any_moment_twice_leave_nothing(tmp_pa
                 await asyncio.sleep(0)
             await asyncio.wait(users)
     assert not {task for task in asyncio.all_tasks() - tasks if not task.done()}
+
+
+async def three_rows(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("CREATE TABLE things (id integer)"))
+        await connection.execute(text("INSERT INTO things VALUES (1), (2), (3)"))
+
+
+async def test_a_writer_cancelled_amid_a_query_leaves_the_file_unlocked(tmp_path: Path) -> None:
+    file, half_read = tmp_path / "records.sqlite3", []
+    database, reading = Database(f"sqlite:///{file}"), asyncio.Event()
+
+    async def write() -> None:
+        async with database.begin() as connection:
+            await connection.execute(text("INSERT INTO things VALUES (4)"))
+            # Somebody still refers to the rows, as the frames of an exception do until they are collected.
+            half_read.append(await connection.stream(text("SELECT id FROM things ORDER BY id")))
+            assert await half_read[0].fetchone() == (1,)
+            reading.set()
+            await connection.execute(
+                text("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT i FROM n WHERE i < 0")
+            )
+
+    async with asyncio.timeout(LONG), running(database):
+        await three_rows(database)
+        writing = asyncio.create_task(write())
+        await reading.wait()
+        await asyncio.sleep(0)  # it waits for the statement now
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0), "nobody reads old rows"
+        async with database.connect() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 3
+
+
+async def test_rows_not_read_to_their_end_leave_the_next_user_neither_old_rows_nor_a_lock(tmp_path: Path) -> None:
+    file, half_read = tmp_path / "records.sqlite3", []
+    database = Database(f"sqlite:///{file}", settings=DatabaseSettings(pool_size=1, pool_overflow=0))
+    async with asyncio.timeout(LONG), running(database):
+        await three_rows(database)
+        async with database.connect() as connection:
+            half_read.append(await connection.stream(text("SELECT id FROM things ORDER BY id")))
+            assert await half_read[0].fetchone() == (1,)
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("INSERT INTO things VALUES (4)")
+        async with database.begin() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 4
+            await connection.execute(text("INSERT INTO things VALUES (5)"))
+        async with database.connect() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 5
 
 
 async def test_a_stop_does_not_wait_for_who_keeps_the_database_from_opening(tmp_path: Path) -> None:

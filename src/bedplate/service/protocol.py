@@ -166,6 +166,8 @@ class _Cycle(RequestResponseCycle):
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
+    #: Whether the connection may be used again; a server that is told to stop says with each answer that it ends.
+    keeps = True
     _active = 0.0
 
     def on_headers_complete(self) -> None:
@@ -183,8 +185,15 @@ class HttpProtocol(HttpToolsProtocol):
         path = raw.decode("ascii")
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
         scope["raw_path"] = self.root_path.encode("ascii") + raw
-        self.cycle = _Cycle(self, version != "1.0" and parser.should_keep_alive())
+        self.cycle = _Cycle(self, self.keeps and version != "1.0" and parser.should_keep_alive())
         self._start_asgi_task(self.cycle, self.app)
+
+    def part(self) -> None:
+        """Say with the next answer that the connection ends, so that the client does not send another request on it."""
+        self.keeps = False
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started:  # type: ignore[redundant-expr]
+            cycle.keep_alive = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

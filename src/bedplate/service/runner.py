@@ -108,10 +108,17 @@ class Server(uvicorn.Server):
 
     def _drain_or_leave(self) -> None:
         if self._drain > 0 and self._is_started:
+            self._part()
             self._loop.call_later(self._drain, self.leave)
             self._turned.set()
         else:
             self.leave()
+
+    def _part(self) -> None:
+        """Let no client believe that it may use its connection again."""
+        for connection in self.server_state.connections:
+            if isinstance(connection, HttpProtocol):
+                connection.part()
 
     def _hurry(self) -> None:
         self.force_exit = True
@@ -125,6 +132,7 @@ class Server(uvicorn.Server):
     def leave(self) -> None:
         """Take no connections any more, and end."""
         self.should_exit = True
+        self._part()
         self._turned.set()
 
     @property
@@ -146,10 +154,9 @@ class Server(uvicorn.Server):
         await super().startup(sockets=[])
         config, state = self.config, self.server_state
 
-        def protocol() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(
-                config=config, server_state=state, app_state=self.lifespan.state
-            )  # type: ignore[call-arg]
+        def protocol() -> HttpProtocol:
+            made = HttpProtocol(config=config, server_state=state, app_state=self.lifespan.state)
+            made.keeps = not self._told
             return made
 
         self._door = Door(sockets or (), protocol, backlog=config.backlog)

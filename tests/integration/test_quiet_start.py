@@ -119,6 +119,11 @@ def fresh(port: int, path: str) -> int:
     return httpx2.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code
 
 
+def detail(port: int) -> str:
+    """Return what operators are told of the health of the service."""
+    return httpx2.get(f"http://127.0.0.1:{port}/monitoring/health/detailed", timeout=60).text
+
+
 class Shop:
     """The service with two workers, and which of them may start."""
 
@@ -179,6 +184,7 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
             one.kill()
             three = shop.drawn(3)
             shop.served(stream)
+            running.eventually(lambda: "its replacement does not serve" in detail(operators), 60)
             # A request in the hands of the one that was killed is lost; there were three clients.
             assert stream.told["503"] == stream.told["ConnectionRefusedError"] == 0
             assert sum(stream.lost.values()) <= 3
@@ -192,6 +198,7 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
         running.eventually(lambda: fresh(operators, "/readyz") == 200, 60)
         with Stream(port).going_on() as stream:
             shop.served_by(stream, 3, 4)
+        running.eventually(lambda: "its replacement does not serve" not in detail(operators), 60)
 
         # One that is told to stop leaves what comes to the other, and leads those who have connected there.
         kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -219,6 +226,7 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
         assert stream.lost == {}
         slow.join()
         assert found == [200]
+        assert [fresh(operators, path) for path in ("/livez", "/readyz")] == [200, 503], "its turn comes after theirs"
         # Somebody is in a hurry.
         running.process.terminate()
         assert running.process.wait(60) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -38,16 +39,22 @@ def test_a_start_that_fails_ends_the_process_and_says_why(tmp_path: Path) -> Non
 def test_sigterm_lets_open_requests_end_and_exits_with_0(tmp_path: Path) -> None:
     with run(tmp_path) as shop:
         shop.ready()
-        with httpx2.Client(timeout=10) as other:
+        with httpx2.Client(timeout=60) as other:
             answers: list[httpx2.Response] = []
             url = f"http://127.0.0.1:{shop.port}/slow"
             thread = threading.Thread(target=lambda: answers.append(other.get(url)))
             thread.start()
             time.sleep(0.4)
-            shop.process.send_signal(signal.SIGTERM)
+            with socket.create_connection(("127.0.0.1", shop.port), timeout=20) as early:
+                # Who has connected and not asked yet is let in as well.
+                time.sleep(0.1)
+                shop.process.send_signal(signal.SIGTERM)
+                early.sendall(b"GET /items/7 HTTP/1.1\r\nHost: shop\r\n\r\n")
+                answer = b"".join(iter(lambda: early.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer
             thread.join()
         assert answers[0].json() == {"slow": "done"}
-        assert shop.process.wait(20) == 0
+        assert shop.process.wait(60) == 0
     assert not list(tmp_path.glob("bedplate-*")), "nothing is left in the temporary directory"
 
 
@@ -68,7 +75,7 @@ def test_workers_are_one_service_and_a_killed_one_is_counted_and_replaced(tmp_pa
         assert shop.eventually(lambda: shop.metric(requests) == 21)
         shop.client.close()
         os.kill(victim, signal.SIGKILL)
-        shop.client = httpx2.Client(base_url=f"http://127.0.0.1:{shop.port}", timeout=10)
+        shop.client = httpx2.Client(base_url=f"http://127.0.0.1:{shop.port}", timeout=60)
         shop.eventually(lambda: len(shop.workers()) == 2 and victim not in shop.workers())
         assert shop.eventually(lambda: shop.metric(requests) == 21), "the dead worker's requests count, once"
         for _ in range(5):
@@ -93,7 +100,7 @@ def test_a_second_port_serves_operators_alone(tmp_path: Path, workers: str) -> N
     port = free_port()
     with run(tmp_path, "--workers", workers, BEDPLATE_SERVICE__MANAGEMENT_PORT=str(port)) as shop:
         shop.ready()
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as operators:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as operators:
             shop.eventually(lambda: operators.get("/readyz").status_code == 200)
             # In development a local caller needs no token; whoever says to come from elsewhere is still a local caller.
             assert operators.get("/monitoring/components", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 200

@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 served=given.served,
             )
         sockets = [socket.socket(fileno=descriptor) for descriptor in given.fd]
+        for listener in sockets:
+            # What a service starts must not hold the port when the service is gone.
+            listener.set_inheritable(False)
         return (_ops if given.role == "ops" else _web)(target, given.directory, sockets, line)
     except BedplateError as error:
         sys.stderr.write(f"{error}\n")

@@ -13,16 +13,22 @@ import socket
 import threading
 from collections.abc import Callable
 
-__all__ = ["ALONE", "DRAINING", "ENDS", "GONE", "HURRY", "OTHERS", "STARTED", "Line"]
+__all__ = ["ALONE", "DRAINING", "ENDS", "FEWER", "GONE", "HURRY", "LOST", "OTHERS", "STARTED", "TURN", "Line"]
 
 #: The supervisor says: no other worker serves.
 ALONE = b"a"
 #: The supervisor says: another worker serves, and takes what this one does not.
 OTHERS = b"o"
+#: The supervisor says to the ops process: workers serve, but one has ended and its replacement does not serve yet.
+FEWER = b"f"
 #: The supervisor says: all processes end, this one by a SIGTERM that follows.
 ENDS = b"e"
+#: The supervisor says to the ops process: the workers have ended, and it is its turn.
+TURN = b"t"
 #: The supervisor says: wait for no request any more.
 HURRY = b"h"
+#: The supervisor is gone, and says nothing any more.
+LOST = b""
 
 #: A process says: all of its services have started.
 STARTED = b"s"
@@ -49,7 +55,7 @@ class Line:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._callback: Callable[[], None] = lambda: None
         # The first word is sent before the process is started: nobody ever has to guess.
-        self.heard = self._next() or ENDS
+        self.heard = self._next()
         threading.Thread(target=self._hear, name="line", daemon=True).start()
 
     def watch(self, callback: Callable[[], None]) -> None:
@@ -68,12 +74,12 @@ class Line:
         try:
             return self._socket.recv(1)
         except OSError:
-            return b""
+            return LOST
 
     def _hear(self) -> None:
         while word := self._next():
             self._take(word)
-        self._take(ENDS)
+        self._take(LOST)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _take(self, word: bytes) -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from bedplate.service.door import Door
 from bedplate.service.lifecycle import LostError
-from bedplate.service.line import ALONE, DRAINING, ENDS, GONE, HURRY, STARTED, Line
+from bedplate.service.line import ALONE, DRAINING, ENDS, FEWER, GONE, HURRY, LOST, OTHERS, STARTED, TURN, Line
 from bedplate.service.process import Process
 from bedplate.service.protocol import HttpProtocol
 from bedplate.service.service import Service
@@ -32,6 +32,9 @@ EXIT_LOST = 4
 
 #: Seconds in which a client that has connected may still ask when the process closes.
 _LETTING_IN = 1.0
+
+#: Seconds in which a supervisor that was told to stop as well says so.
+_ASIDE = 1.0
 
 _logger = logging.getLogger("bedplate.service")
 
@@ -107,11 +110,18 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._hurry)
 
     def _drain_or_leave(self) -> None:
-        if self._drain > 0 and self._is_started:
+        if self._watches and self._line is not None and self._line.heard not in (TURN, LOST):
+            # Whoever signals all processes of a group signals this one too early: workers ship to it to their end.
+            self._loop.call_later(_ASIDE, self._leave_before_the_others)
+        elif self._drain > 0 and self._is_started:
             self._part()
             self._loop.call_later(self._drain, self.leave)
             self._turned.set()
         else:
+            self.leave()
+
+    def _leave_before_the_others(self) -> None:
+        if self._line is not None and self._line.heard != ENDS:
             self.leave()
 
     def _part(self) -> None:
@@ -147,7 +157,7 @@ class Server(uvicorn.Server):
         if heard == ALONE:
             return True
         # When all end, all serve on for their drain time: load balancers notice by their answers.
-        return self._is_started and (heard == ENDS or not self._told)
+        return self._is_started and (heard != OTHERS or not self._told)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and take connections when that is for the best."""
@@ -156,7 +166,8 @@ class Server(uvicorn.Server):
 
         def protocol() -> HttpProtocol:
             made = HttpProtocol(config=config, server_state=state, app_state=self.lifespan.state)
-            made.keeps = not self._told
+            # A client that is told to come back later must not come back to the same one.
+            made.keeps = not self._told and (self._line is None or self._is_started)
             return made
 
         self._door = Door(sockets or (), protocol, backlog=config.backlog)
@@ -170,6 +181,8 @@ class Server(uvicorn.Server):
         assert self._line is not None
         if self._line.heard == HURRY:
             self._hurry()
+        elif self._watches and self._told and self._line.heard in (TURN, LOST):
+            self.leave()
         self._turned.set()
 
     async def _mind(self) -> None:
@@ -225,12 +238,14 @@ class Server(uvicorn.Server):
 
 
 def _watch(service: Service, heard: bytes) -> None:
-    """Keep whoever asks the watching process for the service's readiness from hearing that nobody serves."""
+    """Let the process that watches say of the service what is true of its workers."""
     health = service.builtins.health
-    if heard in (ENDS, HURRY):
-        health.drain()
-    else:
+    if heard in (ALONE, FEWER, OTHERS):
         health.block("workers", "No worker serves." if heard == ALONE else None)
+        if heard != ALONE:
+            service.builtins.supervision.missing(heard == FEWER)
+    else:
+        health.drain()
 
 
 def serve(

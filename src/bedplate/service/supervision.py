@@ -71,6 +71,7 @@ class Supervision:
         self._host: Host | None = None
         self._logger: Logger | None = None
         self._states: dict[str, ComponentState] = {}
+        self._missing = False
 
     @property
     def spec(self) -> Spec:
@@ -135,11 +136,18 @@ class Supervision:
         host.bind(INFO, version=_version(), role=host.role).set(1)
         for label, state in self._states.items():
             self._show(label, state)
+        self._show_missing()
         try:
             yield
         finally:
             self._host = None
             self._states.clear()
+
+    def missing(self, missing: bool) -> None:
+        """Say whether a worker of this host is missing: one has ended, and its replacement does not serve yet."""
+        if missing != self._missing:
+            self._missing = missing
+            self._show_missing()
 
     def changed(self, label: str, state: ComponentState, reason: str) -> None:
         """Count a component's new state and log what a person should see."""
@@ -172,6 +180,10 @@ class Supervision:
             self._host.bind(ABANDONED, component=label).inc()
         if self._logger is not None:
             self._logger.error("component_abandoned", component=label, what=what)
+
+    def _show_missing(self) -> None:
+        if self._host is not None:
+            self._host.degraded("a worker has ended and its replacement does not serve yet" if self._missing else None)
 
     def _show(self, label: str, state: ComponentState) -> None:
         if self._host is None:

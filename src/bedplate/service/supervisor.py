@@ -28,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 
 from bedplate.problems import BedplateError
-from bedplate.service.line import ALONE, DRAINING, ENDS, GONE, HURRY, OTHERS, STARTED
+from bedplate.service.line import ALONE, DRAINING, ENDS, FEWER, GONE, HURRY, OTHERS, STARTED, TURN
 from bedplate.service.relay import socket_path
 from bedplate.service.runner import EXIT_START_FAILED
 from bedplate.service.sockets import address, check_socket_path, close_all, host_and_port
@@ -67,6 +67,11 @@ class _Child:
     @property
     def is_starting(self) -> bool:
         return self.said == b""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether one before it has ended, and it does not serve."""
+        return self.said != STARTED and (self.starts > 1 or self.process is None)
 
 
 class Supervisor:
@@ -214,7 +219,8 @@ class Supervisor:
         # One that is told to stop serves on while nobody else does; that is better than one that has not started.
         serving = (STARTED, DRAINING) if child.is_starting and child.role == "web" else (STARTED,)
         others = any(one.said in serving for one in self._children if one.role == "web" and one is not child)
-        self._say(child, OTHERS if others else ALONE)
+        missing = child.role == "ops" and any(one.is_missing for one in self._children if one.role == "web")
+        self._say(child, ALONE if not others else FEWER if missing else OTHERS)
 
     @staticmethod
     def _say(child: _Child, word: bytes) -> None:
@@ -230,6 +236,9 @@ class Supervisor:
         deadline = time.monotonic() + self._stop_timeout
         for role in ("web", "ops"):  # the ops process last: it takes what the workers have to say until they end
             living = [child for child in self._children if child.role == role and child.process is not None]
+            if role == "ops":
+                for child in living:
+                    self._say(child, TURN)
             self._end(living, max(deadline, time.monotonic() + _OPS_PATIENCE))
         for child in self._children:
             self._hang_up(child)

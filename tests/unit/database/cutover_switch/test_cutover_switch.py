@@ -108,7 +108,7 @@ def _wanted(connection: Connection, plan: Plan) -> set[str]:
 
 def _made(connection: Connection) -> set[str]:
     """Names in the schema, but for those that PostgreSQL chooses so that they are free."""
-    chosen = "_(partitioned_id_seq|tombstones_number_seq|p\\d+_pkey)$"
+    chosen = "_(partitioned_id_seq|p\\d+_pkey)$"
     return {
         row[0]
         for row in connection.execute(

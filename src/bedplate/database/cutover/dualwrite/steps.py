@@ -10,7 +10,7 @@ from bedplate.database.cutover.dualwrite.tombstones import Tombstones
 from bedplate.database.cutover.dualwrite.writes import DualWrites
 from bedplate.database.cutover.layout import layout
 from bedplate.database.cutover.steps.capture import lock, patiently
-from bedplate.database.cutover.steps.chunks import Chunks
+from bedplate.database.cutover.steps.chunks import Chunks, heavy
 from bedplate.database.cutover.steps.pairs import keylog, pairs
 from bedplate.database.cutover.work import Pair, Work
 
@@ -106,12 +106,13 @@ def _copy(work: Work, pair: Pair, columns: str, tombstones: Tombstones) -> None:
     from psycopg.errors import DeadlockDetected, LockNotAvailable
 
     chunks = Chunks.fixed(work, pair)
+    weighed = heavy(work.connection, pair)
     refused, reaped = 0, time.monotonic()
     while not chunks.done:
         began = time.monotonic()
         before = chunks
         try:
-            chunks = _chunk(work, pair, chunks, columns)
+            chunks = _chunk(work, pair, chunks, columns, weighed)
         except (LockNotAvailable, DeadlockDetected):
             # Another size does not help against a writer that stays; but fewer rows meet fewer writers.
             chunks = replace(chunks, size=max(chunks.size // 2, _FEWEST))
@@ -123,16 +124,23 @@ def _copy(work: Work, pair: Pair, columns: str, tombstones: Tombstones) -> None:
         worked, refused = time.monotonic() - began, 0
         work.meter.rows(pair.table, "backfill", chunks.rows - before.rows)
         work.meter.total(pair.table, chunks.rows, max(chunks.of, chunks.rows))
-        if time.monotonic() - reaped > (_OFTEN if work.pace.gentle else _EVERY):
-            shortly = work.pace.seconds if work.pace.gentle else None
-            work.meter.rows(pair.table, "reap", tombstones.reap(shortly))
-            reaped = time.monotonic()
         factor = min(max(work.pace.seconds / max(worked, 1e-4), 0.5), 2.0)
         chunks = replace(chunks, size=int(min(max(chunks.size * factor, min(_FEW, chunks.size * 2)), _MOST)))
+        if time.monotonic() - reaped > (_OFTEN if work.pace.gentle else _EVERY):
+            _reap(work, pair, tombstones)
+            reaped = time.monotonic()
+            worked = reaped - began
         work.pace.rest(worked, chunks.rows - before.rows)
 
 
-def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
+def _reap(work: Work, pair: Pair, tombstones: Tombstones) -> int:
+    """Reap some tombstones, no longer than a chunk takes where others want the processors; return how many."""
+    done = tombstones.reap(work.pace.seconds if work.pace.gentle else None)
+    work.meter.rows(pair.table, "reap", done)
+    return done
+
+
+def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str, weighed: tuple[str, ...] = ()) -> Chunks:
     """Copy a chunk. A row that a writer has brought to the twin already is newer than what the chunk has read."""
     connection = work.connection
     assert chunks.last is not None
@@ -149,7 +157,7 @@ def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
         )
         # Before the snapshot: a TRUNCATE shows in older ones, too.
         ask(connection, f"LOCK TABLE ONLY {pair.live} IN ACCESS SHARE MODE")
-        end = chunks.end(connection, pair)
+        end = chunks.end(connection, pair, weighed, work.pace.seconds)
         where, values = chunks.between(chunks.upto, end or chunks.last)
         by = chunks.by if chunks.order[0] == work.plan.key else f"t.{quoted(work.plan.key)}"
         statement = (
@@ -173,8 +181,8 @@ def _harden(work: Work, found: DualWrites, tombstones: Tombstones) -> None:
             if left <= _LEFT:
                 break
             began = time.monotonic()
-            work.meter.rows(pair.table, "reap", tombstones.reap())
-            work.pace.rest(time.monotonic() - began)
+            done = _reap(work, pair, tombstones)
+            work.pace.rest(time.monotonic() - began, done)
         with transaction(work.connection):
             lock(work.connection, pair.live)
             began = time.monotonic()

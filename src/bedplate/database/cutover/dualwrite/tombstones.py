@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Tombstones"]
 
-_START, _LEAST, _MOST = 2_000, 1, 10_000
+#: How many at once: to begin with, at least where writers are in the way, at least where they are not (fewer would not
+#: take less, as beginning with it is what costs), and at most.
+_START, _ONE, _LEAST, _MOST = 2_000, 1, 200, 10_000
+#: So many reaped ones lie about until they are vacuumed away: whoever reads the table reads them, too.
+_VACUUM = 5_000
 
 
 class Tombstones:
@@ -39,6 +43,7 @@ class Tombstones:
         self._connection = connection
         self._table = table
         self._most = _START
+        self._reaped = 0
         keys = ", ".join(f"k{number}" for number in range(len(pair.primary)))
         there, here = (
             " AND ".join(f"{row}.{quoted(name)} = d.k{number}" for number, name in enumerate(pair.primary))
@@ -61,6 +66,8 @@ class Tombstones:
     def reap(self, seconds: float | None = None) -> int:
         """Reap some, in a transaction of its own; return how many, 0 when there are none or a writer was in the way.
 
+        Call it outside of any transaction: what was reaped is vacuumed away at times.
+
         :param seconds: that it should take, about; None when that does not matter.
         """
         from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
@@ -69,11 +76,15 @@ class Tombstones:
         try:
             done = self._reap()
         except (LockNotAvailable, SerializationFailure, DeadlockDetected):
-            self._most = max(self._most // 2, _LEAST)
+            self._most = max(self._most // 2, _ONE)
             return 0
         factor = 2.0 if seconds is None else min(max(seconds / max(time.monotonic() - began, 1e-4), 0.5), 2.0)
         if factor < 1 or done:
-            self._most = int(min(max(self._most * factor, _LEAST), _MOST))
+            self._most = int(min(max(self._most * factor, min(_LEAST, self._most * 2)), _MOST))
+        self._reaped += done
+        if self._reaped >= _VACUUM:
+            ask(self._connection, f"VACUUM (TRUNCATE false) {self._table}")
+            self._reaped = 0
         return done
 
     def reap_all(self) -> int:
@@ -86,13 +97,10 @@ class Tombstones:
         with transaction(connection, "ISOLATION LEVEL REPEATABLE READ"):
             self._settle()
             locally(connection, lock_timeout="100ms")
-            last = ask(
-                connection,
-                f"SELECT max(number) FROM (SELECT number FROM {self._table} ORDER BY number LIMIT {self._most}) s",
-            )[0][0]
-            if last is None:
-                return 0
-            return self._carry_out(f" WHERE number <= {int(last)}")
+            # Any of them, as none has to go before another. Nobody else removes or moves one meanwhile.
+            rows = ask(connection, f"SELECT ctid::text FROM {self._table} LIMIT {self._most}")
+            places = ",".join(f'"{place}"' for (place,) in rows)
+            return self._carry_out(f" WHERE ctid = ANY('{{{places}}}'::tid[])") if rows else 0
 
     def _carry_out(self, which: str) -> int:
         for statement in self._statements:

@@ -85,9 +85,10 @@ class DualWrites:
         """What makes ready for the triggers without touching who writes the table, in order."""
         known = {column.name: column.type for column in self.source.columns}
         keys = ", ".join(f"k{number} {known[name]}" for number, name in enumerate(self.pair.primary))
-        # No index: whoever deletes rows is to pay little. What is reaped leaves room that is to be used again soon.
+        # No index and no number: whoever deletes rows is to pay little. What is reaped leaves room that is to be used
+        # again soon.
         table = (
-            f"CREATE TABLE {self.tombstones} (number bigint GENERATED ALWAYS AS IDENTITY, {keys}) "
+            f"CREATE TABLE {self.tombstones} ({keys}) "
             "WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
         )
         made = [

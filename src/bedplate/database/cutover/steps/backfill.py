@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from bedplate.database.cutover.asking import changed, locally, quoted, transaction
-from bedplate.database.cutover.steps.chunks import Chunks
+from bedplate.database.cutover.steps.chunks import Chunks, heavy
 from bedplate.database.cutover.steps.follow import Follower
 from bedplate.database.cutover.steps.pairs import pairs
 from bedplate.database.cutover.work import Pair, Work
@@ -33,10 +33,10 @@ def backfill(work: Work) -> None:
         return
     for pair in pairs(work.connection, work.plan):
         chunks = Chunks.fixed(work, pair)
-        columns = Follower(work.connection, pair).columns
+        columns, weighed = Follower(work.connection, pair).columns, heavy(work.connection, pair)
         while not chunks.done:
             began = time.monotonic()
-            before, chunks = chunks, _chunk(work, pair, chunks, columns)
+            before, chunks = chunks, _chunk(work, pair, chunks, columns, weighed)
             worked = time.monotonic() - began
             work.meter.rows(pair.table, "backfill", chunks.rows - before.rows)
             work.meter.total(pair.table, chunks.rows, max(chunks.of, chunks.rows))
@@ -44,7 +44,7 @@ def backfill(work: Work) -> None:
             work.pace.rest(worked, chunks.rows - before.rows)
 
 
-def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
+def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str, weighed: tuple[str, ...] = ()) -> Chunks:
     connection = work.connection
     assert chunks.last is not None
     with transaction(connection, "ISOLATION LEVEL READ COMMITTED"):
@@ -59,7 +59,7 @@ def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str) -> Chunks:
             synchronous_commit="off",
             work_mem="64MB",
         )
-        end = chunks.end(connection, pair)
+        end = chunks.end(connection, pair, weighed, work.pace.seconds)
         where, values = chunks.between(chunks.upto, end or chunks.last)
         by = chunks.by if chunks.order[0] == work.plan.key else f"t.{quoted(work.plan.key)}"
         statement = (

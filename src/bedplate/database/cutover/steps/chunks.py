@@ -4,6 +4,9 @@ Rows go in the order of the partition key where an index gives it: then those of
 twin. What the order needs besides is that chunks are short, so one value of it must not have too many rows, and that
 reading by the index does not mean a page of the disk for each row. Else they go by the primary key, and are put into
 the order of the partition key within each chunk.
+
+A chunk is so many rows, but no more than so many bytes: values that lie outside of their row may make one of it a
+megabyte. Where none does, a row is less than a page, and nobody has to weigh it.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from bedplate.database.cutover.work import Pair, Work
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Chunks"]
+__all__ = ["Chunks", "heavy"]
 
-#: Rows that may have one value of the order, if it is not unique.
-_TIES = 20_000
+#: Rows that may have one value of the order, if it is not unique, and their bytes: they come in one chunk.
+_TIES, _TIED = 20_000, 16 << 20
+#: Bytes that are copied in a second, about, where values lie outside of their rows.
+_SPEED = 200 << 20
 
 _INDEXES = """
 SELECT i.indisprimary, ARRAY(
@@ -38,9 +43,19 @@ _STATISTICS = """
 SELECT greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid) <= pg_size_bytes(current_setting('effective_cache_size')),
   (greatest(c.reltuples, 0) * coalesce((s.most_common_freqs)[1],
     CASE WHEN s.n_distinct < 0 THEN -1 / (s.n_distinct * greatest(c.reltuples, 1)) ELSE 1 / nullif(s.n_distinct, 0) END
-  ))::float8, abs(coalesce(s.correlation, 0))::float8
+  ))::float8, abs(coalesce(s.correlation, 0))::float8, (pg_table_size(c.oid) / greatest(c.reltuples, 1))::float8
 FROM pg_class c LEFT JOIN pg_stats s ON s.schemaname = %s AND s.tablename = c.relname AND s.attname = %s
   AND NOT s.inherited WHERE c.oid = %s"""
+
+_HEAVY = """SELECT a.attname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+WHERE c.oid = pg_catalog.to_regclass(%s) AND c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0
+  AND a.attnum > 0 AND NOT a.attisdropped AND a.attlen = -1 AND a.attstorage IN ('x', 'e') AND a.attgenerated = ''
+ORDER BY a.attnum"""
+
+
+def heavy(connection: Connection[Any], pair: Pair) -> tuple[str, ...]:
+    """Return the columns whose values may lie outside of their rows; none where none does."""
+    return tuple(row[0] for row in ask(connection, _HEAVY, (pair.live,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +122,31 @@ class Chunks:
             return f"ROW({self.by}) <= ROW({values})", [*upper]
         return f"ROW({self.by}) > ROW({values}) AND ROW({self.by}) <= ROW({values})", [*lower, *upper]
 
-    def end(self, connection: Connection[Any], pair: Pair) -> tuple[str, ...] | None:
-        """Return where the next chunk ends: at its last row, None when fewer are left than it should have."""
+    def end(
+        self, connection: Connection[Any], pair: Pair, weighed: Sequence[str] = (), seconds: float = 0.0
+    ) -> tuple[str, ...] | None:
+        """Return where the next chunk ends: at its last row, None when fewer are left than it should have.
+
+        :param weighed: the columns of :func:`heavy`. :param seconds: that it should take to copy what they hold.
+        """
         assert self.last is not None
         where, values = self.between(self.upto, self.last)
         # Inside, or every row that is skipped would be made a text.
         names = ", ".join(quoted(name) for name in self.order)
+        if weighed:
+            size = " + ".join(f"coalesce(pg_column_size(t.{quoted(name)}), 0)" for name in weighed)
+            rows = (
+                f"SELECT {names}, ({size})::bigint AS bedplate_size FROM ONLY {pair.live} t WHERE {where} "
+                f"ORDER BY {self.by} LIMIT {self.size}"
+            )
+            sums = (
+                f"SELECT {names}, row_number() OVER w AS bedplate_rows, sum(bedplate_size) OVER w AS bedplate_bytes "
+                f"FROM ({rows}) t WINDOW w AS (ORDER BY {self.by} ROWS UNBOUNDED PRECEDING)"
+            )
+            full = f"bedplate_rows >= {self.size} OR bedplate_bytes >= {max(int(seconds * _SPEED), 1)}"
+            inner = f"SELECT {names} FROM ({sums}) t WHERE {full} ORDER BY {self.by} LIMIT 1"
+            found = ask(connection, f"SELECT {self.texts} FROM ({inner}) t", values)
+            return tuple(found[0]) if found else None
         inner = (
             f"SELECT {names} FROM ONLY {pair.live} t WHERE {where} ORDER BY {self.by} OFFSET {self.size - 1} LIMIT 1"
         )
@@ -134,14 +168,14 @@ def _order(connection: Connection[Any], pair: Pair, key: str) -> tuple[tuple[str
     """Choose the order, in a transaction; also return how many rows the planner believes in."""
     table = read(connection, pair.live)
     found = ask(connection, _INDEXES, (table.oid,))
-    rows, cached, most, correlation = ask(connection, _STATISTICS, (table.schema, key, table.oid))[0]
+    rows, cached, most, correlation, size = ask(connection, _STATISTICS, (table.schema, key, table.oid))[0]
     if cached or correlation > 0.9:
         useful = [one for one in (_usable(columns) for _, columns in found) if one and one[0] == key]
         unique = [one for one in useful if set(table.primary) <= set(one)]
         if unique:
             return min(unique, key=len), rows
         # Without statistics nobody knows how many rows one value has.
-        if useful and most is not None and most <= _TIES:
+        if useful and most is not None and most <= _TIES and most * size <= _TIED:
             return max(useful, key=len), rows
     primary = [_usable(columns) for is_primary, columns in found if is_primary]
     if not primary or len(primary[0]) != len(table.primary):

@@ -55,6 +55,9 @@ class _Told:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
+        if report.failed:
+            # Said at once: the run goes on for long, and whoever waits for it may look already.
+            print(f"\nFAILED {report.nodeid} in {report.when}\n{report.longreprtext}", flush=True)
         file = report.location[0].removeprefix("tests/")
         row = {"test": f"{file}::{report.location[2]}", "passed": report.passed, "seconds": report.duration}
         from tests.endurance import TOLD

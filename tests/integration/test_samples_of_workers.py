@@ -73,7 +73,8 @@ def test_workers_take_no_samples_and_ask_the_process_that_does(tmp_path: Path) -
         assert ask(running, "up", "fleet")["samples"], "in development one host is all there is"
         # Both workers' requests are in the samples, and the samples are one process' work.
         counted = 'sum(http_server_request_duration_seconds_count{http_route="/ask"})'
-        running.eventually(lambda: ask(running, counted)["samples"][0][1] >= 5)
+        # There is none before the first sample after the first of them.
+        running.eventually(lambda: any(value >= 5 for _, value in ask(running, counted)["samples"]))
         page = running.get("/monitoring/prometheus/api/v1/query", params={"query": "up"}).json()
         assert [one["metric"] for one in page["data"]["result"]] == [labels]
 
@@ -86,5 +87,5 @@ def test_an_ops_process_that_was_killed_samples_again(tmp_path: Path) -> None:
         for child in Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split():
             if b"ops" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                 os.kill(int(child), signal.SIGKILL)
-        assert running.eventually(lambda: ask(running, "up").get("error"), 10)
+        assert running.eventually(lambda: ask(running, "up").get("error"), 60)
         running.eventually(lambda: ask(running, "up").get("samples"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 
 from tests.serving import Running, free_port, run
 
@@ -47,7 +48,15 @@ class Gate:
                 await asyncio.sleep(0.02)
             if Path("broken").exists():
                 raise ConnectionError("no route to host")
-        yield
+        async with asyncio.TaskGroup() as group:
+            losing = group.create_task(self.lose())
+            yield
+            losing.cancel()
+
+    async def lose(self):
+        while not Path(f"lose-{os.getpid()}").exists():
+            await asyncio.sleep(0.02)
+        raise ConnectionError("the gate is gone")
 
 async def app(scope, receive, send):
     if scope["type"] != "http":
@@ -161,6 +170,7 @@ def shop_of_two(tmp_path: Path, allowed: int = 2, **environment: str) -> Iterato
         yield Shop(tmp_path, running)
 
 
+@pytest.mark.timeout(300)
 def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_last_stop(tmp_path: Path) -> None:
     operators = free_port()
     timing = {"BEDPLATE_SERVICE__MANAGEMENT_PORT": str(operators), "BEDPLATE_SERVICE__DRAIN": "600"}
@@ -232,6 +242,7 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
         assert running.process.wait(60) == 0
 
 
+@pytest.mark.timeout(300)
 def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: Path) -> None:
     with shop_of_two(tmp_path) as shop:
         running, port = shop.running, shop.port
@@ -257,12 +268,13 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
             shop.served_by(stream, 2, 5)
             assert stream.lost == {}
 
-            # A supervisor that is out of files tries again, and the other worker serves on.
+            # One that loses a component ends; a supervisor that is out of files tries again to replace it.
             limits = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
             open_now = psutil.Process(running.process.pid).num_fds()
             resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
-            shop.drawn(2).terminate()
+            (shop.folder / f"lose-{shop.drawn(2).pid}").touch()
             running.eventually(lambda: "cannot be started, which is tried again" in running.log, 60)
+            assert "ended with status 4" in running.log
             shop.allow(0)
             resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, limits)
             starting = shop.drawn(6)

@@ -64,7 +64,8 @@ def run(
                 sockets=sockets,
                 management=management,
                 workers=workers,
-                stop_timeout=timing.drain + 2 * timing.stop_timeout,
+                # Requests, then components; both are given a moment more, in which what hangs is named.
+                stop_timeout=timing.drain + 2 * timing.stop_timeout + 2.5,
                 directory=run_dir,
             )
             _greet(target, sockets, management)

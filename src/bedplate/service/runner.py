@@ -215,7 +215,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the sockets, let requests end, then stop the services, even for somebody in a hurry."""
         self.leave()
-        await self._minding
+        await asyncio.wait([self._minding])
         await self._turn()
         close_all(sockets or ())
         await self._first_requests()

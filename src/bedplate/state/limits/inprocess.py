@@ -39,7 +39,11 @@ class InProcess:
         self._plan = self._plans[0] if len(self._plans) == 1 and terms.cost == 1 else None
         self._answers = Answers(terms.limits, _SECOND)
         self._verdicts = self._answers.verdicts
+        # What most are told: that they have used one unit, and nothing before it that is not refilled.
+        self._first, (self._unit, _) = self._fresh(), self._plans[0]
         self._allowed: BoundCounter | None = None
+        # The word of that counter; one that nobody reads while it is not measured.
+        self._word: Any = [0.0]
         self._refused: BoundCounter | None = None
         self._forgotten: BoundCounter | None = None
         self._keys: BoundGauge | None = None
@@ -50,7 +54,8 @@ class InProcess:
         if self._clock is None:
             self._now = _nanoseconds(host.clock)
         name = self._terms.name
-        self._allowed = host.bind(DECISIONS, rate_limit=name, outcome="allowed")
+        allowed: Any = host.bind(DECISIONS, rate_limit=name, outcome="allowed")
+        self._allowed, self._word = allowed, allowed.word
         self._refused = host.bind(DECISIONS, rate_limit=name, outcome="shadowed" if self._shadow else "refused")
         self._forgotten = host.bind(FORGOTTEN, rate_limit=name)
         self._keys = host.bind(KEYS, rate_limit=name)
@@ -58,6 +63,7 @@ class InProcess:
     def stop(self) -> None:
         """Measure no more."""
         self._allowed = self._refused = self._forgotten = self._keys = None
+        self._word = [0.0]
 
     def guard(self, scope: Scope) -> Verdict | None:
         """Judge a request; None when it is not limited."""
@@ -73,17 +79,18 @@ class InProcess:
         if self._plan is None:
             return self._judge(key, scope)
         # What _take() and said() do, for the one limit that most have.
-        interval, tolerance = self._plan
         now = self._now()
         debt = self._buckets.spend(key, now)
         if debt >= 0:
-            if self._allowed is not None:
-                self._allowed.inc()
+            self._word[0] += 1.0
+            if debt == self._unit:
+                return self._first
         else:
             allowed, debts = self._take(key, 1, now)
             if not allowed:
                 return None if self._shadow else refusal(self._decide(False, debts, 1))
             debt = debts[0]
+        interval, tolerance = self._plan
         said = ((tolerance - debt) // interval, -(-debt // _SECOND))
         verdict = self._verdicts.get(said)
         return self._answers.verdict(said) if verdict is None else verdict
@@ -119,6 +126,11 @@ class InProcess:
     def overview(self) -> dict[str, object]:
         """Return present numbers."""
         return {"keys": len(self._buckets), "forgotten": self._buckets.forgotten}
+
+    def _fresh(self) -> Verdict:
+        """Return the verdict on the first unit of a key, where there is one limit."""
+        debts = [interval for interval, _ in self._plans]
+        return self._answers.verdict(self._answers.said([(t - i) // i for i, t in self._plans], debts))
 
     def _one(self, key: Keyed) -> str:
         if isinstance(key, str):

@@ -22,10 +22,11 @@ def by_client(trusted_proxies: Iterable[str] = ()) -> Key:
     :param trusted_proxies: addresses or networks of proxies whose ``X-Forwarded-For`` is believed.
     """
     proxies = TrustedProxies(trusted_proxies)
+    nobody = proxies.nobody
     networks: dict[str, str] = {}
 
     def key(scope: Scope) -> str:
-        if proxies.nobody:
+        if nobody:
             client = scope.get("client")
             address: str = client[0] if client else ""
         else:

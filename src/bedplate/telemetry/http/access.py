@@ -16,6 +16,7 @@ import orjson
 from starlette.types import Scope
 
 from bedplate.telemetry.context import WorkContext
+from bedplate.telemetry.http.later import Record
 from bedplate.telemetry.logs.timestamp import stamp
 from bedplate.telemetry.logs.writer import Writer
 from bedplate.telemetry.redaction import REDACTED, Redactor
@@ -25,11 +26,11 @@ __all__ = ["AccessLog", "Shared", "Sink"]
 #: Where a line goes; it ends with a newline.
 Sink = Callable[[bytes], Any]
 
-#: What a line is made of, in the form of :meth:`Writer.defer`.
-Record = tuple[Any, ...]
-
 #: Two parts of a record, as JSON without braces.
 Shared = tuple[str, str]
+
+#: What a line is made of: a report as it is put off, what its kind shares, and what few records have.
+Said = tuple[Record, Shared, tuple[str, str] | None]
 
 _LOGGER = "bedplate.access"
 _FILE = "access.py"
@@ -102,40 +103,54 @@ class AccessLog:
         path = scope["path"]
         # What may change after the request is written down now, and text is made of the rest when it is handed over.
         rest = None if more is None and context.fields is None else self._rest(context, more)
-        record = (
-            level, self.line, time(), shared, context.request_id, context.trace_id, context.span_id, path, client,
-            duration, request_size, response_size, scope["query_string"], rest,
-        )  # fmt: skip
-        if self.writer is None:
-            self._sink(self.line(record))
-        else:
-            self.writer.defer(record, _SIZE + len(path))
+        told = (None, path, None, scope["query_string"], None)
+        record = (None, told, client, 0, request_size, response_size, duration, time(), context)
+        bulk = (level, self.lines, ((record, shared, rest),), 0.0)
+        if self.writer is not None:
+            self.writer.defer(bulk, _SIZE + len(path))
+            return
+        for line in self.lines(bulk):
+            self._sink(line)
 
-    def write_all(self, records: Sequence[Record], paths: int) -> None:
-        """Write records of level INFO that were put off, as :meth:`line` takes them; ``paths`` is the length of their
-        paths together."""
-        assert self.writer is not None
-        self.writer.defer_all(records, _SIZE * len(records) + paths)
+    def write_all(self, said: Sequence[Said], offset: float, paths: int) -> None:
+        """Write records of level INFO that were put off.
 
-    def line(self, record: Record) -> bytes:
-        """Return the line of a record: level, this method, Unix time, what its kind shares, request id, trace id, span
-        id, path, client, duration, sizes, query, and what few records have.
+        :param offset: from the clock of their ends to Unix time. :param paths: the length of their paths together.
         """
-        level, _, at, shared, request, trace, span, text, client, duration, received, sent, query, rest = record
-        path = self._escaped.get(text)
-        if path is None:
-            path = self._escape(text)
-        user, tail = ("null", "") if rest is None else rest
-        if query:
-            tail += f',"query":{orjson.dumps(self._query(query)).decode()}'
-        head, body = shared
+        assert self.writer is not None
+        self.writer.defer((INFO, self.lines, said, offset), _SIZE * len(said) + paths)
+
+    def lines(self, bulk: tuple[Any, ...]) -> list[bytes]:
+        """Return the lines of records, formed in one loop; without those that cannot be formed.
+
+        :param bulk: their level, this method, what they say, and what leads from their clock to Unix time.
+        """
+        level, _, said, offset = bulk
         name = "INFO" if level == INFO else "ERROR"
-        # Ids are of a charset that needs no escaping (identity.py); addresses come from the server or are parsed.
-        return (
-            f'{{"timestamp":"{stamp(at)}","level":"{name}",{head},"request_id":"{request}",'
-            f'"user_id":{user},{body},"trace_id":"{trace}","span_id":"{span}","path":{path},"client":"{client}",'
-            f'"duration_ms":{duration * 1e3:.3f},"request_size":{received},"response_size":{sent}{tail}}}\n'
-        ).encode()
+        escaped = self._escaped
+        lines: list[bytes] = []
+        for (_, told, client, _, received, sent, duration, ended, context), (head, body), rest in said:
+            try:
+                _, text, _, query, peer = told
+                path = escaped.get(text)
+                if path is None:
+                    path = self._escape(text)
+                if client is None:
+                    client = peer[0] if peer else ""
+                user, tail = ("null", "") if rest is None else rest
+                if query:
+                    tail += f',"query":{orjson.dumps(self._query(query)).decode()}'
+                # Ids need no escaping (identity.py); addresses come from the server or are parsed.
+                line = (
+                    f'{{"timestamp":"{stamp(ended + offset)}","level":"{name}",{head},'
+                    f'"request_id":"{context.request_id}","user_id":{user},{body},"trace_id":"{context.trace_id}",'
+                    f'"span_id":"{context.span_id}","path":{path},"client":"{client}",'
+                    f'"duration_ms":{duration * 1e3:.3f},"request_size":{received},"response_size":{sent}{tail}}}\n'
+                )
+                lines.append(line.encode())
+            except Exception:
+                continue  # it must not take the others with it; the writer counts what is missing
+        return lines
 
     def _rest(self, context: WorkContext, more: dict[str, Any] | None) -> tuple[str, str]:
         """Return the user's id and the fields that few requests have."""

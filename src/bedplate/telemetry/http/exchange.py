@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from operator import itemgetter
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -12,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bedplate.declarations import Verdict
 from bedplate.problems import Problem
 from bedplate.telemetry.context import WorkContext
-from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders
+from bedplate.telemetry.http.headers import RawHeaders, ResponseHeaders, name_of
 from bedplate.telemetry.http.metrics import METHODS, REFUSED, UNMATCHED, UNROUTED
 from bedplate.telemetry.http.report import Reporter, type_name
 from bedplate.telemetry.http.routes import ROUTE_KEY
@@ -23,6 +24,8 @@ __all__ = ["CLIENT_CLOSED", "INCOMPLETE", "Exchange"]
 CLIENT_CLOSED = 499
 #: Methods whose requests may be ordinary ones.
 _ORDINARY = METHODS - {"HEAD"}
+#: Takes from a scope what is said of an ordinary request later: six look-ups by name cost more than one call.
+_told = itemgetter("method", "path", "root_path", "query_string", "client")
 #: The error type of an application that returned without finishing its answer.
 INCOMPLETE = "incomplete_response"
 
@@ -38,7 +41,7 @@ class Exchange:
     :ivar scope: the request's. :ivar incoming: the server's ``receive``. :ivar outgoing: the server's ``send``.
     :ivar started: by :func:`time.perf_counter`.
     :ivar identity: the header that tells the client who its request is.
-    :ivar active: the word of the gauge of active requests, as the reporter has it: memory and index.
+    :ivar active: the word of the gauge of active requests, as the reporter has it.
     :ivar status: of the answer, 0 before it; sizes are those of the bodies in bytes.
     :ivar guarded: what guards add to the answer's headers.
     :ivar finished: whether the request has been reported.
@@ -49,10 +52,10 @@ class Exchange:
         "_duration",
         "_ended",
         "_headers",
+        "_open_end",
         "_own",
         "_report",
         "_route",
-        "_trailers",
         "active",
         "context",
         "finished",
@@ -82,7 +85,9 @@ class Exchange:
         self._duration = 0.0
         self._route = ""
         self._own: list[tuple[bytes, bytes]] | None = None
-        self._trailers = self._ended = self._disconnected = self.finished = False
+        # Whether more follows a body that says it is the last: trailers, or what comes after the end.
+        self._open_end = False
+        self._ended = self._disconnected = self.finished = False
         self.guarded: RawHeaders = ()
 
     async def receive(self) -> Message:
@@ -105,24 +110,22 @@ class Exchange:
             body = message.get("body")
             if body:
                 self.response_size += len(body)
-            if message.get("more_body") or self._trailers or self._ended:
+            if self._open_end or message.get("more_body"):
                 return self.outgoing(message)
             return self._last(message)
         if kind == "http.response.start" and not self.status:
             self.status = message["status"]
-            self._trailers = message.get("trailers", False)
+            self._open_end = message.get("trailers", False)
             own = message.get("headers") or ()
             if own.__class__ is not list:
                 own = list(own)
             self._own = own
             ours = self._headers
-            for name, _ in own:
-                if name in ours.names:
-                    headers = ours.added_to(own, self.context.request_id, self.scope, self.guarded)
-                    break
-            else:
+            if ours.names.isdisjoint(map(name_of, own)):
                 fixed = ours.secure if self.scope["scheme"] == "https" else ours.plain
                 headers = [*own, self.identity, *fixed, *self.guarded]
+            else:
+                headers = ours.added_to(own, self.context.request_id, self.scope, self.guarded)
             # A new message: an application may send one and the same object for every request.
             message = {**message, "headers": headers}
         elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
@@ -140,13 +143,18 @@ class Exchange:
             raise
         if self._ended:
             return
-        self._ended = True
+        self._ended = self._open_end = True
         ended = perf_counter()
-        self._duration = duration = ended - self.started
+        duration = ended - self.started
         status, scope, context, later = self.status, self.scope, self.context, self._report.later
         if status >= 500:
+            self._duration = duration
             return  # the exception is still on its way to us
         route = scope.get("route")
+        try:
+            told = _told(scope)
+        except KeyError:  # ASGI lets servers leave some of it out
+            later = None
         if (
             later is None
             or route is None
@@ -155,27 +163,21 @@ class Exchange:
             or context.keep
             or context.fields is not None
             or "app_root_path" in scope
-            or scope["method"] not in _ORDINARY
+            or told[0] not in _ORDINARY
         ):
+            self._duration = duration
             self._finish()
             return
         # An ordinary request: what is said of it is written down, and said together with others.
         self.finished = True
-        if self.active is not None:
-            words, index = self.active
-            words[index] -= 1.0
-        if fastapi := scope.get("fastapi"):
-            effective = fastapi.get("effective_route_context")
+        self.active[0] -= 1.0
+        if "fastapi" in scope:
+            effective = scope["fastapi"].get("effective_route_context")
             if effective is not None and effective.original_route is route:
                 route = effective
-        client = scope.get("client") if later.client is None else later.client(scope)
-        record = (
-            route, scope["method"], status, scope["path"], scope.get("root_path"), scope["query_string"], client,
-            self.request_size, self.response_size, duration, ended, context.request_id, context.trace_id,
-            context.span_id,
-        )  # fmt: skip
+        client = None if later.client is None else later.client(scope)
         records = later.records
-        records.append(record)
+        records.append((route, told, client, status, self.request_size, self.response_size, duration, ended, context))
         if len(records) >= later.enough:
             later.turn()
 
@@ -186,14 +188,12 @@ class Exchange:
             length = next((value for name, value in self._own or () if name.lower() == b"content-length"), b"")
             count = int(length) if length.isdigit() else 0
         self.response_size += count
-        return self.outgoing(message) if message.get("more_body") or self._trailers else self._last(message)
+        return self.outgoing(message) if message.get("more_body") or self._open_end else self._last(message)
 
     def _finish(self, error: BaseException | None = None, error_type: str = "") -> None:
         """Report the request."""
         self.finished = True
-        if self.active is not None:
-            words, index = self.active
-            words[index] -= 1.0
+        self.active[0] -= 1.0
         scope = self.scope
         if not error_type and self.status >= 500:
             error_type = str(self.status)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from starlette.types import Scope
 
 from bedplate.component import Environment
 from bedplate.telemetry.http.settings import HttpSettings
 
-__all__ = ["RawHeaders", "ResponseHeaders"]
+__all__ = ["RawHeaders", "ResponseHeaders", "name_of"]
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+#: The name of a raw header. Whether any of some names is among headers, a set tells without a loop in Python.
+name_of = itemgetter(0)
 
 
 class ResponseHeaders:
@@ -37,9 +42,7 @@ class ResponseHeaders:
         """
         ours = self.secure if scope["scheme"] in ("https", "wss") else self.plain
         identity = (b"x-request-id", request_id.encode())
-        names = self.names
-        for name, _ in own:
-            if name in names:
-                taken = {name for name, _ in own}
-                return [*own, *(pair for pair in (identity, *ours) if pair[0] not in taken), *more]
-        return [*own, identity, *ours, *more]
+        if self.names.isdisjoint(map(name_of, own)):
+            return [*own, identity, *ours, *more]
+        taken = {name for name, _ in own}
+        return [*own, *(pair for pair in (identity, *ours) if pair[0] not in taken), *more]

@@ -24,9 +24,10 @@ WITHIN: Final = 0.05
 #: Seconds after which the loop counts as hung: what ended before that is reported without it, as it may tell why.
 HUNG: Final = 0.5
 
-#: Route, method, status, path, root path, query, client, request's and response's size, duration, when it ended by
-#: :func:`time.perf_counter`, request id, trace id and span id. None of it changes any more, and no scope is kept: what
-#: an application has put there must not live longer than its request.
+#: Route; what the scope told of the request (method, path, root path, query and the peer); the client's address, None
+#: where it is the peer's; status, request's and response's size, duration, when it ended by :func:`time.perf_counter`,
+#: and the context. What is read of it does not change any more, and no scope is kept: what an application has put there
+#: must not live longer than its request.
 Record = tuple[Any, ...]
 
 _logger = logging.getLogger("bedplate.http")

@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bedplate.component import Host
 from bedplate.declarations import Verdict
 from bedplate.telemetry.context import current
-from bedplate.telemetry.http import otel
 from bedplate.telemetry.http.access import AccessLog
 from bedplate.telemetry.http.exchange import Exchange
-from bedplate.telemetry.http.headers import ResponseHeaders
+from bedplate.telemetry.http.headers import ResponseHeaders, name_of
 from bedplate.telemetry.http.identity import TOLD, Identifier
+from bedplate.telemetry.http.otel import FASTAPI_KEY, tracing_configured
 from bedplate.telemetry.http.report import ErrorSink, Reporter
 from bedplate.telemetry.http.settings import HttpSettings
 from bedplate.telemetry.http.websocket import WebSocketExchange
@@ -115,16 +115,12 @@ class HttpMiddleware:
             exchange.incoming = receive
             exchange.outgoing = send
             exchange.started = started = perf_counter()
-            if exchange.active is not None:
-                # In place, as all of an exchange runs in one thread: calls are what a request costs.
-                words, index = exchange.active
-                words[index] += 1.0
+            # In place, as all of an exchange runs in one thread: calls are what a request costs.
+            exchange.active[0] += 1.0
             context = exchange.context
-            for name, _ in scope["headers"]:
-                if name in TOLD:
-                    self._identifier.told(context, scope["headers"])
-                    exchange.identity = (b"x-request-id", context.request_id.encode())
-                    break
+            if not TOLD.isdisjoint(map(name_of, scope["headers"])):
+                self._identifier.told(context, scope["headers"])
+                exchange.identity = (b"x-request-id", context.request_id.encode())
         elif kind == "websocket":
             context = self._identifier.identify(scope["headers"])
             context.recorder = self._traces
@@ -135,7 +131,7 @@ class HttpMiddleware:
             return
         token = current.set(context)
         if not context.sampled:
-            scope.setdefault(otel.FASTAPI_KEY, None)
+            scope.setdefault(FASTAPI_KEY, None)
         if started - self._looked > _LOOK:
             self._look(started)
         ambient = None
@@ -178,7 +174,7 @@ class HttpMiddleware:
         """See whether OpenTelemetry is configured by now, so that libraries may ask for the parent of their spans."""
         self._looked = now
         ours = self._traces is not None and self._traces.otel is not None
-        self._tracing = ours or otel.tracing_configured()
+        self._tracing = ours or tracing_configured()
 
 
 def _as_root(scope: Scope) -> Scope:

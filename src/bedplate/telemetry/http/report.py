@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from bedplate.component import BoundCounter, Host
 from bedplate.telemetry.context import WorkContext
-from bedplate.telemetry.http.access import AccessLog, Shared
+from bedplate.telemetry.http.access import AccessLog, Said, Shared
 from bedplate.telemetry.http.later import Later, Record
 from bedplate.telemetry.http.metrics import (
     ACTIVE,
@@ -70,7 +70,7 @@ class Kind(NamedTuple):
 class Reporter:
     """Where exchanges report to; one a middleware. Before :meth:`start` and after :meth:`stop` nothing is measured.
 
-    :ivar active: the word of the gauge of active requests, while it is measured: memory and index.
+    :ivar active: the word of the gauge of active requests, a sequence of one; one that nobody reads while not measured.
     :ivar later: takes the reports of ordinary requests, while they may be put off.
     """
 
@@ -109,7 +109,7 @@ class Reporter:
         self._before_reading = before_reading
         self._askers: list[tuple[list[Callable[[], None]], Callable[[], None]]] = []
         self.reraise = settings.reraise
-        self.active: tuple[Any, int] | None = None
+        self.active: Any = [0.0]
         self._failures: dict[tuple[str, str], BoundCounter] = {}
         self._access = access
         self._traces = traces
@@ -148,7 +148,7 @@ class Reporter:
             for asker, asked in self._askers:
                 asker.remove(asked)
         self._forget()
-        self._host = self.active = None
+        self._host, self.active = None, [0.0]
 
     def forked(self) -> None:
         """Forget, in the child of a fork, what its parent will report."""
@@ -211,33 +211,25 @@ class Reporter:
     def _say(self, records: Iterable[Record]) -> None:
         """Report ordinary requests: what :meth:`request` does with any, in a loop that does nothing else."""
         ordinary, skip, access = self._ordinary, self._skip, self._access
-        everything, plain = self._everything, self.proxies.nobody
-        line = None if access is None else access.line
-        offset = time() - perf_counter()
-        lines: list[Record] = []
+        everything = self._everything
+        said: list[Said] = []
         size = 0
         try:
-            for (
-                route, method, status, path, root, query, client, received, sent, duration, ended, request, trace, span,
-            ) in records:  # fmt: skip
+            for record in records:
+                route, (method, path, root, _, _), _, status, received, sent, duration, _, context = record
                 known = ordinary.get((id(route), method, status))
                 if known is None:
                     known = self._of_route(route, method, status, path, root)
                 observe, _, shared = known[0]
                 observe(duration, received, sent)
-                if line is None or not (status >= 400 or everything or self._wanted(trace)):
+                if access is None or not (status >= 400 or everything or self._wanted(context.trace_id)):
                     continue
                 if status >= 400 or (path.removeprefix(root) if root else path) not in skip:
-                    if plain:
-                        client = client[0] if client else ""
-                    lines.append((
-                        logging.INFO, line, ended + offset, shared, request, trace, span, path, client, duration,
-                        received, sent, query, None,
-                    ))  # fmt: skip
+                    said.append((record, shared, None))
                     size += len(path)
         finally:
-            if access is not None and lines:
-                access.write_all(lines, size)
+            if access is not None and said:
+                access.write_all(said, time() - perf_counter(), size)
 
     def _of_route(self, route: Any, method: str, status: int, path: str, root: str) -> tuple[Kind, Any]:
         """Return what requests of a route share, and remember it."""

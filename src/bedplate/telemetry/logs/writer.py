@@ -39,7 +39,8 @@ __all__ = ["Batch", "Deferred", "Writer"]
 #: Lines with their levels, oldest first; each ends with a line end.
 Batch = Sequence[tuple[int, bytes]]
 
-#: A record to be formed later: its level, what makes its line of it, and whatever that needs. It must not change.
+#: Records to be formed later: their level, what makes a list of lines of it all, the records, and whatever that needs.
+#: They must not change. Lines that cannot be formed are left out of the list.
 Deferred = tuple[Any, ...]
 
 #: Where a line tells its level, right after the timestamp: the first two letters.
@@ -102,35 +103,21 @@ class Writer:
         elif size > self.flush_bytes and not self._wake.is_set():
             self._wake.set()
 
-    def defer(self, record: Deferred, size: int) -> None:
-        """Take a record whose line is formed when it is handed over: ``record[1](record)``, in whichever thread.
+    def defer(self, bulk: Deferred, size: int) -> None:
+        """Take records whose lines are formed when they are handed over, by ``bulk[1](bulk)``, in whichever thread.
 
-        :param size: bytes that its line will have, more or less.
+        :param size: bytes that all lines will have together, more or less.
         """
         size += self._bytes
         if size > self.backlog_bytes:
-            self.dropped += 1
+            self.dropped += len(bulk[2])
             self._wake.set()
             return
         self._bytes = size
-        self._pending.append(record)
+        self._pending.append(bulk)
         if self._at_once:
             self.flush(patient=False)
-        elif (size > self.flush_bytes or record[0] >= ERROR) and not self._wake.is_set():
-            self._wake.set()
-
-    def defer_all(self, records: Sequence[Deferred], size: int) -> None:
-        """Take records as :meth:`defer` does, none of them of level ERROR; ``size`` is that of all lines together."""
-        size += self._bytes
-        if size > self.backlog_bytes:
-            self.dropped += len(records)
-            self._wake.set()
-            return
-        self._bytes = size
-        self._pending.extend(records)
-        if self._at_once:
-            self.flush(patient=False)
-        elif size > self.flush_bytes and not self._wake.is_set():
+        elif (size > self.flush_bytes or bulk[0] >= ERROR) and not self._wake.is_set():
             self._wake.set()
 
     def start(self, outputs: Sequence[Output]) -> None:
@@ -205,16 +192,19 @@ class Writer:
         for _ in range(len(pending)):
             record = pending.popleft()
             level, line = record[0], record[1]
-            if line.__class__ is not bytes:
+            if line.__class__ is bytes:
+                formed = [line]
+                level = level or _level(line)
+            else:
                 try:
-                    line = line(record)
+                    formed = line(record)
                 except Exception:
-                    self.dropped += 1  # the lines behind it must not be lost with it
-                    continue
-            if level >= ERROR or (not level and (level := _level(line)) >= ERROR):
-                errors.append(line)
-            lines.append(line)
-            batch.append((level, line))
+                    formed = []  # the lines behind them must not be lost with them
+                self.dropped += len(record[2]) - len(formed)
+            if level >= ERROR:
+                errors += formed
+            lines += formed
+            batch += [(level, line) for line in formed]
         for output in self.outputs:
             due = errors if output.errors_only else lines
             if due or output.waiting:

@@ -67,6 +67,11 @@ class CounterCell:
         self._w[self._i] = value
 
     @property
+    def word(self) -> Any:
+        """The value as a sequence of one, for what adds to it with every request and without a call."""
+        return self._w[self._i : self._i + 1]
+
+    @property
     def value(self) -> float:
         """The value in this process."""
         return float(self._w[self._i])
@@ -94,9 +99,9 @@ class GaugeCell:
         self._w[self._i] -= amount
 
     @property
-    def word(self) -> tuple[Any, int]:
-        """Where the value is, memory and index, for one thread that updates it many times a second without a call."""
-        return self._w, self._i
+    def word(self) -> Any:
+        """The value as a sequence of one, for one thread that updates it many times a second without a call."""
+        return self._w[self._i : self._i + 1]
 
     def ratio(self, numerator: float, denominator: float, /) -> None:
         """Refuse: only gauges of merge ``ratio`` take two numbers."""
@@ -258,7 +263,7 @@ def counting(duration: Any, count: Any, seconds: Any) -> Callable[[float], None]
 def observing(first: Any, second: Any, third: Any) -> Callable[[float, float, float], None]:
     """Return a function that counts one observation in each of three histograms, in one call and without exemplars.
 
-    It is for what is done with every request; none of the values may be NaN.
+    It is for what is done with every request; none of the values may be NaN, and the second is 0 most of the time.
     """
     if not all(isinstance(cell, HistogramCell) for cell in (first, second, third)):
 
@@ -271,14 +276,18 @@ def observing(first: Any, second: Any, third: Any) -> Callable[[float, float, fl
     words_1, start_1, sum_1, bounds_1 = first._w, first._i, first._s, first._bounds
     words_2, start_2, sum_2, bounds_2 = second._w, second._i, second._s, second._bounds
     words_3, start_3, sum_3, bounds_3 = third._w, third._i, third._s, third._bounds
+    nothing_2 = start_2 + bisect_left(bounds_2, 0.0)
 
     def at_once(one: float, two: float, three: float) -> None:
         bucket = start_1 + bisect_left(bounds_1, one)
         words_1[bucket] += 1.0
         words_1[sum_1] += one
-        bucket = start_2 + bisect_left(bounds_2, two)
-        words_2[bucket] += 1.0
-        words_2[sum_2] += two
+        if two:
+            bucket = start_2 + bisect_left(bounds_2, two)
+            words_2[bucket] += 1.0
+            words_2[sum_2] += two
+        else:
+            words_2[nothing_2] += 1.0
         bucket = start_3 + bisect_left(bounds_3, three)
         words_3[bucket] += 1.0
         words_3[sum_3] += three

@@ -51,6 +51,11 @@ def test_a_table_nobody_writes_is_moved(url: str, connection: Connection) -> Non
         assert apart(connection, "orders", "orders_partitioned") == 0
         # In the order of the key, so that rows of one organisation lie together.
         assert work.journal.load("backfill:orders")["order"] == ["organization_id", "id"]
+        # The planner knows the twin and each of its partitions.
+        known = connection.execute(
+            "SELECT count(*) FROM pg_stats WHERE tablename ~ '^orders_p' AND attname = 'organization_id'"
+        ).fetchone()
+        assert known == (1 + PLAN.partitions,)
         for step in STEPS:
             step(work)
         assert verify(work).rows == {"orders": (2000, 2000)}

@@ -1,4 +1,7 @@
-"""Indexes of a twin that the service writes all the while: each on one partition at a time, CONCURRENTLY.
+"""Indexes of a twin that the service writes all the while: each on its partitions one by one, CONCURRENTLY.
+
+Several partitions are done at once where nobody else wants the processors. Two such builds, on different tables, wait
+for each other's snapshots at most, and neither has one while it waits.
 
 The index of the whole is made on the partitioned table alone, where nothing is stored, and takes the partitions' one by
 one. What writers wait for is the moment of an entry in the catalog; whoever gets it not soon enough is the worker.
@@ -15,6 +18,7 @@ from bedplate.database.cutover.layout import Layout, Statement, layout, partitio
 from bedplate.database.cutover.steps.capture import PATIENCE, patiently
 from bedplate.database.cutover.steps.index import others
 from bedplate.database.cutover.steps.pairs import pairs
+from bedplate.database.cutover.steps.together import analyze, together
 from bedplate.database.cutover.work import Pair, Work
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ def index(work: Work) -> None:
             if one.name and not (one.part == "keys" and one.after.startswith("PRIMARY KEY")):
                 _Index(work, pair, found, one).make()
         others(work, found)
-        ask(work.connection, f"ANALYZE {found.twin}")
+        analyze(work, found)
 
 
 class _Index:
@@ -62,11 +66,10 @@ class _Index:
         if self._state(self._whole):
             return
         count = self._work.plan.partitions
+        self._together()
         for number in range(count):
             began = time.monotonic()
             self._on_partition(number)
-            self._work.meter.rows(self._pair.table, "index", 1)
-            self._work.meter.total(self._pair.table, number + 1, count)
             self._work.pace.rest(time.monotonic() - began)
         if self._state(self._whole) is None:
             before, after = self._statement.before, self._statement.after
@@ -79,10 +82,41 @@ class _Index:
                 self._shortly(f"ALTER INDEX {self._whole} ATTACH PARTITION {part}")
         self._work.journal.note("index made", table=self._pair.table, index=self._statement.name)
 
-    def _on_partition(self, number: int) -> None:
+    def _together(self) -> None:
+        """Build what is missing, several at once; what a writer was in the way of is left for later."""
+        from psycopg.errors import DeadlockDetected
+
+        gave_way: list[str] = []
+        count, table = self._work.plan.partitions, self._pair.table
+
+        def build(connection: Connection[Any], statement: str) -> None:
+            try:
+                ask(connection, statement)
+            except DeadlockDetected:
+                gave_way.append(statement)
+
+        def told(built: int, done: int) -> None:
+            self._work.meter.rows(table, "index", built)
+            self._work.meter.total(table, count - len(missing) + done, count)
+
+        named = [self._named(number) for number in range(count)]
+        missing = [self._building(name, partition) for name, index, partition in named if self._state(index) is None]
+        together(self._work, missing, each=build, told=told)
+        if gave_way:
+            self._work.journal.note("index waits", table=table, index=self._statement.name, partitions=len(gave_way))
+
+    def _named(self, number: int) -> tuple[str, str, str]:
+        """Return the name of the index on a partition, and that and the partition's quoted in full."""
         name = partition_name(self._statement.name, number)
-        table = quoted(self._schema, partition_name(self._found.source.name, number))
-        index = quoted(self._schema, name)
+        table = partition_name(self._found.source.name, number)
+        return name, quoted(self._schema, name), quoted(self._schema, table)
+
+    def _building(self, name: str, table: str) -> str:
+        unique = "UNIQUE " if self._statement.unique else ""
+        return f"CREATE {unique}INDEX CONCURRENTLY {quoted(name)} ON {table} {self._definition}"
+
+    def _on_partition(self, number: int) -> None:
+        name, index, table = self._named(number)
         while not self._state(index):
             self._build(name, index, table)
         if self._key and not ask(
@@ -98,12 +132,11 @@ class _Index:
         """
         from psycopg.errors import DeadlockDetected
 
-        unique = "UNIQUE " if self._statement.unique else ""
         try:
             if self._state(index) is False:
                 # Of a build that was ended.
                 ask(self._connection, f"DROP INDEX CONCURRENTLY {index}")
-            ask(self._connection, f"CREATE {unique}INDEX CONCURRENTLY {quoted(name)} ON {table} {self._definition}")
+            ask(self._connection, self._building(name, table))
         except DeadlockDetected:
             self._work.journal.note("index waits", table=self._pair.table, index=name)
             time.sleep(_AGAIN)

@@ -135,13 +135,13 @@ class Chunks:
         names = ", ".join(quoted(name) for name in self.order)
         if weighed:
             size = " + ".join(f"coalesce(pg_column_size(t.{quoted(name)}), 0)" for name in weighed)
-            rows = (
+            sized = (
                 f"SELECT {names}, ({size})::bigint AS bedplate_size FROM ONLY {pair.live} t WHERE {where} "
                 f"ORDER BY {self.by} LIMIT {self.size}"
             )
             sums = (
                 f"SELECT {names}, row_number() OVER w AS bedplate_rows, sum(bedplate_size) OVER w AS bedplate_bytes "
-                f"FROM ({rows}) t WINDOW w AS (ORDER BY {self.by} ROWS UNBOUNDED PRECEDING)"
+                f"FROM ({sized}) t WINDOW w AS (ORDER BY {self.by} ROWS UNBOUNDED PRECEDING)"
             )
             full = f"bedplate_rows >= {self.size} OR bedplate_bytes >= {max(int(seconds * _SPEED), 1)}"
             inner = f"SELECT {names} FROM ({sums}) t WHERE {full} ORDER BY {self.by} LIMIT 1"

@@ -5,26 +5,17 @@ An index that is made on a partitioned table takes the partitions' own where the
 
 from __future__ import annotations
 
-import queue
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
 
 from bedplate.database.cutover.asking import ask, locally, quoted, transaction
 from bedplate.database.cutover.layout import Layout, Statement, layout, partition_name
 from bedplate.database.cutover.steps.pairs import pairs
 from bedplate.database.cutover.steps.replay import Replay
+from bedplate.database.cutover.steps.together import analyze, together
 from bedplate.database.cutover.work import Pair, Work
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 __all__ = ["index", "others"]
 
-#: As many at once as the server allows itself for one index, but no more than so many.
-_AT_ONCE = 8
 _NAMES = """SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('i', 'I')
 UNION SELECT x.stxname FROM pg_catalog.pg_statistic_ext x JOIN pg_catalog.pg_namespace n ON n.oid = x.stxnamespace
@@ -54,7 +45,7 @@ def index(work: Work) -> None:
             replay.everything()
             _build(work, pair, found, unique)
         others(work, found)
-        ask(work.connection, f"ANALYZE {found.twin}")
+        analyze(work, found)
 
 
 def _primary(work: Work, pair: Pair, found: Layout, statements: list[Statement]) -> None:
@@ -105,70 +96,17 @@ def _build(work: Work, pair: Pair, found: Layout, statements: Sequence[Statement
             name = partition_name(one.name, number)
             if name not in there:
                 jobs.append(one.on(partition, name))
-    _carry_out(work, pair, jobs)
+
+    def told(count: int, done: int) -> None:
+        work.meter.total(pair.table, done, len(jobs))
+        work.meter.rows(pair.table, "index", count)
+
+    together(work, jobs, told=told)
     for one in missing:
         with transaction(work.connection):
             locally(work.connection, statement_timeout="0")
             ask(work.connection, one.sql)
         work.journal.note("index made", table=pair.table, index=one.name)
-
-
-def _carry_out(work: Work, pair: Pair, jobs: Sequence[str]) -> None:
-    """Carry out statements, several at once, each in a connection of its own."""
-    if not jobs:
-        return
-    allowed = int(ask(work.connection, "SHOW max_parallel_maintenance_workers")[0][0])
-    several = 1 if work.pace.gentle else min(max(allowed, 1), _AT_ONCE, len(jobs))
-    done = 0
-    with ExitStack() as stack:
-        opened = [stack.enter_context(work.connect()) for _ in range(several)]
-        free: queue.SimpleQueue[Connection[Any]] = queue.SimpleQueue()
-        for connection in opened:
-            _set(connection)
-            free.put(connection)
-        pool = stack.enter_context(ThreadPoolExecutor(several))
-        running: set[Future[float]] = set()
-        try:
-            for job in jobs:
-                running.add(pool.submit(_one, free, job))
-                while len(running) >= several:
-                    finished, running = wait(running, return_when=FIRST_COMPLETED)
-                    worked = max(future.result() for future in finished)
-                    done += len(finished)
-                    work.meter.total(pair.table, done, len(jobs))
-                    work.meter.rows(pair.table, "index", len(finished))
-                    work.pace.rest(worked)
-            for future in running:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for connection in opened:
-                connection.cancel_safe()
-            raise
-
-
-def _one(free: queue.SimpleQueue[Connection[Any]], statement: str) -> float:
-    began = time.monotonic()
-    connection = free.get()
-    try:
-        with transaction(connection):
-            ask(connection, statement)
-    finally:
-        free.put(connection)
-    return time.monotonic() - began
-
-
-def _set(connection: Connection[Any]) -> None:
-    # Each partition is one process' work; a crash that takes an index takes its entry in the catalog, too.
-    memory = "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 128 << 20) / 1024 || 'kB'"
-    settings = {
-        "max_parallel_maintenance_workers": "'0'",
-        "statement_timeout": "'0'",
-        "synchronous_commit": "'off'",
-        "maintenance_work_mem": memory,
-    }
-    calls = ", ".join(f"set_config('{name}', {value}, false)" for name, value in settings.items())
-    ask(connection, f"SELECT {calls}")
 
 
 def others(work: Work, found: Layout) -> None:

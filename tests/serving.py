@@ -37,11 +37,12 @@ async def boom() -> None:
 
 @app.get("/slow")
 async def slow() -> dict[str, str]:
+    print("slow begins", flush=True)
     await asyncio.sleep(1.0)
     return {"slow": "done"}
 
 class Start:
-    """Takes its time to start, or fails, as the environment says."""
+    """Starts once there is a file, or fails, as the environment says."""
 
     @property
     def spec(self):
@@ -49,7 +50,8 @@ class Start:
 
     @asynccontextmanager
     async def lifespan(self, host):
-        await asyncio.sleep(float(os.environ.get("START_SECONDS", "0")))
+        while "START_AFTER" in os.environ and not os.path.exists(os.environ["START_AFTER"]):
+            await asyncio.sleep(0.02)
         if "START_FAILS" in os.environ:
             raise ConnectionError("no route to host")
         yield
@@ -72,7 +74,7 @@ class Running:
         self.process = process
         self.port = port
         self._log = log
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
 
     @property
     def log(self) -> str:
@@ -85,7 +87,7 @@ class Running:
         lines = self.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(pattern, line))
 
-    def eventually(self, condition: Callable[[], Any], seconds: float = 40.0) -> Any:
+    def eventually(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         end = time.monotonic() + seconds
         while True:
             try:
@@ -126,7 +128,7 @@ def run(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -12,19 +12,22 @@ import time
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from tests.serving import APP, free_port, run
 
 
 def test_probes_answer_while_it_starts_and_requests_do_not(tmp_path: Path) -> None:
-    with run(tmp_path, START_SECONDS="3") as shop:
+    may_start = tmp_path / "may start"
+    with run(tmp_path, START_AFTER=str(may_start)) as shop:
         shop.eventually(lambda: shop.get("/livez").status_code == 200)
         assert shop.get("/readyz").status_code == 503
         refused = shop.get("/items/1")
         assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
         assert refused.headers["retry-after"] == "1"
         assert shop.get("/monitoring/health").json()["phase"] == "starting"
+        may_start.touch()
         shop.ready()
         assert shop.get("/items/1").json()["item"] == 1
 
@@ -44,10 +47,11 @@ def test_sigterm_lets_open_requests_end_and_exits_with_0(tmp_path: Path) -> None
             url = f"http://127.0.0.1:{shop.port}/slow"
             thread = threading.Thread(target=lambda: answers.append(other.get(url)))
             thread.start()
-            time.sleep(0.4)
+            shop.eventually(lambda: "slow begins" in shop.log)
             with socket.create_connection(("127.0.0.1", shop.port), timeout=20) as early:
-                # Who has connected and not asked yet is let in as well.
-                time.sleep(0.1)
+                # Who has been let in and not asked yet is answered as well.
+                ours, server = early.getsockname()[1], psutil.Process(shop.process.pid)
+                shop.eventually(lambda: ours in {one.raddr.port for one in server.net_connections() if one.raddr})
                 shop.process.send_signal(signal.SIGTERM)
                 early.sendall(b"GET /items/7 HTTP/1.1\r\nHost: shop\r\n\r\n")
                 answer = b"".join(iter(lambda: early.recv(65536), b""))

@@ -79,7 +79,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     made, shelf = make(tmp_path)
     shelf.may_start.set()
     async with made.running():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not made.builtins.health.status.ready:
                 await asyncio.sleep(0.01)
         yield made
@@ -145,7 +145,9 @@ async def test_every_face_answers_while_the_service_is_still_starting(tmp_path: 
     service, shelf = make(tmp_path)
     starting = asyncio.create_task(_run(service, shelf.may_start))
     try:
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not any(view.spec.kind == "shelf" and view.state == "starting" for view in service.views):
+                await asyncio.sleep(0.005)
         async with client(service, token=TOKENS["viewer"]) as http:
             assert (await http.get("/livez")).status_code == 200
             assert (await http.get("/readyz")).json() == {"status": "starting"}
@@ -173,7 +175,7 @@ async def test_an_application_that_starts_slowly_keeps_the_service_unready(tmp_p
     ended = asyncio.Event()
     running = asyncio.create_task(_run(service, ended))
     health = service.builtins.health
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [reason.component for reason in health.status.reasons] != ["app"]:
             await asyncio.sleep(0.01)
         async with client(service) as http:

@@ -84,7 +84,7 @@ async def test_a_task_group_that_fails_ends_its_own_component_and_the_service_is
     built = service(feed, Part(neighbour, "neighbour", feed))
     async with running(built) as harness:
         fail.set()
-        lost = await asyncio.wait_for(harness.run.lifecycle.lost, 5)
+        lost = await asyncio.wait_for(harness.run.lifecycle.lost, 60)
         assert isinstance(lost, LostError)
         assert "part:feed ended while the service was running" in str(lost)
         assert state(built, "feed")[0] == "failed"
@@ -120,19 +120,19 @@ async def test_under_a_server_a_lost_component_ends_the_process() -> None:
 
     inbox.put_nowait({"type": "lifespan.startup"})
     serving = asyncio.create_task(built({"type": "lifespan"}, inbox.get, send))
-    for _ in range(500):
+    for _ in range(6000):
         if built.entry.ready:
             break
         await asyncio.sleep(0.01)
     fail.set()
-    for _ in range(500):
+    for _ in range(6000):
         if failures:
             break
         await asyncio.sleep(0.01)
     assert isinstance(failures[0], LostError)
     assert not built.entry.ready
     inbox.put_nowait({"type": "lifespan.shutdown"})
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
@@ -208,7 +208,7 @@ async def test_a_component_that_ignores_its_cancellation_is_left_behind_and_the_
                 continue
 
     below = Part(base, "base")
-    built = service(below, Part(stubborn, "stubborn", below), stop_timeout=0.1)
+    built = service(below, Part(stubborn, "stubborn", below), stop_timeout=0.5)
     async with running(built) as harness:
         life = harness.run.lifecycle
     assert journal == ["base stopped"]
@@ -241,7 +241,7 @@ async def test_a_task_that_does_not_stop_keeps_neither_its_siblings_nor_its_life
         yield
         journal.append("pool closed")
 
-    built = service(Part(pool), stop_timeout=0.2)
+    built = service(Part(pool), stop_timeout=0.5)
     async with running(built) as harness:
         life = harness.run.lifecycle
     assert journal == ["polite ended", "pool closed"]
@@ -394,7 +394,7 @@ async def test_an_application_that_loses_a_task_of_its_own_ends_the_service() ->
 
     async with running(service(app=FastAPI(lifespan=lifespan))) as harness:
         fail.set()
-        lost = await asyncio.wait_for(harness.run.lifecycle.lost, 5)
+        lost = await asyncio.wait_for(harness.run.lifecycle.lost, 60)
         assert "The application ended while the service was running" in str(lost)
 
 

@@ -46,7 +46,7 @@ class Collector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if collector.hang:
-                    collector.release.wait(10)
+                    collector.release.wait(90)
                     return
                 collector.headers.append(self.headers)
                 if collector.status == 200:
@@ -367,7 +367,7 @@ async def test_a_span_of_a_thread_without_context_joins_its_trace(collector: Col
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -397,14 +397,14 @@ async def test_a_dead_collector_stops_neither_work_nor_shutdown(collector: Colle
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{free.getsockname()[1]}/v1/traces"
-    traces = make(url, flush_timeout=0.2, otlp_timeout=8.0)
+    traces = make(url, flush_timeout=0.2, otlp_timeout=90.0)
     began = time.monotonic()
     async with traces.lifespan(host):
         for _ in range(300):
             with span("one", slow=60):
                 await asyncio.sleep(0)
-    # The deadline, its grace, and a generous second for a busy machine; the export alone would take eight.
-    assert time.monotonic() - began < 2.5
+    # The deadline, its grace, and much time for a busy machine; the export alone would take ninety.
+    assert time.monotonic() - began < 45
     assert len(traces.store) == 300
 
 
@@ -417,14 +417,14 @@ async def test_a_full_queue_drops_and_counts(collector: Collector, host: Any, mo
 
         def wait(*_: Any) -> None:
             blocked.set()
-            go.wait(5)
+            go.wait(60)
 
         monkeypatch.setattr(export, "_emit", wait)
         for n in range(300):
             with pytest.raises(ValueError), span("fails"):
                 raise ValueError
             if n == 0:
-                blocked.wait(5)
+                assert blocked.wait(60)
         go.set()
     assert host.values[("export_failures_total", "queue")] == 300 - 1 - 256
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -256,6 +257,22 @@ def test_a_statement_under_way_is_stopped_too(shared: Connection, shared_url: st
         thread.join(30)
     assert [found.finished for found in results] == [False]
     assert shared.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_who_truncates_both_tables_in_order_waits_for_nobody_who_waits_for_it(connection: Connection) -> None:
+    _sql(connection, "CREATE TABLE one (id int PRIMARY KEY)")
+    _sql(connection, "CREATE TABLE other (id int PRIMARY KEY) PARTITION BY HASH (id)")
+    _sql(connection, "CREATE TABLE other_p PARTITION OF other FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    pid = connection.info.backend_pid
+    with psycopg.connect(connection.info.dsn) as writer, ThreadPoolExecutor(1) as pool:
+        _sql(writer, "TRUNCATE one")
+        found = pool.submit(compare, connection, "one", "other")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+        while writer.execute(waiting, (pid,)).fetchone() == (0,):
+            writer.execute("SELECT pg_stat_clear_snapshot()")
+        _sql(writer, "TRUNCATE other")
+        writer.commit()
+        assert found.result(60).equal
 
 
 def test_what_row_security_hides_does_not_pass_as_equal(connection: Connection) -> None:

@@ -48,6 +48,16 @@ SELECT a.attname FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WIT
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
 WHERE i.indrelid = %s AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place"""
 
+#: By the catalog alone: pg_partition_tree locks each partition, and whoever truncates tables in the order of the
+#: comparison, the whole one first, would wait for one who waits for it.
+_SIZED = """
+WITH RECURSIVE tree (oid) AS (
+    SELECT %(oid)s::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid
+    JOIN pg_class p ON p.oid = i.inhparent AND p.relkind = 'p'
+) SELECT n.nspname, c.relname, (
+    SELECT coalesce(sum(greatest(l.reltuples, 0)), 0) FROM pg_class l JOIN tree USING (oid) WHERE l.relkind <> 'p'
+)::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(oid)s"""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -87,14 +97,7 @@ def relation(connection: Connection[Any], name: str) -> Relation:
     kinds = ask(connection, "SELECT relkind::text FROM pg_class WHERE oid = %s", (oid,)) if oid else []
     if not kinds or kinds[0][0] not in "rpmf":
         raise CutoverError(f"There is no table {name}.", "Write schema.table as it is in the database.")
-    schema, table, rows = ask(
-        connection,
-        """SELECT n.nspname, c.relname, (
-            SELECT coalesce(sum(greatest(l.reltuples, 0)), 0) FROM pg_class l
-            WHERE l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) UNION SELECT c.oid) AND l.relkind <> 'p'
-        )::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s""",
-        (oid,),
-    )[0]
+    schema, table, rows = connection.execute(_SIZED.encode(), {"oid": oid}).fetchall()[0]
     columns = tuple(_column(*row) for row in ask(connection, _COLUMNS, (oid,)))
     primary = tuple(row[0] for row in ask(connection, _PRIMARY, (oid,)))
     return Relation(oid, f"{schema}.{table}", quoted(schema, table), columns, primary, rows)

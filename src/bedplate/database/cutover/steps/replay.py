@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bedplate.database.cutover.asking import CutoverError, ask, locally, quoted, transaction
 from bedplate.database.cutover.keylog import KeyLog, Taken
 from bedplate.database.cutover.parity import Difference
+from bedplate.database.cutover.steps.chunks import heavy
 from bedplate.database.cutover.steps.follow import Follower, Key
 from bedplate.database.cutover.steps.pairs import keylog, pairs
 from bedplate.database.cutover.steps.truncated import empty
@@ -28,11 +29,16 @@ __all__ = ["FEW", "Replay", "Round", "backlog", "replays"]
 #: So few keys are left to be done under a lock: ready.
 FEW = 10
 _LEAST, _START, _MOST = 1000, 2000, 100_000
+#: The same where values lie outside of their rows: a row may be a megabyte.
+_LEAST_HEAVY, _START_HEAVY = 10, 100
 #: Rounds that find a few keys more each time, as somebody writes all the time.
 _STEADY = 5
 #: Seconds that a round may take while there is much to do: nobody waits for it, and the more rows of the log it takes,
-#: the more often a key is among them several times that is done once.
-_LONG = 1.0
+#: the more often a key is among them several times that is done once. And where others want the processors.
+_LONG, _SHORT = 1.0, 0.05
+#: Seconds between two looks whether the log grows shorter although the worker rests, rows that count as many then, and
+#: by how much shorter it is to be.
+_LOOK, _MANY, _SHORTER = 5.0, 1_000_000, 0.9
 #: Rows of the log in one transaction at most when all of it must be done at once.
 _ALL = 500_000
 _VACUUM = 50_000
@@ -65,8 +71,9 @@ class Replay:
         self.log: KeyLog = keylog(work.connection, pair)
         self.follower = Follower(work.connection, pair)
         self._follows = not _written(work, pair)
-        self._most = _START
+        self._least, self._most = (_LEAST_HEAVY, _START_HEAVY) if heavy(work.connection, pair) else (_LEAST, _START)
         self._removed = 0
+        self._gains, self._left, self._looked = False, 0, float("-inf")
 
     def check(self) -> None:
         """See that the log is in place.
@@ -100,7 +107,7 @@ class Replay:
         for _ in range(rounds):
             most, began = self._most, time.monotonic()
             done = self.round(most=most)
-            self._work.pace.rest(time.monotonic() - began)
+            self._rest(time.monotonic() - began, done, done.read >= most)
             steady = steady + 1 if done.read < most and not done.truncated else 0
             if steady and (done.keys - len(done.differing) <= until or steady >= _STEADY):
                 break
@@ -206,8 +213,17 @@ class Replay:
 
     def _adapt(self, done: Round, seconds: float) -> None:
         if done.read >= self._most:
-            factor = min(max(_LONG / max(seconds, 0.001), 0.5), 2.0)
-            self._most = int(min(max(self._most * factor, _LEAST), _MOST))
+            wanted = _SHORT if self._work.pace.gentle else _LONG
+            factor = min(max(wanted / max(seconds, 0.001), 0.5), 2.0)
+            self._most = int(min(max(self._most * factor, self._least), _MOST))
+
+    def _rest(self, seconds: float, done: Round, full: bool) -> None:
+        """Rest as whoever copies rows does, unless more is written meanwhile than is done."""
+        if full and time.monotonic() - self._looked > _LOOK:
+            left = self.log.rows(_MANY)
+            self._gains = left < _SHORTER * self._left
+            self._left, self._looked = left, time.monotonic()
+        self._work.pace.rest(seconds, done.keys if self._gains or not full else 0)
 
 
 def _written(work: Work, pair: Pair) -> bool:

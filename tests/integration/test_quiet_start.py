@@ -249,8 +249,17 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
         running.eventually(lambda: fresh(port, "/pay") == 200, 60)
         with Stream(port).going_on() as stream:
             shop.served_by(stream, 1, 2)
-            stream.told.clear()
 
+        # One that has no files left would reset what it takes.
+        with no_more_files(shop.drawn(1)):
+            running.eventually(lambda: "has opened nearly as many files as it may" in running.log, 60)
+            with Stream(port).going_on() as stream:
+                shop.served(stream)
+        assert stream.lost == {}
+        assert set(stream.served) == {shop.drawn(2).pid}
+
+        with Stream(port).going_on() as stream:
+            shop.served_by(stream, 1, 2)
             # Told to stop it loses nothing, not even of clients that have connected and not asked yet.
             shop.drawn(1).terminate()
             # Told to stop in the middle of its start, its replacement ends at once.
@@ -269,14 +278,11 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
             assert stream.lost == {}
 
             # One that loses a component ends; a supervisor that is out of files tries again to replace it.
-            limits = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
-            open_now = psutil.Process(running.process.pid).num_fds()
-            resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (open_now, limits[1]))
-            (shop.folder / f"lose-{shop.drawn(2).pid}").touch()
-            running.eventually(lambda: "cannot be started, which is tried again" in running.log, 60)
-            assert "ended with status 4" in running.log
-            shop.allow(0)
-            resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, limits)
+            with no_more_files(psutil.Process(running.process.pid)):
+                (shop.folder / f"lose-{shop.drawn(2).pid}").touch()
+                running.eventually(lambda: "cannot be started, which is tried again" in running.log, 60)
+                assert "ended with status 4" in running.log
+                shop.allow(0)
             starting = shop.drawn(6)
             shop.served(stream)
             assert stream.lost == {}
@@ -285,6 +291,15 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
         running.process.terminate()
         assert running.process.wait(60) == 0
         assert gone(starting)
+
+
+@contextlib.contextmanager
+def no_more_files(process: psutil.Process) -> Iterator[None]:
+    """Let a process open no more files, even when it closes one or two."""
+    limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (process.num_fds() - 4, limits[1]))
+    yield
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
 
 
 def gone(process: psutil.Process) -> bool:

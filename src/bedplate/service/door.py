@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 from collections.abc import Callable, Sequence
 
 __all__ = ["Door"]
+
+#: Files that a process keeps for what its requests open; it has room again when there are twice as many.
+_SPARE = 32
 
 
 class Door:
@@ -26,6 +31,24 @@ class Door:
         self._backlog = backlog
         self._servers: list[asyncio.Server] = []
         self.is_open = False
+
+    def is_full(self, before: bool) -> bool:
+        """Return whether the process has hardly a file left to open.
+
+        A connection that it takes when it has none is reset by it, without a word: the event loop knows nothing better.
+
+        :param before: what was returned last.
+        """
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit == resource.RLIM_INFINITY or not self._sockets:
+            return False
+        try:
+            lowest = os.dup(self._sockets[0].fileno())
+        except OSError:
+            return True
+        os.close(lowest)
+        # The kernel gives the lowest number that is free: all below it are in use.
+        return lowest >= limit - min(_SPARE, limit // 8) * (2 if before else 1)
 
     async def open(self) -> None:
         """Take connections from now on. :raises OSError: when that cannot be done; none are taken then."""

@@ -33,6 +33,9 @@ EXIT_LOST = 4
 #: Seconds in which a client that has connected may still ask when the process closes.
 _LETTING_IN = 1.0
 
+#: Seconds between two warnings of the same thing.
+_QUIET = 60.0
+
 #: Seconds in which a supervisor that was told to stop as well says so.
 _ASIDE = 1.0
 
@@ -75,6 +78,8 @@ class Server(uvicorn.Server):
         self._watches = watches
         self._starting = len(services_of(target))
         self._told = 0
+        self._is_full = False
+        self._warned = -_QUIET
         self._turned = asyncio.Event()
 
     @contextmanager
@@ -151,7 +156,7 @@ class Server(uvicorn.Server):
 
     def _is_needed(self) -> bool:
         """Return whether connections are better taken here than left to the other workers."""
-        if self.should_exit:
+        if self.should_exit or self._is_full:
             return False
         heard = ALONE if self._line is None or self._watches else self._line.heard
         if heard == ALONE:
@@ -176,6 +181,19 @@ class Server(uvicorn.Server):
             self._hear()
         await self._turn()
         self._minding = asyncio.create_task(self._mind(), name="door")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look ten times a second whether there is room for connections; they wait, or go elsewhere, when not."""
+        if self._door.is_full(self._is_full) != self._is_full:
+            self._is_full = not self._is_full
+            self._turned.set()
+            now = asyncio.get_running_loop().time()
+            if self._is_full and now - self._warned >= _QUIET:
+                self._warned = now
+                _logger.error(
+                    "The process has opened nearly as many files as it may; new connections wait or go elsewhere"
+                )
+        return await super().on_tick(counter)
 
     def _hear(self) -> None:
         assert self._line is not None

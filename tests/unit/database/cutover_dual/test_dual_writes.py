@@ -119,6 +119,17 @@ def test_a_table_is_emptied_before_its_rows_are_copied(url: str, connection: Con
         assert _apart(connection) == 0
 
 
+def test_reaping_keeps_up_however_slow_the_server_is(url: str, connection: Connection) -> None:
+    with begun(url) as (work, tombstones):
+        _copied(work)
+        for _ in range(15):
+            connection.execute('INSERT INTO "The orders" SELECT i, 1 FROM generate_series(5001, 5020) i')
+            connection.execute('DELETE FROM "The orders" WHERE id > 5000')
+            # However short it is wanted to be: fewer at once would not be quicker.
+            assert tombstones.reap(1e-9) == 20
+        assert tombstones.count() == 0 and _apart(connection) == 0
+
+
 def test_writers_need_no_right_on_the_twin_and_its_row_security_is_not_in_their_way(
     url: str, connection: Connection
 ) -> None:

@@ -25,6 +25,8 @@ __all__ = ["Harness", "running", "settings"]
 
 #: The bearer token of role admin that :func:`settings` lets in and :attr:`Harness.client` carries.
 TOKEN = "a-token-for-tests-that-nobody-guesses"  # noqa: S105
+#: Seconds of real time that a start may take before its clock is moved nevertheless.
+_PATIENCE = 20.0
 
 
 def settings(**values: Any) -> Settings:
@@ -78,7 +80,7 @@ class Harness:
                 total += value
         return total
 
-    async def eventually(self, condition: Callable[[], Any], timeout: float = 5.0) -> None:
+    async def eventually(self, condition: Callable[[], Any], timeout: float = 60.0) -> None:
         """Wait, in real time, until ``condition()`` is true; it may be async.
 
         :raises AssertionError: when it stays false.
@@ -105,8 +107,9 @@ async def running(
 ) -> AsyncIterator[Harness]:
     """Run a service, or one made of the given components, while inside.
 
-    The body begins when the service is ready, or half a minute of its clock has gone without that. From then on the
-    clock stands still until the test moves it.
+    The body begins when the service is ready, or half a minute of its clock has gone without that. The clock moves only
+    while nothing starts or is asked how it is, which may take real time; from then on it stands still until the test
+    moves it.
 
     :param headers: of the client's requests; by default the token that :func:`settings` lets in.
     """
@@ -116,13 +119,27 @@ async def running(
     clock = clock or ManualClock()
     async with service.running(role=role, clock=clock) as run:
         await settle()
+        until = asyncio.get_running_loop().time() + _PATIENCE
         for _ in range(120):
+            await _answered(service, until)
             if service.entry.ready:
                 break
             await clock.advance(0.25)
         authorized = {"authorization": f"Bearer {TOKEN}"} if headers is None else headers
         async with _client(service, authorized) as client:
             yield Harness(service, run, clock, client)
+
+
+async def _answered(service: Service, until: float) -> None:
+    """Wait, in real time, for what starts and what is asked how it is: a clock that is driven runs past its timeouts.
+
+    Whoever waits for the clock itself waits in vain, so this ends at ``until``, a time of the event loop.
+    """
+    loop, health = asyncio.get_running_loop(), service.builtins.health
+    while health.asking or any(view.state == "starting" for view in service.views):
+        if loop.time() > until:
+            return
+        await asyncio.sleep(0.001)
 
 
 def _client(app: Service | Process, headers: dict[str, str] | None) -> AbstractAsyncContextManager[httpx2.AsyncClient]:

@@ -62,16 +62,14 @@ async def test_a_slow_statement_is_logged_with_its_plan_and_no_value(
         with caplog.at_level(logging.WARNING):
             async with database.connect() as connection:
                 found = await connection.execute(
-                    text("SELECT id FROM people WHERE name = :name AND id < 4711"), {"name": "Grace Hopper"}
+                    text("SELECT id FROM people WHERE name = :name AND id < 471108"), {"name": "Grace Hopper"}
                 )
                 assert found.all() == []
 
             def told() -> str:
-                return "\n".join(
-                    str(record.__dict__) for record in caplog.records if "SELECT id" in str(record.__dict__)
-                )
+                return "\n".join(message for message in caplog.messages if "SELECT id" in message)
 
             await harness.eventually(told)
         assert "people" in told().split("plan")[1]
-        assert "Hopper" not in told() and "4711" not in told()
+        assert "Hopper" not in told() and "471108" not in told()
         assert fingerprint("SELECT id FROM people WHERE name = ? AND id < 1") in told()

@@ -83,6 +83,11 @@ class Health:
         """How the service is now."""
         return self.board.status
 
+    @property
+    def asking(self) -> bool:
+        """Whether a probe is being answered."""
+        return any(watch.check is not None for watch, _ in self._watches.values())
+
     @asynccontextmanager
     async def lifespan(self, host: Host) -> AsyncIterator[None]:
         """Watch the components of ``host`` while inside."""

@@ -47,7 +47,7 @@ class _Harmed(Server):
         pids = _family(self._process.pid)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        self._process.wait(20)
+        self._process.wait(60)
         self._process = None
         # A new one refuses to start while a child of the old one still has the shared memory.
         while any(Path(f"/proc/{pid}").exists() for pid in pids):

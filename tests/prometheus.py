@@ -68,7 +68,7 @@ class Process:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
-    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=20))
+    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
 
     @property
     def address(self) -> str:
@@ -238,7 +238,7 @@ def prometheus(
         "--web.enable-lifecycle",
         *flags,
     ]
-    with _running(command, log) as process, httpx2.Client(timeout=20) as client:
+    with _running(command, log) as process, httpx2.Client(timeout=60) as client:
         server = Server(process, port, log, client)
         server.until(server.ready, "Prometheus")
         yield server
@@ -262,7 +262,7 @@ def alertmanager(folder: Path, config: Path | Mapping[str, Any] | None = None) -
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]
-    with _running(command, log) as process, httpx2.Client(timeout=20) as client:
+    with _running(command, log) as process, httpx2.Client(timeout=60) as client:
         server = Alertmanager(process, port, log, client)
         server.until(server.ready, "Alertmanager")
         yield server
@@ -277,7 +277,7 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -224,7 +224,7 @@ class Server:
             process.send_signal(signal.SIGCONT)
             self._stopped = False
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -27,7 +27,7 @@ from tests.redis import Server, server
 from tests.stores import RealClock
 
 KEYS = tuple("abcdefgh")
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: Seconds after a drop in which another instance may not have heard of it, when all is well; the machine is busy.
 TOLD = 2.0
 

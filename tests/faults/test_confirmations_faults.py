@@ -115,7 +115,7 @@ async def endure(
         done = load.seen["decided"]
         await harness.eventually(lambda: load.seen["decided"] > done + 10, timeout=15)
         load.ended = True
-        await asyncio.wait_for(working, 15)
+        await asyncio.wait_for(working, 60)
 
         # What was acknowledged is what is there, and is told.
         for id, answers in load.answers.items():

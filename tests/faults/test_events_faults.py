@@ -23,7 +23,7 @@ from tests.redis import Server, server
 from tests.stores import RealClock
 
 DURABLE = ("appendonly yes", "appendfsync always")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Load:

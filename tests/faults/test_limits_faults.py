@@ -32,7 +32,7 @@ KEYS = ("ann", "bob")
 QUOTA, WINDOW = 12, 0.6
 STRATEGIES: tuple[Strategy, ...] = ("gcra", "sliding_window", "fixed_window")
 #: Seconds after which everybody knows of a fault, and all count together again when it is over.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 class Watch:

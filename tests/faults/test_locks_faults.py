@@ -131,7 +131,7 @@ async def endure(
         done = load.seen["done"]
         await harness.eventually(lambda: load.seen["done"] > done + 50, timeout=15)
         load.ended = True
-        await asyncio.wait_for(working, 15)
+        await asyncio.wait_for(working, 60)
         for its in locks:
             await harness.eventually(lambda its=its: not its.held and not its.waiting, timeout=5)
 

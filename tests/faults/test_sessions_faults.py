@@ -31,7 +31,7 @@ from tests.stores import RealClock
 
 SECRET = "a secret for tests that is long enough to be one"
 INSTANCES = 2
-PATIENCE = 15.0
+PATIENCE = 60.0
 DURABLE = ("appendonly yes", "appendfsync always")
 
 

@@ -139,7 +139,7 @@ def test_values_are_what_prometheus_says_to_the_letter(both: Both, expr: str) ->
         return bool(seen[0] == seen[1])
 
     try:
-        both.service.eventually(same, 10)
+        both.service.eventually(same, 60)
     except AssertionError:
         assert seen[0] == seen[1]
     assert both.ours("query", query=expr).headers["content-type"] == "application/json"
@@ -156,7 +156,7 @@ def test_ranges_have_the_same_form_and_the_same_points(both: Both, expr: str) ->
         values = [[one["values"] for one in answer.json()["data"]["result"]] for answer in (ours, theirs)]
         return bool(values[0] == values[1]) and all(len(points) == 4 for points in values[0])
 
-    both.service.eventually(same, 20)
+    both.service.eventually(same, 60)
 
 
 def test_the_samples_of_a_range_selector_are_told_too(both: Both) -> None:
@@ -198,7 +198,7 @@ def test_what_there_is_to_ask_for_is_told_alike(both: Both, call: str, params: d
             ours, theirs = (sorted(each, key=repr) for each in nameless)
         return bool(ours == theirs)
 
-    both.service.eventually(same, 15)
+    both.service.eventually(same, 60)
 
 
 def test_metadata_name_counters_as_queries_do(both: Both) -> None:
@@ -209,7 +209,7 @@ def test_metadata_name_counters_as_queries_do(both: Both) -> None:
         return bool(ours["bedplate_samples_taken_total"] == theirs["bedplate_samples_taken"])
 
     assert len(both.ours("metadata", limit=3).json()["data"]) == 3
-    both.service.eventually(same, 15)
+    both.service.eventually(same, 60)
 
 
 def test_a_query_may_be_posted(both: Both) -> None:

@@ -51,7 +51,7 @@ class Counting:
     async def everywhere(self) -> None:
         """Return when every counter has been counted up again."""
         before = dict(self.counted)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while any(self.counted.get(key, 0) <= before.get(key, 0) for key in KEYS):
                 await asyncio.sleep(0.002)
 

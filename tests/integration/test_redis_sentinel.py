@@ -48,7 +48,7 @@ class Load:
     async def more(self, count: int = 50) -> None:
         """Return when so many more writes were acknowledged."""
         wanted = len(self.acknowledged) + count
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.acknowledged) < wanted:
                 await asyncio.sleep(0.002)
 
@@ -119,7 +119,7 @@ async def test_without_sentinels_the_primary_that_works_is_kept(guarded: Sentine
         await load.more(300)
         assert not load.errors
         load.redis._router.nodes[0].drop("a test")  # type: ignore[union-attr]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await _said(load.redis, "no Sentinel says where state is"):
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(guarded.healed)

@@ -64,7 +64,7 @@ async def test_it_starts_and_a_service_works_through_it(environment: str) -> Non
                     break
                 await asyncio.sleep(0.02)
             async with running(database) as harness:
-                await harness.eventually(lambda: database.replicas[0].usable, 20)
+                await harness.eventually(lambda: database.replicas[0].usable, 60)
 
                 async def add(n: int) -> None:
                     async with database.begin() as connection:
@@ -83,4 +83,4 @@ async def test_it_starts_and_a_service_works_through_it(environment: str) -> Non
                     await stranger.ready()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)

@@ -230,7 +230,7 @@ def _follows(one: Started, other: Started) -> bool:
 
 
 async def _written(redis: Redis, value: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await redis.run(PUT, ["a"], [value])

@@ -30,13 +30,13 @@ FLUSH = Operation(name="del", command=("DEL",), memory=lambda space, keys, _: sp
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 
 
 async def taken(subscription: Subscription[Any], count: int) -> list[Any]:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         return [(await anext(subscription)).payload for _ in range(count)]
 
 
@@ -153,7 +153,7 @@ async def test_a_group_begins_with_what_is_there_or_with_what_comes(backend: Bac
         await before.add(1)
         async with beside(backend, worker):
             await eventually(lambda: ("all", 1) in seen)
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(60):
                 while len((await backend.store.run(TIDY, (before.key, before.dead_key), (0, 9, 60_000)))[2]) < 2:
                     await asyncio.sleep(0.002)
             await before.add(2)
@@ -237,11 +237,11 @@ async def test_what_all_have_done_goes_when_it_is_old_and_nothing_else(backend: 
             return int((await backend.store.run(TIDY, (orders.key, orders.dead_key), (kept, 100, 60_000)))[0])
 
         assert await rest(60_000) == 5
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while await rest() != 3:  # 3 is being worked on; 4 and 5 wait
                 await asyncio.sleep(0.005)
         blocked.set()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while await rest() > 1:  # the last one that was given out stays as the mark
                 await asyncio.sleep(0.005)
 
@@ -323,7 +323,7 @@ async def _until(backend: Backend, condition: Callable[[], Any]) -> None:
 
 
 async def _length(backend: Backend, key: str, length: int) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while await backend.store.run(LEN, (key,)) != length:
             await backend.pass_(backend.short / 4)
 

@@ -92,7 +92,7 @@ async def test_turns_come_in_order_over_all_instances_each_with_a_greater_fence(
             tasks.append(asyncio.create_task(work(number)))
             await waiters(one, number + 1)
         await first.release()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
         assert [number for number, _ in order] == list(range(12))
         assert first.fence < order[0][1] and [f for _, f in order] == sorted({f for _, f in order})
         assert not (await info(one)).held
@@ -117,7 +117,7 @@ async def test_who_waits_takes_over_from_a_holder_that_died(backend: Backend) ->
         await waiters(one, 1)
         one._forget(held)
         await backend.pass_(0.5)
-        await (await asyncio.wait_for(waiting, 5)).release()
+        await (await asyncio.wait_for(waiting, 60)).release()
 
 
 async def test_it_is_renewed_while_it_is_held(backend: Backend) -> None:
@@ -166,7 +166,7 @@ async def test_force_takes_it_and_the_holder_is_told_at_once(backend: Backend) -
         while not one.held:
             await asyncio.sleep(0.001)
         assert await other.force("a") == one._me
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 60)
         with pytest.raises(LockLostError, match="taken"):
             await working
         assert await other.force("a") == ""
@@ -182,7 +182,7 @@ async def test_who_is_cancelled_while_waiting_has_no_turn_any_more(backend: Back
         gone.cancel()
         await waiters(one, 1)
         await held.release()
-        await (await asyncio.wait_for(stays, 5)).release()
+        await (await asyncio.wait_for(stays, 60)).release()
 
 
 async def test_500_cancelled_attempts_leave_none_held(backend: Backend) -> None:
@@ -201,7 +201,7 @@ async def test_500_cancelled_attempts_leave_none_held(backend: Backend) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for number in range(7):
                 while (seen := await info(one, f"lock:{number}")).held or seen.waiting:
                     await asyncio.sleep(0.002)
@@ -216,7 +216,7 @@ async def test_a_cancelled_release_releases(backend: Backend) -> None:
         releasing.cancel()
         with suppress(asyncio.CancelledError):
             await releasing
-        await (await asyncio.wait_for(other.acquire("a"), 5)).release()
+        await (await asyncio.wait_for(other.acquire("a"), 60)).release()
 
 
 async def test_names_are_never_mistaken_for_each_other(backend: Backend) -> None:
@@ -241,7 +241,7 @@ async def test_never_two_are_inside(backend: Backend) -> None:
                     await asyncio.sleep(0)
                     inside -= 1
 
-        await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(20))), 20)
+        await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(20))), 60)
 
 
 async def test_a_fenced_value_refuses_smaller_fences(backend: Backend) -> None:
@@ -275,7 +275,7 @@ async def test_one_leads_and_the_next_follows_at_once(backend: Backend) -> None:
         await waiters(one, 1, "lease:digest")
         assert len(leading) == 1
         tasks[leading[0]].cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(leading) < 2:
                 await asyncio.sleep(0.001)
         assert set(leading) == {one, other}

@@ -19,7 +19,7 @@ def make(store: object) -> Sessions:
 
 async def soon(condition: Callable[[], Awaitable[object]]) -> None:
     """Wait until it holds: a notice is on its way."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.001)
 

@@ -234,6 +234,6 @@ async def test_after_its_end_it_is_away(backend: Backend) -> None:
 
 
 async def _eventually(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)

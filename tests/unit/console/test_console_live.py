@@ -33,7 +33,7 @@ def feed_of(kitchen: Kitchen, limit: int = 10) -> Feed:
 
 async def read(events: Any) -> list[dict[str, Any]]:
     """Return the parts of the next piece of a stream."""
-    text = (await asyncio.wait_for(anext(events), 5)).decode()
+    text = (await asyncio.wait_for(anext(events), 60)).decode()
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
@@ -95,7 +95,7 @@ async def test_nobody_who_looks_holds_up_the_end() -> None:
         kitchen.ending = True
         feed.wake()
         with pytest.raises(StopAsyncIteration):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 60)
 
 
 async def test_the_stream_of_a_page_is_for_those_who_are_signed_in() -> None:
@@ -120,7 +120,7 @@ async def test_the_stream_brings_the_home_page_and_ends_with_the_session() -> No
         kitchen_news = console.timeline
         kitchen_news.note("settings", "Something changed")
         await console.feed.refresh()
-        answer = await asyncio.wait_for(request, 10)
+        answer = await asyncio.wait_for(request, 60)
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         assert "shop is well." in answer.text

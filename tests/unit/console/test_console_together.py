@@ -143,7 +143,7 @@ async def test_the_page_of_all_is_live() -> None:
         request = asyncio.ensure_future(
             town.client.get("/console/live?topic=verdict:shop,mill&topic=service:mill&topic=lately:mill")
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not root.feed.watchers:
                 await asyncio.sleep(0)
             await root.feed.refresh()

@@ -112,12 +112,12 @@ async def test_each_counts_once_while_the_primary_is_killed_and_the_pool_heals_b
         writers = [asyncio.create_task(writer(row)) for row in range(8)]
         for _ in range(3):
             before = counted
-            await harness.eventually(lambda before=before: counted > before + 50, 30)  # type: ignore[misc]
+            await harness.eventually(lambda before=before: counted > before + 50, 60)  # type: ignore[misc]
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
             await harness.clock.advance(2)
         before = counted
-        await harness.eventually(lambda: counted > before + 50, 30)
+        await harness.eventually(lambda: counted > before + 50, 60)
         over = True
         await asyncio.gather(*writers)
         assert counted <= await total(database) <= counted + unknown

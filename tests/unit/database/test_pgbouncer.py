@@ -98,7 +98,7 @@ async def test_replicas_show_own_writes_through_it(server: Postgres, bouncer: Pg
         settings = DatabaseSettings(pooler="transaction", replica_timeout=5.0)
         database = Database(bouncer.url(url), replicas=[other.url(url)], settings=settings)
         async with running(database) as harness:
-            await harness.eventually(lambda: database.replicas[0].usable, 20)
+            await harness.eventually(lambda: database.replicas[0].usable, 60)
             async with database.begin() as connection:
                 await connection.execute(text("CREATE TABLE notes (n int)"))
                 await connection.execute(text("INSERT INTO notes VALUES (0)"))

@@ -92,7 +92,7 @@ OK = b"HTTP/1.1 200 OK\r\nserver: x\r\ncontent-type: text/plain\r\ncontent-lengt
 
 async def ask(path: Path, client: Client | None = None) -> Client:
     client = client or Client()
-    await asyncio.wait_for(Relay(path)(client.scope, client.receive, client.send), 10)
+    await asyncio.wait_for(Relay(path)(client.scope, client.receive, client.send), 60)
     return client
 
 
@@ -221,7 +221,7 @@ async def test_a_client_that_leaves_ends_the_request_on_the_far_side(tmp_path: P
             await asyncio.sleep(0.01)
         client.leave()
         await asking
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 60)
 
 
 class Kept:

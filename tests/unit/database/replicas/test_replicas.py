@@ -53,7 +53,7 @@ def database_of(urls: list[str], options: DatabaseSettings = CALM) -> Database:
 
 
 async def ready(database: Database, harness: Any, healthy: int = 2) -> None:
-    await harness.eventually(lambda: sum(one.usable for one in database.replicas) == healthy, 20)
+    await harness.eventually(lambda: sum(one.usable for one in database.replicas) == healthy, 60)
 
 
 async def write(database: Database, n: int) -> None:
@@ -202,7 +202,7 @@ async def test_one_that_is_behind_is_ejected_told_and_returns_when_it_has_caught
             await harness.clock.advance(5)
             return not database.replicas[0].usable
 
-        await harness.eventually(looked_at, 20)
+        await harness.eventually(looked_at, 60)
         found = (await harness.client.get("/database/replica/health")).json()
         assert (found["status"], found["healthy"], found["replicas"][0]["state"]) == ("degraded", 1, "behind")
         assert await harness.value(LAG, replica="replica1") > 10
@@ -218,7 +218,7 @@ async def test_one_that_is_behind_is_ejected_told_and_returns_when_it_has_caught
             await harness.clock.advance(5)
             return database.replicas[0].usable
 
-        await harness.eventually(returned, 20)
+        await harness.eventually(returned, 60)
         assert await harness.value(LAG, replica="replica1") < 1
 
 
@@ -239,7 +239,7 @@ async def test_readers_see_no_error_while_replicas_are_killed_and_hang(
 
         async def more() -> None:
             before = done
-            await harness.eventually(lambda: done > before + 200, 30)
+            await harness.eventually(lambda: done > before + 200, 60)
 
         readers = [asyncio.create_task(reader()) for _ in range(8)]
         await more()
@@ -258,7 +258,7 @@ async def test_readers_see_no_error_while_replicas_are_killed_and_hang(
             await harness.clock.advance(5)
             return all(replica.usable for replica in database.replicas)
 
-        await harness.eventually(back, 20)
+        await harness.eventually(back, 60)
         over = True
         await asyncio.gather(*readers)
         assert await harness.value(FALLBACKS, reason="fault") > 0

@@ -87,4 +87,4 @@ async def test_the_status_tells_that_prometheus_is_away(tmp_path: Path) -> None:
             reasons = (await harness.client.get("/monitoring/health")).json()["reasons"]
             return any(one["component"] == "alerts" and "127.0.0.1:9" in one["error"] for one in reasons)
 
-        await harness.eventually(told, 30)
+        await harness.eventually(told, 60)

@@ -218,7 +218,7 @@ async def test_without_its_database_it_goes_on_and_writes_later(tmp_path: Path) 
         notices = await plant.notices()
         await plant.alerts.note_sent(notices[0], "slack")
         folder.unlink()
-        await plant.harness.eventually(plant.saved_all, 20)
+        await plant.harness.eventually(plant.saved_all, 60)
         view = next(view for view in plant.harness.service.views if view.spec.kind == "alerts")
         assert view.state == "running"
     async with watched(folder / "a.sqlite3", clock=clock) as plant:
@@ -255,7 +255,7 @@ async def test_a_value_that_changes_while_an_alert_fires_is_nothing_that_waits_f
     async with watched(tmp_path / "a.sqlite3") as plant:
         plant.tank.set(0.05)
         await plant.until(lambda: fired(plant.current()))
-        await plant.harness.eventually(plant.saved_all, 20)
+        await plant.harness.eventually(plant.saved_all, 60)
         keeping = plant.alerts._keeping
         assert keeping is not None and await plant.harness.value(WAITING) == 0
         (view,) = plant.current()

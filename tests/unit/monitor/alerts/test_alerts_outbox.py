@@ -50,7 +50,7 @@ async def test_changes_are_late_once_the_database_has_been_away_for_longer_than_
         await plant.until(lambda: fired(plant.current()))
         assert await value(WAITING) >= await value(OVERDUE) > 0
         folder.unlink()
-        await plant.harness.eventually(plant.saved_all, 20)
+        await plant.harness.eventually(plant.saved_all, 60)
         assert await value(OVERDUE) == 0
 
 

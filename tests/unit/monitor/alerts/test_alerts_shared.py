@@ -218,7 +218,7 @@ async def test_a_database_that_goes_away_and_comes_back_misses_nothing(server: P
             await plant.alerts.acknowledge(plant.current()[0].fingerprint, "ann", "on it")
         finally:
             server.start()
-        await plant.harness.eventually(plant.saved_all, 20)
+        await plant.harness.eventually(plant.saved_all, 60)
         history = [(one.alert.labels["tank"], one.alert.state) for one in await plant.history()]
         assert sorted(history) == sorted(
             [("a", "pending"), ("a", "firing"), ("a", "resolved"), ("b", "pending"), ("b", "firing")]

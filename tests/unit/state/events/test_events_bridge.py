@@ -84,12 +84,12 @@ async def asking(service: Service, path: str, *, query: str = "", last: str = ""
         client.asked.put_nowait(
             {"type": "http.disconnect"} if kind == "http" else {"type": "websocket.disconnect", "code": 1001}
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
 
 
 async def eventually(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

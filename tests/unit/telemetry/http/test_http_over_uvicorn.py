@@ -40,13 +40,13 @@ async def ask(
     for request in requests:
         writer.write(f"{request} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     try:
-        return await asyncio.wait_for((read or (lambda r: r.read()))(reader), 5)
+        return await asyncio.wait_for((read or (lambda r: r.read()))(reader), 60)
     finally:
         writer.close()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.005)
 

@@ -207,7 +207,7 @@ def test_a_pipe_that_nobody_reads_blocks_nobody_and_catches_up(monkeypatch: pyte
     while output.waiting:
         output.write(())
     os.close(piped.writer)
-    reader.join(10)
+    reader.join(60)
     assert [json.loads(line)["n"] for line in received[0].splitlines()] == list(range(5_001))
     assert (output.lost, output.fault) == (0, "")
 

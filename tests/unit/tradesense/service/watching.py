@@ -41,7 +41,7 @@ class Watch:
         await desk.harness.service(self.scope, self.inbox.get, send)  # type: ignore[arg-type]
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.outbox.get()
 
     async def news(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Watch:
 
     async def leave(self) -> None:
         self.inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.task
 
 

@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append(f"{self.command} {self.path}")
         if self.server.hangs is not None:
-            self.server.hangs.wait(20)
+            self.server.hangs.wait(60)
         if self.server.status < 300 and body:
             self.server.got.append(json.loads(body))
         said = b"no such hook" if self.server.status >= 400 else b""
@@ -222,7 +222,7 @@ class Telling(FakeHost):
             cell.value for (name, *own), cell in self.cells.items() if name == metric.name and wanted <= set(own)
         )
 
-    async def eventually(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
+    async def eventually(self, condition: Callable[[], Any], timeout: float = 60.0) -> None:
         """Wait, in real time, until something is true; it may move the clock."""
         end = time.monotonic() + timeout
         while True:

@@ -249,7 +249,8 @@ class TraceRecorder:
 
     def _spans(self, work: WorkContext, entries: Iterable[Entry]) -> list[dict[str, Any]]:
         """Return noted spans as plain dicts, their times turned from the monotonic clock's to Unix time."""
-        offset = unix_offset()
+        entries = list(entries)
+        offset = unix_offset() if entries else 0
         return [
             {
                 "id": f"{entry.span_id:016x}",

@@ -90,9 +90,8 @@ class TraceStore:
         """Keep a record; return how many of its spans were cut because it is larger than one record may be."""
         reason: Reason = record["reason"]
         text, cut = _encode(record, int(self._bytes[reason] * _LARGEST))
-        summary = {key: value for key, value in record.items() if key != "spans"}
-        summary["spans"] = len(record["spans"]) - cut
-        summary["dropped"] = summary.get("dropped", 0) + cut
+        kept, dropped = len(record["spans"]) - cut, record.get("dropped", 0) + cut
+        summary = {**record, "spans": kept, "dropped": dropped}
         key = (str(record["span_id"]), int(record["part"]))
         with self._lock:
             trace = self._take(record["trace_id"]) or _Trace(reason)

@@ -107,7 +107,7 @@ class Replay:
         for _ in range(rounds):
             most, began = self._most, time.monotonic()
             done = self.round(most=most)
-            self._rest(time.monotonic() - began, done, done.read >= most)
+            self._rest(time.monotonic() - began, done, most)
             steady = steady + 1 if done.read < most and not done.truncated else 0
             if steady and (done.keys - len(done.differing) <= until or steady >= _STEADY):
                 break
@@ -213,17 +213,24 @@ class Replay:
 
     def _adapt(self, done: Round, seconds: float) -> None:
         if done.read >= self._most:
-            wanted = _SHORT if self._work.pace.gentle else _LONG
+            wanted = _SHORT if self._gains and self._work.pace.gentle else _LONG
             factor = min(max(wanted / max(seconds, 0.001), 0.5), 2.0)
             self._most = int(min(max(self._most * factor, self._least), _MOST))
 
-    def _rest(self, seconds: float, done: Round, full: bool) -> None:
-        """Rest as whoever copies rows does, unless more is written meanwhile than is done."""
-        if full and time.monotonic() - self._looked > _LOOK:
+    def _rest(self, seconds: float, done: Round, most: int) -> None:
+        """Rest as whoever copies rows does, unless that lets writers get ahead: no round after it would be the last."""
+        if full := done.read >= most:
+            self._look()
+        gently = self._gains if full else 2 * done.read < most
+        self._work.pace.rest(seconds, done.keys if gently else 0)
+
+    def _look(self) -> None:
+        """See at times whether the log has grown shorter although the worker rests."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK:
             left = self.log.rows(_MANY)
             self._gains = left < _SHORTER * self._left
-            self._left, self._looked = left, time.monotonic()
-        self._work.pace.rest(seconds, done.keys if self._gains or not full else 0)
+            self._left, self._looked = left, now
 
 
 def _written(work: Work, pair: Pair) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from tests.serving import Running, free_port, run
 
 SHOP = '''
-import asyncio, os
+import asyncio, os, time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from bedplate import Service, Settings, Spec
@@ -52,6 +52,8 @@ class Gate:
             losing = group.create_task(self.lose())
             yield
             losing.cancel()
+        if Path(f"stuck-{os.getpid()}").exists():
+            time.sleep(3600)
 
     async def lose(self):
         while not Path(f"lose-{os.getpid()}").exists():
@@ -244,7 +246,7 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
 
 @pytest.mark.timeout(300)
 def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: Path) -> None:
-    with shop_of_two(tmp_path) as shop:
+    with shop_of_two(tmp_path, BEDPLATE_SERVICE__STOP_TIMEOUT="1") as shop:
         running, port = shop.running, shop.port
         running.eventually(lambda: fresh(port, "/pay") == 200, 60)
         with Stream(port).going_on() as stream:
@@ -260,8 +262,11 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
 
         with Stream(port).going_on() as stream:
             shop.served_by(stream, 1, 2)
-            # Told to stop it loses nothing, not even of clients that have connected and not asked yet.
+            # Told to stop it loses nothing, not even of clients that have connected and not asked yet; and if it
+            # hangs when it serves nobody any more, it is replaced nevertheless.
+            (shop.folder / f"stuck-{shop.drawn(1).pid}").touch()
             shop.drawn(1).terminate()
+            running.eventually(lambda: "did not stop in time and is killed" in running.log, 60)
             # Told to stop in the middle of its start, its replacement ends at once.
             shop.drawn(3).terminate()
             assert gone(shop.drawn(3))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bedplate.problems import BedplateError
+from bedplate.service.ending import end_soon
 from bedplate.service.line import Line
 from bedplate.service.loading import load
 from bedplate.service.process import Process
@@ -84,4 +85,4 @@ def _ignore_hangups() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(end_soon(main()))

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bedplate.service.door import Door
+from bedplate.service.ending import loop_threads
 from bedplate.service.lifecycle import LostError
 from bedplate.service.line import ALONE, DRAINING, ENDS, FEWER, GONE, HURRY, LOST, OTHERS, STARTED, TURN, Line
 from bedplate.service.process import Process
@@ -318,6 +319,10 @@ def serve(
         service.addresses = tuple(f"{address(listener)}{root}" for listener in (*sockets, *management))
 
     async def main() -> None:
+        async with loop_threads(lambda: 0.0 if server.force_exit else settings.stop_timeout):
+            await serving()
+
+    async def serving() -> None:
         if not management:
             await server.serve(list(sockets))
             return

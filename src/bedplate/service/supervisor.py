@@ -61,6 +61,8 @@ class _Child:
     #: What it said last, and since when it has served.
     said: bytes = b""
     since: float | None = None
+    #: Since when it has served nobody any more, and should end.
+    gone: float | None = None
     #: What it was told last.
     told: bytes = b""
 
@@ -131,6 +133,9 @@ class Supervisor:
                 continue
             status = child.process.poll()
             if status is None:
+                if child.gone is not None and now - child.gone > self._stop_timeout:
+                    _logger.error("%s process %s did not stop in time and is killed", child.role, child.instance)
+                    child.process.kill()
                 continue
             child.process = None
             self._hang_up(child)
@@ -162,7 +167,7 @@ class Supervisor:
             self._not_started(child, now, error)
             return
         child.line.setblocking(False)
-        child.said, child.since, child.told = b"", None, b""
+        child.said, child.since, child.gone, child.told = b"", None, None, b""
         self._selector.register(child.line, selectors.EVENT_READ, child)
         # It must know before it starts whether anybody else serves.
         self._tell(child)
@@ -198,6 +203,8 @@ class Supervisor:
                 self._hang_up(child)
                 continue
             child.said = words[-1:]
+            if child.said == GONE:
+                child.gone = time.monotonic()
             if STARTED in words:
                 child.since = time.monotonic()
         self._tell_all()
@@ -205,6 +212,7 @@ class Supervisor:
     def _hang_up(self, child: _Child) -> None:
         """Note that a child serves nobody any more."""
         child.said = GONE
+        child.gone = child.gone or time.monotonic()
         if child.line is not None:
             self._selector.unregister(child.line)
             child.line.close()

@@ -137,6 +137,33 @@ async def test_a_record_put_off_says_what_one_at_the_end_says() -> None:
     }
 
 
+async def test_a_line_that_cannot_be_formed_is_counted_and_takes_no_other_with_it() -> None:
+    async with put_off(items()) as w:
+        for path, peer in (("/items/a", "::1"), ("/items/c", "no address: \ud800"), ("/items/b", "::1")):
+            await w.get(path, client=(peer, 1))
+        assert [record["path"] for record in w.records] == ["/items/a", "/items/b"]
+        assert w.writer.dropped == 1
+        assert sum((await w.values(DURATION, "_count")).values()) == 3
+
+
+async def test_what_a_server_may_leave_out_of_a_scope_is_not_missed() -> None:
+    async def receive() -> Any:
+        raise AssertionError("nobody reads a body")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent: list[Any] = []
+    async with put_off(items()) as w:
+        scope = scope_of("GET", "/items/a")
+        del scope["root_path"], scope["client"]
+        await w.app(scope, receive, send)
+        assert sent[0]["status"] == 200
+        (record,) = w.records
+        assert (record["route"], record["client"]) == ("/items/{key}", "")
+        assert await w.values(DURATION, "_count") == {("GET", "/items/{key}", "200"): 1}
+
+
 async def test_what_was_bound_to_a_request_is_in_its_record() -> None:
     app = FastAPI()
 

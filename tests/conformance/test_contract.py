@@ -143,7 +143,7 @@ async def test_workers_of_one_host_are_one_scrape_and_one_of_them_leads(tmp_path
         action = follower.actions()[0]
         assert action.refused() is None
         await action.run(None, shapes.Actor("somebody", "operator"))
-        for _ in range(200):
+        for _ in range(3000):
             if follower._step() == "switched":
                 break
             await asyncio.sleep(0.02)

@@ -32,7 +32,7 @@ def make(**changes: Any) -> Callable[[Any], Cache]:
 
 async def eventually(backend: Backend, holds: Callable[[], Any]) -> None:
     """Wait until something holds; what one instance is told of another takes a moment."""
-    for _ in range(500):
+    for _ in range(6000):
         if await holds():
             return
         await backend.pass_(0.01)

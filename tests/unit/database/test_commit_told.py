@@ -32,7 +32,7 @@ async def test_a_server_that_is_lost_right_after_a_commit_has_committed_once(
         return position or await told(connection)
 
     with pgbouncer(server) as bouncer:
-        settings = DatabaseSettings(pooler="transaction", replica_timeout=5.0)
+        settings = DatabaseSettings(pooler="transaction", replica_timeout=30.0, connect_timeout=30.0)
         # One that never answers: what is written is read from the primary.
         nobody = url.replace(name, "nobody")
         database = Database(bouncer.url(url), replicas=[nobody], settings=settings)

@@ -95,10 +95,15 @@ async def test_what_ends_with_its_transaction_is_not(server: Postgres, bouncer: 
 async def test_replicas_show_own_writes_through_it(server: Postgres, bouncer: PgBouncer) -> None:
     with replica(server) as follower, pgbouncer(follower) as other:
         url = server.database()
-        settings = DatabaseSettings(pooler="transaction", replica_timeout=5.0)
+        settings = DatabaseSettings(pooler="transaction", replica_timeout=30.0, connect_timeout=30.0)
         database = Database(bouncer.url(url), replicas=[other.url(url)], settings=settings)
         async with running(database) as harness:
-            await harness.eventually(lambda: database.replicas[0].usable, 60)
+
+            async def usable() -> bool:
+                await harness.clock.advance(5)  # it may not have heard of the database at first, and is looked at again
+                return database.replicas[0].usable
+
+            await harness.eventually(usable, 60)
             async with database.begin() as connection:
                 await connection.execute(text("CREATE TABLE notes (n int)"))
                 await connection.execute(text("INSERT INTO notes VALUES (0)"))

@@ -33,7 +33,7 @@ async def test_organisations_that_are_opened_at_once_have_numbers_of_their_own(o
         async with office.books.database.begin() as connection:
             return [number for _ in range(times) for number in await span(connection, "organizations", count)]
 
-    found = await asyncio.gather(opened(1, 250), opened(1, 250), opened(1, 250), opened(7, 100))
+    found = await asyncio.gather(opened(1, 40), opened(1, 40), opened(1, 40), opened(7, 20))
     assert len({number for some in found for number in some}) == sum(map(len, found))
 
 

@@ -181,7 +181,7 @@ async def test_a_blocking_call_runs_in_a_thread_once_at_a_time_and_leaves_the_lo
     def call() -> str:
         nonlocal calls
         calls += 1
-        release.wait(10)
+        release.wait(60)
         return "listed"
 
     check = blocking(call)
@@ -195,7 +195,7 @@ async def test_a_blocking_call_runs_in_a_thread_once_at_a_time_and_leaves_the_lo
         await check()
     assert calls == 1
     release.set()
-    for _ in range(500):
+    for _ in range(30_000):
         try:
             assert await check() == "listed"
             break

@@ -209,7 +209,7 @@ async def test_of_several_workers_one_trains_and_the_others_load_it(trained: asy
     shared.mkdir()
     async with services[0].running(directory=shared), services[1].running(directory=shared):
         found = [next(c for c in s.components if isinstance(c, FraudDetection)) for s in services]
-        for _ in range(400):
+        for _ in range(3000):
             if all(one.state == "trained" for one in found):
                 break
             await asyncio.sleep(0.02)
@@ -234,6 +234,7 @@ async def test_training_that_fails_is_told_and_not_tried_again(monkeypatch: pyte
         assert (await harness.client.post("/simulate", json={"rows": 50})).status_code == 200
 
 
+@pytest.mark.timeout(300)  # it imports all that training needs
 async def test_a_training_process_that_fails_says_why(tmp_path: Path) -> None:
     config = GeneratorConfig(rows=200, customers=5, fraud_rate=0.0)
     with pytest.raises(TrainingError, match=r"status 1\): .*BadLabel"):

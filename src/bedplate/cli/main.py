@@ -52,4 +52,12 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 def main() -> None:
     """Run the command; the entry point of the console script."""
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    except SystemExit as ended:
+        if sys.argv[1:2] == ["run"]:
+            # What has served for weeks may have a thread that hangs, for which Python would wait.
+            from bedplate.service.ending import end_soon
+
+            end_soon(ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1)
+        raise

@@ -42,7 +42,6 @@ def run(
         return
     # SIGHUP asks for a reload; until there is something to reload, it must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from bedplate.service.ending import end_soon
     from bedplate.service.loading import load
     from bedplate.service.runner import serve, services_of
     from bedplate.service.sockets import close_all, listen
@@ -75,7 +74,7 @@ def run(
             for each in services_of(service):
                 each.options = replace(each.options, directory=run_dir)
         _greet(target, sockets, management)
-        raise typer.Exit(end_soon(serve(service, sockets, management=management)))
+        raise typer.Exit(serve(service, sockets, management=management))
 
 
 def _greet(target: str, sockets: Sequence[socket.socket], management: Sequence[socket.socket]) -> None:

@@ -6,7 +6,7 @@ may keep from them, and one around the application.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ class Entry:
         self._rooted = tuple(rooted)
         self._router = ProblemRouter(rooted, default=_unknown)
         #: How paths begin that may belong to operators; whatever does not is not looked at twice.
-        self.prefixes = tuple(sorted({self._prefix, *self._probes, *(_first(route) for route in rooted)}))
+        self.prefixes = _shortest({self._prefix, *self._probes, *(_first(route) for route in rooted)})
         self._relay: ASGIApp | None = None
         guards = [component.guard for component in service.components if isinstance(component, HasGuard)]
         sink = builtins.access_sink
@@ -172,6 +172,15 @@ def _layered(app: ASGIApp, components: Sequence[Component]) -> ASGIApp:
         with _asking(component, f"{layer.stage} middleware"):
             app = layer.factory(app)
     return app
+
+
+def _shortest(beginnings: Iterable[str]) -> tuple[str, ...]:
+    """Return the beginnings that have no other one among them: each is looked for in the path of every request."""
+    found: list[str] = []
+    for one in sorted(beginnings):
+        if not found or not one.startswith(found[-1]):
+            found.append(one)
+    return tuple(found)
 
 
 @contextmanager

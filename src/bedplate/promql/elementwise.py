@@ -25,14 +25,15 @@ __all__ = [
     "VectorScalar",
 ]
 
-#: Go's floats and numpy's are the same IEEE 754; ``math.Mod`` is C's ``fmod``.
+#: Go's floats and numpy's are the same IEEE 754; ``math.Mod`` is C's ``fmod``. ``np.power`` by a scalar of 0.5 is a
+#: square root, which differs from a power at -Inf and -0.
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": np.true_divide,
     "%": np.fmod,
-    "^": np.power,
+    "^": np.float_power,
     "atan2": np.arctan2,
 }
 COMPARISON: dict[str, Callable[[Any, Any], Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.finding import ROOT
+from tools.suite import FEW
 
 CHANCE = """
 import pathlib
@@ -44,7 +45,7 @@ def test_what_passes_alone_passes_and_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tests",
-    ["def test_bad():\n    assert False\n", CHANCE.format(number=6), "import nothing_of_this_name\n"],
+    ["def test_bad():\n    assert False\n", CHANCE.format(number=FEW + 1), "import nothing_of_this_name\n"],
     ids=["fails-twice", "too-many", "cannot-be-read"],
 )
 def test_what_is_no_chance_fails(tmp_path: Path, tests: str) -> None:

@@ -336,3 +336,11 @@ def test_series_are_not_written_to() -> None:
         table.flags.writeable = False
     for expr in ("a", "rate(b[5m])", "sum(a) + b", "sort(b)", "quantile_over_time(0.5, b[5m])", "-a"):
         compiled(expr).value(source, 480)
+
+
+def test_a_power_of_a_half_is_no_square_root_where_they_differ() -> None:
+    source = series("low -Inf", "none -0", "four 4")
+    assert told("low ^ 0.5", source, 0) == {"": math.inf}
+    assert math.copysign(1, told("none ^ 0.5", source, 0)[""]) == 1
+    assert told("four ^ 0.5", source, 0) == {"": 2.0}
+    assert told("sqrt(four)", source, 0) == {"": 2.0}

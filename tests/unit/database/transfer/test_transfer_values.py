@@ -215,6 +215,7 @@ def tables(draw: st.DrawFn) -> tuple[str, list[list[Any]]]:
     return ", ".join(parts), [list(row) for row in rows]
 
 
+@pytest.mark.timeout(size(120, 1_200))
 @settings(max_examples=size(6, 300), phases=WITHOUT_SHRINKING)
 @given(st.lists(tables(), min_size=1, max_size=2))
 def test_any_rows_come_back_as_they_were(moving: tuple[Path, Empty], made: Any) -> None:

@@ -105,12 +105,11 @@ class AccessLog:
         rest = None if more is None and context.fields is None else self._rest(context, more)
         told = (None, path, None, scope["query_string"], None)
         record = (None, told, client, 0, request_size, response_size, duration, time(), context)
-        bulk = (level, self.lines, ((record, shared, rest),), 0.0)
-        if self.writer is not None:
-            self.writer.defer(bulk, _SIZE + len(path))
-            return
-        for line in self.lines(bulk):
-            self._sink(line)
+        said = (level, self.line, ((record, shared, rest),))
+        if self.writer is None:
+            self._sink(self.line(said))
+        else:
+            self.writer.defer(said, _SIZE + len(path))
 
     def write_all(self, said: Sequence[Said], offset: float, paths: int) -> None:
         """Write records of level INFO that were put off.
@@ -123,34 +122,39 @@ class AccessLog:
     def lines(self, bulk: tuple[Any, ...]) -> list[bytes]:
         """Return the lines of records, formed in one loop; without those that cannot be formed.
 
-        :param bulk: their level, this method, what they say, and what leads from their clock to Unix time.
+        :param bulk: level INFO, this method, what they say, and what leads from their clock to Unix time.
         """
-        level, _, said, offset = bulk
-        name = "INFO" if level == INFO else "ERROR"
-        escaped = self._escaped
+        _, _, said, offset = bulk
         lines: list[bytes] = []
-        for (_, told, client, _, received, sent, duration, ended, context), (head, body), rest in said:
+        for one in said:
             try:
-                _, text, _, query, peer = told
-                path = escaped.get(text)
-                if path is None:
-                    path = self._escape(text)
-                if client is None:
-                    client = peer[0] if peer else ""
-                user, tail = ("null", "") if rest is None else rest
-                if query:
-                    tail += f',"query":{orjson.dumps(self._query(query)).decode()}'
-                # Ids need no escaping (identity.py); addresses come from the server or are parsed.
-                line = (
-                    f'{{"timestamp":"{stamp(ended + offset)}","level":"{name}",{head},'
-                    f'"request_id":"{context.request_id}","user_id":{user},{body},"trace_id":"{context.trace_id}",'
-                    f'"span_id":"{context.span_id}","path":{path},"client":"{client}",'
-                    f'"duration_ms":{duration * 1e3:.3f},"request_size":{received},"response_size":{sent}{tail}}}\n'
-                )
-                lines.append(line.encode())
+                lines.append(self._formed("INFO", one, offset))
             except Exception:
                 continue  # it must not take the others with it; the writer counts what is missing
         return lines
+
+    def line(self, said: tuple[Any, ...]) -> bytes:
+        """Return the line of a single record, whose end is in Unix time."""
+        return self._formed("INFO" if said[0] == INFO else "ERROR", said[2][0], 0.0)
+
+    def _formed(self, level: str, said: Said, offset: float) -> bytes:
+        (_, told, client, _, received, sent, duration, ended, context), (head, body), rest = said
+        _, text, _, query, peer = told
+        path = self._escaped.get(text)
+        if path is None:
+            path = self._escape(text)
+        if client is None:
+            client = peer[0] if peer else ""
+        user, tail = ("null", "") if rest is None else rest
+        if query:
+            tail += f',"query":{orjson.dumps(self._query(query)).decode()}'
+        # Ids need no escaping (identity.py); addresses come from the server or are parsed.
+        return (
+            f'{{"timestamp":"{stamp(ended + offset)}","level":"{level}",{head},"request_id":"{context.request_id}",'
+            f'"user_id":{user},{body},"trace_id":"{context.trace_id}","span_id":"{context.span_id}","path":{path},'
+            f'"client":"{client}","duration_ms":{duration * 1e3:.3f},"request_size":{received},'
+            f'"response_size":{sent}{tail}}}\n'
+        ).encode()
 
     def _rest(self, context: WorkContext, more: dict[str, Any] | None) -> tuple[str, str]:
         """Return the user's id and the fields that few requests have."""

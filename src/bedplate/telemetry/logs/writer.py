@@ -40,7 +40,7 @@ __all__ = ["Batch", "Deferred", "Writer"]
 Batch = Sequence[tuple[int, bytes]]
 
 #: Records to be formed later: their level, what makes a list of lines of it all, the records, and whatever that needs.
-#: They must not change. Lines that cannot be formed are left out of the list.
+#: They must not change. Lines that cannot be formed are left out of the list; for one record the line alone will do.
 Deferred = tuple[Any, ...]
 
 #: Where a line tells its level, right after the timestamp: the first two letters.
@@ -187,24 +187,23 @@ class Writer:
         pending = self._pending
         self._bytes = 0
         batch: list[tuple[int, bytes]] = []
-        lines: list[bytes] = []
-        errors: list[bytes] = []
         for _ in range(len(pending)):
             record = pending.popleft()
             level, line = record[0], record[1]
             if line.__class__ is bytes:
-                formed = [line]
-                level = level or _level(line)
-            else:
-                try:
-                    formed = line(record)
-                except Exception:
-                    formed = []  # the lines behind them must not be lost with them
-                self.dropped += len(record[2]) - len(formed)
-            if level >= ERROR:
-                errors += formed
-            lines += formed
+                batch.append((level or _level(line), line))
+                continue
+            try:
+                formed = line(record)
+            except Exception:
+                formed = []  # the lines behind them must not be lost with them
+            if formed.__class__ is bytes:
+                batch.append((level, formed))
+                continue
+            self.dropped += len(record[2]) - len(formed)
             batch += [(level, line) for line in formed]
+        lines = [line for _, line in batch]
+        errors = [line for level, line in batch if level >= ERROR]
         for output in self.outputs:
             due = errors if output.errors_only else lines
             if due or output.waiting:

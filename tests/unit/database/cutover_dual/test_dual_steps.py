@@ -166,6 +166,36 @@ def test_an_index_whose_build_was_ended_is_made_anew(url: str, connection: Conne
         assert deferrable == (True,)
 
 
+def test_an_index_whose_build_was_ended_may_be_made_whole_by_a_truncation(url: str, connection: Connection) -> None:
+    name = "orders_organization_partitioned_p001"
+
+    class Emptied:
+        """A connection after whose second look at the index somebody truncates its table."""
+
+        def __init__(self, opened: Connection) -> None:
+            self._opened, self._looks = opened, 0
+
+        def __getattr__(self, called: str) -> Any:
+            return getattr(self._opened, called)
+
+        def execute(self, statement: Any, values: Any = None, **how: Any) -> Any:
+            done = self._opened.execute(statement, values, **how)
+            if "indisvalid" in str(statement) and name in str(values):
+                self._looks += 1
+                if self._looks == 2:
+                    connection.execute("TRUNCATE orders; INSERT INTO orders (organization_id) VALUES (7)")
+            return done
+
+    with moving(url, PLAN, wrap=Emptied) as work:
+        for step in (prepare, capture, backfill):
+            step(work)
+        connection.execute(f"CREATE INDEX {name} ON orders_p001 (organization_id, id)".encode())
+        connection.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (name,))
+        index(work)
+        sync(work)
+        _ended(work, connection)
+
+
 def test_an_index_gives_way_to_a_writer_that_waits_for_it_in_turn(url: str, connection: Connection) -> None:
     waits = """SELECT count(*) FROM pg_stat_activity
         WHERE wait_event = 'virtualxid' AND query LIKE 'CREATE%INDEX CONCURRENTLY%'"""

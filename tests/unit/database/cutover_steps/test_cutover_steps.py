@@ -178,6 +178,66 @@ def test_the_replay_rests_only_where_that_lets_nobody_get_ahead(url: str, connec
         assert verify(work).equal
 
 
+def test_the_replay_does_not_rest_again_and_again_where_writers_gain_by_it(
+    url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant, value in {"_LOOK": -1.0, "_LEAST": 100, "_START": 100, "_MOST": 100}.items():
+        monkeypatch.setattr(f"bedplate.database.cutover.steps.replay.{constant}", value)
+
+    @dataclass
+    class Written(Steady):
+        """Whenever the worker rests for writers, these do more than it has done."""
+
+        rows: list[int] = field(default_factory=list)
+
+        def rest(self, worked: float, rows: int = 0) -> None:
+            self.rows.append(rows)
+            if len(self.rows) <= 20:
+                write(150 if rows else 50)
+
+    def write(count: int) -> None:
+        first = next(batches) * 200 + 1
+        connection.execute("UPDATE orders SET note = 'new' WHERE id BETWEEN %s AND %s", (first, first + count - 1))
+
+    with moved(url) as work:
+        batches, pace = itertools.count(), Written(gentle=True)
+        connection.execute("INSERT INTO orders (id, organization_id) SELECT i, 7 FROM generate_series(2001, 5000) i")
+        tend(work)
+        (replay,) = replays(replace(work, pace=pace))
+        connection.execute("UPDATE orders SET note = 'first' WHERE id > 4600")
+        replay.drain()
+        # It did so once, and saw what came of it.
+        assert pace.rows.count(100) == 1
+        assert verify(work).equal
+
+
+def test_indexes_are_made_with_the_connections_that_are_left(url: str, connection: Connection) -> None:
+    with moving(url, PLAN) as work:
+        left = [0]
+
+        @contextmanager
+        def connect() -> Iterator[Connection]:
+            left[0] -= 1
+            if left[0] < 0:
+                raise CutoverError("The database cannot be reached: too many clients already.", "Is it running?")
+            with work.connect() as opened:
+                yield opened
+
+        few = replace(work, connect=connect)
+        for step in (prepare, capture, backfill):
+            step(work)
+        # Tried again: a CutoverError would wait for somebody.
+        with pytest.raises(ConnectionError, match="too many clients"):
+            index(few)
+        left[0] = 1
+        with pytest.raises(ConnectionError, match="too many clients"):
+            index(few)
+        assert connection.execute("SELECT count(*) FROM pg_indexes WHERE tablename = 'orders_p003'").fetchone() != (0,)
+        index(work)
+        sync(work)
+        assert verify(work).equal
+
+
 @pytest.mark.parametrize("order", [("organization_id", "note"), ("id",)])
 def test_a_row_that_comes_with_two_chunks_is_there_once(
     url: str, connection: Connection, order: tuple[str, ...]

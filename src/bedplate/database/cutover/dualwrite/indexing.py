@@ -117,15 +117,16 @@ class _Index:
 
     def _on_partition(self, number: int) -> None:
         name, index, table = self._named(number)
-        while not self._state(index):
-            self._build(name, index, table)
+        # A look at a time: a TRUNCATE makes the index of a build that was ended whole at any moment.
+        while not (valid := self._state(index)):
+            self._build(name, index, table, ended=valid is False)
         if self._key and not ask(
             self._connection, "SELECT FROM pg_constraint WHERE conindid = to_regclass(%s)", (index,)
         ):
             kept = f"ADD CONSTRAINT {quoted(name)} UNIQUE USING INDEX {quoted(name)}{self._deferred}"
             self._shortly(f"ALTER TABLE {table} {kept}")
 
-    def _build(self, name: str, index: str, table: str) -> None:
+    def _build(self, name: str, index: str, table: str, *, ended: bool) -> None:
         """Build an index while its partition is written, unless a writer and this wait for each other.
 
         A transaction that has written, which this waits for, and then truncates the table waits for this in turn.
@@ -133,8 +134,7 @@ class _Index:
         from psycopg.errors import DeadlockDetected
 
         try:
-            if self._state(index) is False:
-                # Of a build that was ended.
+            if ended:
                 ask(self._connection, f"DROP INDEX CONCURRENTLY {index}")
             ask(self._connection, self._building(name, table))
         except DeadlockDetected:

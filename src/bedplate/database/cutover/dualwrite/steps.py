@@ -26,6 +26,8 @@ _TELL = 50
 #: Tombstones that may be left for the fence, and how often they are reaped while rows are copied, in seconds: more
 #: often, and fewer at once, where others want the processors.
 _LEFT, _EVERY, _OFTEN = 200, 1.0, 0.1
+#: How often they are reaped gently at the end.
+_ROUNDS = 1000
 
 
 def capture(work: Work) -> None:
@@ -133,9 +135,9 @@ def _copy(work: Work, pair: Pair, columns: str, tombstones: Tombstones) -> None:
         work.pace.rest(worked, chunks.rows - before.rows)
 
 
-def _reap(work: Work, pair: Pair, tombstones: Tombstones) -> int:
+def _reap(work: Work, pair: Pair, tombstones: Tombstones, *, gently: bool = True) -> int:
     """Reap some tombstones, no longer than a chunk takes where others want the processors; return how many."""
-    done = tombstones.reap(work.pace.seconds if work.pace.gentle else None)
+    done = tombstones.reap(work.pace.seconds if gently and work.pace.gentle else None)
     work.meter.rows(pair.table, "reap", done)
     return done
 
@@ -172,17 +174,21 @@ def _chunk(work: Work, pair: Pair, chunks: Chunks, columns: str, weighed: tuple[
 
 def _harden(work: Work, found: DualWrites, tombstones: Tombstones) -> None:
     """Reap the last tombstones and make the triggers strict, with writers locked out for a moment."""
-    pair = found.pair
+    pair, gently = found.pair, True
 
     def attempt() -> bool:
-        for _ in range(1000):
+        nonlocal gently
+        for _ in range(_ROUNDS):
             left = tombstones.count(_LEFT + 1)
             work.meter.pending(pair.table, left)
             if left <= _LEFT:
                 break
             began = time.monotonic()
-            done = _reap(work, pair, tombstones)
-            work.pace.rest(time.monotonic() - began, done)
+            done = _reap(work, pair, tombstones, gently=gently)
+            work.pace.rest(time.monotonic() - began, done if gently else 0)
+        else:
+            # Writers delete as fast as this reaps: it would never end.
+            gently = False
         with transaction(work.connection):
             lock(work.connection, pair.live)
             began = time.monotonic()

@@ -73,7 +73,7 @@ class Replay:
         self._follows = not _written(work, pair)
         self._least, self._most = (_LEAST_HEAVY, _START_HEAVY) if heavy(work.connection, pair) else (_LEAST, _START)
         self._removed = 0
-        self._gains, self._left, self._looked = False, 0, float("-inf")
+        self._gains, self._vain, self._left, self._looked = False, False, 0, float("-inf")
 
     def check(self) -> None:
         """See that the log is in place.
@@ -103,7 +103,7 @@ class Replay:
 
     def drain(self, *, until: int = FEW, rounds: int = 1_000_000) -> int:
         """Do rounds until few keys are left, no fewer come, or so many are done; return how many are left."""
-        steady = 0
+        steady, self._gains, self._vain = 0, False, False
         for _ in range(rounds):
             most, began = self._most, time.monotonic()
             done = self.round(most=most)
@@ -225,11 +225,16 @@ class Replay:
         self._work.pace.rest(seconds, done.keys if gently else 0)
 
     def _look(self) -> None:
-        """See at times whether the log has grown shorter although the worker rests."""
+        """See at times whether the log has grown shorter although the worker rests; if once not, it does so no more.
+
+        What is gained without rests might be lost by them again, without end.
+        """
         now = time.monotonic()
         if now - self._looked > _LOOK:
             left = self.log.rows(_MANY)
-            self._gains = left < _SHORTER * self._left
+            shorter = left < _SHORTER * self._left
+            self._vain = self._vain or (self._gains and not shorter)
+            self._gains = shorter and not self._vain
             self._left, self._looked = left, now
 
 

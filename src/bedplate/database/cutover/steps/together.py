@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from bedplate.database.cutover.asking import ask, quoted, transaction
+from bedplate.database.cutover.asking import CutoverError, ask, quoted, transaction
 from bedplate.database.cutover.layout import Layout, partition_name
 from bedplate.database.cutover.work import Work
 
@@ -39,14 +39,15 @@ def together(
     """Carry out statements, several at once, or one at a time and with rests while others want the processors.
 
     :param each: carries one out, by default in a transaction. :param told: how many were done since, and in all.
-    :raises Stopped: between two of them.
+    :raises Stopped: between two of them. :raises ConnectionError: when the server lets nobody in now.
     """
     if not statements:
         return
     allowed = int(ask(work.connection, "SHOW max_parallel_maintenance_workers")[0][0])
-    several = 1 if work.pace.gentle else min(max(allowed, 1), _AT_ONCE, len(statements))
+    wanted = 1 if work.pace.gentle else min(max(allowed, 1), _AT_ONCE, len(statements))
     with ExitStack() as stack:
-        opened = [stack.enter_context(work.connect()) for _ in range(several)]
+        opened = _opened(work, stack, wanted)
+        several = len(opened)
         free: queue.SimpleQueue[Connection[Any]] = queue.SimpleQueue()
         for connection in opened:
             _set(connection)
@@ -57,7 +58,7 @@ def together(
         try:
             for statement in statements:
                 running.add(pool.submit(_one, free, each, statement))
-                while len(running) >= several:
+                while len(running) >= (1 if work.pace.gentle else several):
                     finished, running = wait(running, return_when=FIRST_COMPLETED)
                     worked = max(future.result() for future in finished)
                     done += len(finished)
@@ -82,6 +83,19 @@ def analyze(work: Work, found: Layout) -> None:
     names = (quoted(source.schema, partition_name(source.name, number)) for number in range(work.plan.partitions))
     together(work, [f"ANALYZE {name}" for name in names])
     ask(work.connection, f"ANALYZE ONLY {found.twin}")
+
+
+def _opened(work: Work, stack: ExitStack, wanted: int) -> list[Connection[Any]]:
+    """Open so many connections, or as many as the server has left: the worker's own is one of its already."""
+    opened: list[Connection[Any]] = []
+    try:
+        while len(opened) < wanted:
+            opened.append(stack.enter_context(work.connect()))
+    except CutoverError as error:
+        if not opened:
+            # To be tried again: nobody has to mend what others' connections do.
+            raise ConnectionError(error.what) from error
+    return opened
 
 
 def _one(

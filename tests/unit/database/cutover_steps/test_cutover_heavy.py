@@ -10,7 +10,8 @@ import pytest
 
 from bedplate.database.cutover import Plan
 from bedplate.database.cutover.plan import Mode
-from bedplate.database.cutover.steps import backfill, capture, index, prepare, sync, verify
+from bedplate.database.cutover.steps import backfill, capture, index, pairs, prepare, sync, verify
+from bedplate.database.cutover.steps.chunks import heavy
 from tests.moving import Steady, Watch, apart, moving
 
 Connection = psycopg.Connection[Any]
@@ -59,6 +60,10 @@ def test_a_chunk_is_no_more_than_so_many_bytes(url: str, scans: Connection, mode
         assert len(chunks.sizes) >= ROWS * SIZE // MOST
         assert verify(work).equal
         assert apart(scans, "scans", "scans_partitioned") == 0
+        # So are rows that are replayed, after the switch as well.
+        (pair,) = pairs(scans, work.plan)
+        turned = replace(pair, live=pair.shadow, shadow=pair.live)
+        assert heavy(scans, pair) == heavy(scans, turned) == ("page",)
 
 
 def test_rows_of_one_organisation_do_not_come_together_when_they_are_too_many_bytes(

@@ -48,14 +48,17 @@ FROM pg_class c LEFT JOIN pg_stats s ON s.schemaname = %s AND s.tablename = c.re
   AND NOT s.inherited WHERE c.oid = %s"""
 
 _HEAVY = """SELECT a.attname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-WHERE c.oid = pg_catalog.to_regclass(%s) AND c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0
+WHERE c.oid = ANY(ARRAY[pg_catalog.to_regclass(%s), pg_catalog.to_regclass(%s)]::oid[]) AND c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0
   AND a.attnum > 0 AND NOT a.attisdropped AND a.attlen = -1 AND a.attstorage IN ('x', 'e') AND a.attgenerated = ''
 ORDER BY a.attnum"""
 
 
 def heavy(connection: Connection[Any], pair: Pair) -> tuple[str, ...]:
-    """Return the columns whose values may lie outside of their rows; none where none does."""
-    return tuple(row[0] for row in ask(connection, _HEAVY, (pair.live,)))
+    """Return the columns whose values may lie outside of their rows; none where none does.
+
+    The partitioned one, which is live after the switch, holds no values itself: the other of the pair tells.
+    """
+    return tuple(row[0] for row in ask(connection, _HEAVY, (pair.live, pair.shadow)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ FROM pg_class c LEFT JOIN pg_stats s ON s.schemaname = %s AND s.tablename = c.re
   AND NOT s.inherited WHERE c.oid = %s"""
 
 _HEAVY = """SELECT a.attname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-WHERE c.oid = ANY(ARRAY[pg_catalog.to_regclass(%s), pg_catalog.to_regclass(%s)]::oid[]) AND c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0
+WHERE c.oid = ANY(ARRAY[pg_catalog.to_regclass(%s), pg_catalog.to_regclass(%s)]::oid[])
+  AND c.reltoastrelid <> 0 AND pg_catalog.pg_relation_size(c.reltoastrelid) > 0
   AND a.attnum > 0 AND NOT a.attisdropped AND a.attlen = -1 AND a.attstorage IN ('x', 'e') AND a.attgenerated = ''
 ORDER BY a.attnum"""
 

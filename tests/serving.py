@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 
 __all__ = ["APP", "Running", "free_port", "run"]
 
@@ -126,9 +127,14 @@ def run(
     finally:
         running.client.close()
         if process.poll() is None:
+            parent = psutil.Process(process.pid)
+            family = [*parent.children(recursive=True), parent]
             process.terminate()
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
-                process.kill()
+                # Workers whose parent dies drain, for as long as the test has said.
+                for one in family:
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
                 process.wait()

@@ -246,7 +246,9 @@ def test_requests_go_to_workers_that_can_serve_them_from_the_first_start_to_the_
 
 @pytest.mark.timeout(300)
 def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: Path) -> None:
-    with shop_of_two(tmp_path, BEDPLATE_SERVICE__STOP_TIMEOUT="1") as shop:
+    operators = free_port()
+    timing = {"BEDPLATE_SERVICE__MANAGEMENT_PORT": str(operators), "BEDPLATE_SERVICE__STOP_TIMEOUT": "1"}
+    with shop_of_two(tmp_path, **timing) as shop:
         running, port = shop.running, shop.port
         running.eventually(lambda: fresh(port, "/pay") == 200, 60)
         with Stream(port).going_on() as stream:
@@ -259,6 +261,10 @@ def test_what_becomes_of_a_replaced_worker_is_no_concern_of_requests(tmp_path: P
                 shop.served(stream)
         assert stream.lost == {}
         assert set(stream.served) == {shop.drawn(2).pid}
+        with no_more_files(shop.drawn(1)), no_more_files(shop.drawn(2)):
+            # Nobody takes connections, so that no operator should be told that somebody serves.
+            running.eventually(lambda: fresh(operators, "/readyz") == 503, 60)
+        running.eventually(lambda: fresh(operators, "/readyz") == 200, 60)
 
         with Stream(port).going_on() as stream:
             shop.served_by(stream, 1, 2)

@@ -42,6 +42,7 @@ def run(
         return
     # SIGHUP asks for a reload; until there is something to reload, it must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from bedplate.service.ending import time_to_stop
     from bedplate.service.loading import load
     from bedplate.service.runner import serve, services_of
     from bedplate.service.sockets import close_all, listen
@@ -64,8 +65,7 @@ def run(
                 sockets=sockets,
                 management=management,
                 workers=workers,
-                # Requests, then components; both are given a moment more, in which what hangs is named.
-                stop_timeout=timing.drain + 2 * timing.stop_timeout + 2.5,
+                stop_timeout=time_to_stop(timing),
                 directory=run_dir,
             )
             _greet(target, sockets, management)

@@ -15,8 +15,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
-__all__ = ["end_soon", "loop_threads"]
+if TYPE_CHECKING:
+    from bedplate.service.settings import ServiceSettings
+
+__all__ = ["end_soon", "loop_threads", "time_to_stop"]
 
 _logger = logging.getLogger("bedplate.service")
 
@@ -24,6 +28,15 @@ _PREFIX = "bedplate-loop"
 
 #: Seconds in which the interpreter ends once everything has stopped.
 _MOMENT = 5.0
+
+#: Seconds that the last words may take to be written.
+_LAST_WORDS = 1.0
+
+
+def time_to_stop(settings: ServiceSettings) -> float:
+    """Return the seconds after which a process that was told to stop hangs, and is killed."""
+    # Requests, then components; both are given a moment more, in which what hangs is named.
+    return settings.drain + 2 * settings.stop_timeout + 2.5
 
 
 @asynccontextmanager
@@ -54,14 +67,21 @@ def end_soon(status: int) -> int:
 
     def wait() -> None:
         time.sleep(_MOMENT)
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
+        # What hangs may hold the lock of a log handler or of a stream.
+        writing = threading.Thread(target=_write_out, name="last words", daemon=True)
+        writing.start()
+        writing.join(_LAST_WORDS)
         os._exit(status)
 
     threading.Thread(target=wait, name="end", daemon=True).start()
     return status
+
+
+def _write_out() -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _alive() -> list[threading.Thread]:

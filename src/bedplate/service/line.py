@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["ALONE", "DRAINING", "ENDS", "FEWER", "GONE", "HURRY", "LOST", "OTHERS", "STARTED", "TURN", "Line"]
@@ -32,7 +33,8 @@ LOST = b""
 
 #: A process says: all of its services have started.
 STARTED = b"s"
-#: A process says: it was told to stop, and serves on for its drain time unless another one does.
+#: A process says: it was told to stop, and serves on for its drain time unless another one does; or it has started,
+#: and can take no connections for the time being.
 DRAINING = b"d"
 #: A process says: it takes no connections any more, and ends.
 GONE = b"g"
@@ -45,6 +47,7 @@ class Line:
 
     :param descriptor: the socket that the process was given.
     :ivar heard: what the supervisor said last.
+    :ivar patience: seconds that the process may take to stop when the supervisor, who would kill it, is dead.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -52,6 +55,7 @@ class Line:
         # What this process starts must not keep the line when it is gone.
         self._socket.set_inheritable(False)
         self._said = b""
+        self.patience = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._callback: Callable[[], None] = lambda: None
         # The first word is sent before the process is started: nobody ever has to guess.
@@ -81,6 +85,8 @@ class Line:
             self._take(word)
         self._take(LOST)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self.patience)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _take(self, word: bytes) -> None:
         self.heard = word

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bedplate.service.door import Door
-from bedplate.service.ending import loop_threads
+from bedplate.service.ending import loop_threads, time_to_stop
 from bedplate.service.lifecycle import LostError
 from bedplate.service.line import ALONE, DRAINING, ENDS, FEWER, GONE, HURRY, LOST, OTHERS, STARTED, TURN, Line
 from bedplate.service.process import Process
@@ -229,7 +229,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             line.say(GONE)
         elif self._is_started:
-            line.say(DRAINING if self._told else STARTED)
+            line.say(DRAINING if self._told or self._is_full else STARTED)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the sockets, let requests end, then stop the services, even for somebody in a hurry."""
@@ -285,6 +285,8 @@ def serve(
     :param line: the line to the supervisor, for one of several processes.
     """
     settings = services_of(target)[0].builtins.settings
+    if line is not None:
+        line.patience = time_to_stop(settings)
     options = {
         "interface": "asgi3",
         "http": HttpProtocol,

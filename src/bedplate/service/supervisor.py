@@ -73,7 +73,7 @@ class _Child:
     @property
     def is_missing(self) -> bool:
         """Whether one before it has ended, and it does not serve."""
-        return self.said != STARTED and (self.starts > 1 or self.process is None)
+        return self.said not in (STARTED, DRAINING) and (self.starts > 1 or self.process is None)
 
 
 class Supervisor:
@@ -136,6 +136,7 @@ class Supervisor:
                 if child.gone is not None and now - child.gone > self._stop_timeout:
                     _logger.error("%s process %s did not stop in time and is killed", child.role, child.instance)
                     child.process.kill()
+                    child.gone = now
                 continue
             child.process = None
             self._hang_up(child)
@@ -206,7 +207,7 @@ class Supervisor:
             if child.said == GONE:
                 child.gone = time.monotonic()
             if STARTED in words:
-                child.since = time.monotonic()
+                child.since = child.since or time.monotonic()
         self._tell_all()
 
     def _hang_up(self, child: _Child) -> None:

@@ -130,6 +130,8 @@ class _Index:
         """Build an index while its partition is written, unless a writer and this wait for each other.
 
         A transaction that has written, which this waits for, and then truncates the table waits for this in turn.
+        The server looks once for each, a second after its wait began, and ends whose look finds the other waiting: this
+        one if the TRUNCATE came within that second, else the writer, who is to try again.
         """
         from psycopg.errors import DeadlockDetected
 

@@ -66,9 +66,9 @@ ORPHAN = """
 import signal, sys, time
 from bedplate.service.line import ALONE, Line
 
-signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 line = Line(int(sys.argv[1]))
-line.patience = 0.2
+line.patience = 0.1
 print(line.heard == ALONE, flush=True)
 while True:
     time.sleep(60)
@@ -91,4 +91,3 @@ def test_a_worker_that_hangs_when_its_supervisor_is_dead_ends_all_the_same() -> 
                 assert orphan.wait(60) == -signal.SIGKILL
             finally:
                 orphan.kill()
-            assert orphan.stdout.read() == b"told\n"

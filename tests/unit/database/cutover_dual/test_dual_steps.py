@@ -146,6 +146,23 @@ def test_the_worker_gives_way_to_a_writer_of_the_same_row(url: str, connection: 
             _ended(work, connection)
 
 
+def test_writers_who_delete_while_the_worker_rests_for_them_do_not_keep_it_for_ever(
+    url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bedplate.database.cutover.dualwrite.steps._ROUNDS", 2)
+
+    class Deleted(Steady):
+        def rest(self, worked: float, rows: int = 0) -> None:
+            super().rest(worked, rows)
+            if rows:
+                connection.execute("INSERT INTO orders_tombstones SELECT -i, 1 FROM generate_series(1, 2500) i")
+
+    with moving(url, PLAN, pace=Deleted(rests=100, gentle=True)) as work:
+        for step in (prepare, capture, backfill):
+            step(work)
+    assert connection.execute("SELECT to_regclass('orders_tombstones')").fetchone() == (None,)
+
+
 def test_an_index_whose_build_was_ended_is_made_anew(url: str, connection: Connection) -> None:
     with moving(url, PLAN) as work:
         for step in (prepare, capture, backfill):

@@ -172,12 +172,12 @@ def test_rows_that_the_twin_lacks_or_has_too_many_never_refuse_a_write(url: str,
     ("change", "words"),
     [
         ('DROP CONSTRAINT "The orders_pkey", ADD PRIMARY KEY (id) DEFERRABLE', "deferrable"),
-        ('OWNER TO keeper; REVOKE INSERT ON "The orders" FROM keeper', "right to INSERT"),
-        ('OWNER TO keeper; ALTER TABLE "The orders" FORCE ROW LEVEL SECURITY', "row security"),
+        ('OWNER TO keeper_of_twins; REVOKE INSERT ON "The orders" FROM keeper_of_twins', "right to INSERT"),
+        ('OWNER TO keeper_of_twins; ALTER TABLE "The orders" FORCE ROW LEVEL SECURITY', "row security"),
     ],
 )
 def test_what_cannot_be_moved_so_is_refused_in_words(url: str, connection: Connection, change: str, words: str) -> None:
-    connection.execute("DROP ROLE IF EXISTS keeper; CREATE ROLE keeper")
+    connection.execute("DROP ROLE IF EXISTS keeper_of_twins; CREATE ROLE keeper_of_twins")
     connection.execute(f'ALTER TABLE "The orders" {change}'.encode())
     blockers = [one.what for one in preflight(connection, PLAN).findings if one.code == "no-dual-writes"]
     with moving(url, PLAN) as work, pytest.raises(CutoverError, match=words):
@@ -185,7 +185,7 @@ def test_what_cannot_be_moved_so_is_refused_in_words(url: str, connection: Conne
         capture(work)
     # Rights on the twin are known when it is there, everything else before anything is touched.
     assert words == "right to INSERT" or words in blockers[0]
-    connection.execute("DROP OWNED BY keeper; DROP ROLE keeper")
+    connection.execute("DROP OWNED BY keeper_of_twins; DROP ROLE keeper_of_twins")
 
 
 def test_it_goes_without_a_trace(url: str, connection: Connection) -> None:

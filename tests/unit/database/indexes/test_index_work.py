@@ -322,15 +322,15 @@ def test_a_pooler_or_a_replica_is_no_place_to_make_indexes(server: Postgres, sho
 
 
 def test_who_may_not_is_told_what_to_ask_for(server: Postgres, shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    _sql(shop, "DROP ROLE IF EXISTS clerk; CREATE ROLE clerk LOGIN; GRANT SELECT ON orders TO clerk")
+    _sql(shop, "DROP ROLE IF EXISTS clerk_of_indexes; CREATE ROLE clerk_of_indexes LOGIN; GRANT SELECT ON orders TO clerk_of_indexes")
     _sql(shop, f"REVOKE CREATE ON DATABASE {_url(shop).rpartition('@/')[2].partition('?')[0]} FROM public")
-    clerk = Place(_url(shop).replace("postgres@", "clerk@"))
+    clerk = Place(_url(shop).replace("postgres@", "clerk_of_indexes@"))
     done = apply(clerk, [CUSTOMER, PARTS])
     assert "must own the table" in str(done.faults["ix_orders_customer"])
     assert 'CREATE EXTENSION "pg_trgm"' in str(done.faults["ix_orders_parts"])
     apply(shop, [CUSTOMER])
     assert "--drop-to-compare" in measure(clerk, [CUSTOMER])[0].why
-    _sql(shop, "ALTER TABLE orders OWNER TO clerk")
+    _sql(shop, "ALTER TABLE orders OWNER TO clerk_of_indexes")
     dropped = measure(clerk, [CUSTOMER], drop=True)[0].without
     assert dropped is not None and dropped.nodes == ("Seq Scan on orders",)
     assert look(shop, [CUSTOMER]).complete

@@ -322,7 +322,8 @@ def test_a_pooler_or_a_replica_is_no_place_to_make_indexes(server: Postgres, sho
 
 
 def test_who_may_not_is_told_what_to_ask_for(server: Postgres, shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    _sql(shop, "DROP ROLE IF EXISTS clerk_of_indexes; CREATE ROLE clerk_of_indexes LOGIN; GRANT SELECT ON orders TO clerk_of_indexes")
+    _sql(shop, "DROP ROLE IF EXISTS clerk_of_indexes; CREATE ROLE clerk_of_indexes LOGIN")
+    _sql(shop, "GRANT SELECT ON orders TO clerk_of_indexes")
     _sql(shop, f"REVOKE CREATE ON DATABASE {_url(shop).rpartition('@/')[2].partition('?')[0]} FROM public")
     clerk = Place(_url(shop).replace("postgres@", "clerk_of_indexes@"))
     done = apply(clerk, [CUSTOMER, PARTS])
